@@ -1,0 +1,1 @@
+"""Guard keeps a Kubernetes cluster equal to Git. docs/architecture.md is the map."""

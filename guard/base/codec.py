@@ -1,0 +1,69 @@
+"""One JSON for everything that is compared, stored or sent.
+
+msgspec keeps integers past 2^53 as integers (orjson makes 2^64 a float), so two values that print alike are alike.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias, TypeVar
+
+import msgspec
+
+# Raw Kubernetes objects have no static type of their own: what may stand in them is decided by schemas that only the API
+# server knows. `Any` stops at functions that narrow it.
+Json: TypeAlias = Any
+JsonObject: TypeAlias = dict[str, Any]
+
+T = TypeVar("T")
+
+_decoder = msgspec.json.Decoder()
+_encoder = msgspec.json.Encoder()
+_canonical = msgspec.json.Encoder(order="sorted")
+
+
+class DecodeError(ValueError):
+    """The bytes are not JSON, or not JSON of the expected shape."""
+
+
+def decode(data: bytes | msgspec.Raw) -> Json:
+    """Decode JSON into plain values. Raises DecodeError, also for input nested too deeply to be decoded."""
+    try:
+        return _decoder.decode(data)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise DecodeError(str(error)) from error
+
+
+def decode_as(data: bytes | msgspec.Raw, kind: type[T]) -> T:
+    """Decode JSON into a value of type `kind`. Raises DecodeError, naming the field that does not fit."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise DecodeError(str(error)) from error
+
+
+def convert(value: Json, kind: type[T]) -> T:
+    """Turn plain values into a value of type `kind`. Raises DecodeError, naming the field that does not fit."""
+    try:
+        return msgspec.convert(value, kind)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise DecodeError(str(error)) from error
+
+
+def plain(value: object) -> Json:
+    """The plain values (dict, list, str, ...) of a Struct."""
+    return msgspec.to_builtins(value)
+
+
+def encode(value: object) -> bytes:
+    """Encode in the order given."""
+    return _encoder.encode(value)
+
+
+def canonical(value: object) -> bytes:
+    """Encode with sorted keys: equal values give equal bytes."""
+    return _canonical.encode(value)
+
+
+def pretty(value: object) -> str:
+    """Indented JSON for people."""
+    return msgspec.json.format(_encoder.encode(value), indent=2).decode()

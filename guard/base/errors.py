@@ -1,0 +1,74 @@
+"""One tree of errors.
+
+    GuardError
+      ConfigError            the user's configuration is wrong; Guard cannot start (exit code 2)
+      SourceError            the desired state could not be fetched; tried again
+      RenderError            the desired state is wrong; stays out until the source changes
+      ClusterError           the API server could not be asked, or answered with an error
+        Unreachable          no answer at all
+        ApiStatusError       an HTTP status >= 400 with a Kubernetes Status body
+      CertificateError       a key or certificate cannot be read or used
+      JournalError           a record could not be written
+      ControlError           the running Guard could not be asked
+
+An error carries what the user should do (`hint`) and where the fault lies (`where`). What Guard does about it follows from
+its class alone, so that no caller has to read texts.
+"""
+
+from __future__ import annotations
+
+
+class GuardError(Exception):
+    """What is wrong, where, and what to do next; `str()` is one line for a terminal."""
+
+    def __init__(self, message: str, *, where: str = "", hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.where = where
+        self.hint = hint
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.message}" if self.where else self.message
+        return f"{text} ({self.hint})" if self.hint else text
+
+
+class ConfigError(GuardError):
+    """The configuration cannot be used; the process ends with exit code 2."""
+
+
+class SourceError(GuardError):
+    """The source could not be fetched or read; the last good revision stays in force and the fetch is tried again."""
+
+
+class RenderError(GuardError):
+    """The revision is wrong; it stays out as a whole until the source changes."""
+
+
+class ClusterError(GuardError):
+    """The API server could not do what was asked."""
+
+
+class Unreachable(ClusterError):
+    """No answer from the API server: connection refused, reset, TLS failure or time-out. Always worth another try."""
+
+
+class ApiStatusError(ClusterError):
+    """The API server answered with an error. `code` is the HTTP status, `reason` the Status' reason (`NotFound`, ...)."""
+
+    def __init__(self, message: str, *, code: int, reason: str, retry_after: float | None = None, where: str = "", hint: str = "") -> None:
+        super().__init__(message, where=where, hint=hint)
+        self.code = code
+        self.reason = reason
+        self.retry_after = retry_after
+
+
+class CertificateError(GuardError):
+    """A key or certificate cannot be read, written or used."""
+
+
+class JournalError(GuardError):
+    """A record could not be written to the journal."""
+
+
+class ControlError(GuardError):
+    """The running Guard could not be asked, or refused to answer."""

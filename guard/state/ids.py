@@ -1,0 +1,65 @@
+"""The names of things: kinds, objects, and where a manifest stands in its source."""
+
+from __future__ import annotations
+
+from guard.base import naming
+from guard.base.codec import JsonObject
+import msgspec
+
+SYNC_LABEL = "gitopsguard.dev/sync"
+FIELD_MANAGER = "guard"
+REPAIR_MANAGER = "guard-repair"
+GUARD_NAMESPACE = "guard-system"
+
+LABEL_VALUE_LENGTH = 63  # the API server's limit for a label's value
+
+
+class Kind(msgspec.Struct, frozen=True, order=True):
+    """A served kind, as discovery names it.
+
+    `resource` is the plural that URLs and admission rules use; `version` the one that Git declares its objects in.
+    """
+
+    group: str
+    version: str
+    kind: str
+    resource: str
+    namespaced: bool
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def group_kind(self) -> str:
+        """`Deployment.apps`, `ConfigMap`: the form that kubectl takes."""
+        return f"{self.kind}.{self.group}" if self.group else self.kind
+
+
+class ObjectKey(msgspec.Struct, frozen=True, order=True):
+    """The identity of an object whatever version it is written in. `namespace` is empty for cluster-scoped objects."""
+
+    group: str
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return naming.titled(kind=self.kind, namespace=self.namespace, name=self.name)
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where a manifest stands in its source: a path from the source's root, and the line (from 1) of its first key."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """One object as the source declares it, before anyone asked the API server what it thinks of it."""
+
+    body: JsonObject
+    origin: Origin
