@@ -7,7 +7,8 @@ import random
 
 class Backoff:
     """Delays in seconds that double from `first` up to `most`, each cut by up to a third at random so that many
-    waiting parties do not come back together."""
+    waiting parties do not come back together.
+    """
 
     def __init__(self, *, first: float, most: float) -> None:
         self._first = first

@@ -5,7 +5,7 @@ msgspec keeps integers past 2^53 as integers (orjson makes 2^64 a float), so two
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeGuard, TypeVar
 
 import msgspec
 
@@ -19,6 +19,26 @@ T = TypeVar("T")
 _decoder = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
 _canonical = msgspec.json.Encoder(order="sorted")
+
+
+def is_object(value: Json) -> TypeGuard[JsonObject]:
+    return isinstance(value, dict)
+
+
+def is_array(value: Json) -> TypeGuard[list[Json]]:
+    return isinstance(value, list)
+
+
+def child(value: JsonObject, name: str) -> JsonObject:
+    """The object below `name`; empty where there is none."""
+    found = value.get(name)
+    return found if is_object(found) else {}
+
+
+def children(value: JsonObject, name: str) -> list[JsonObject]:
+    """The objects listed below `name`; none where there is no list."""
+    found = value.get(name)
+    return [item for item in found if is_object(item)] if is_array(found) else []
 
 
 class DecodeError(ValueError):

@@ -55,7 +55,9 @@ class Unreachable(ClusterError):
 class ApiStatusError(ClusterError):
     """The API server answered with an error. `code` is the HTTP status, `reason` the Status' reason (`NotFound`, ...)."""
 
-    def __init__(self, message: str, *, code: int, reason: str, retry_after: float | None = None, where: str = "", hint: str = "") -> None:
+    def __init__(
+        self, message: str, *, code: int, reason: str, retry_after: float | None = None, where: str = "", hint: str = ""
+    ) -> None:
         super().__init__(message, where=where, hint=hint)
         self.code = code
         self.reason = reason

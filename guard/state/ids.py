@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from guard.base import naming
 from guard.base.codec import JsonObject
-import msgspec
 
 SYNC_LABEL = "gitopsguard.dev/sync"
 FIELD_MANAGER = "guard"

@@ -1,0 +1,23 @@
+"""The API server as Guard sees it: raw JSON requests, discovery, watches, and Guard's own identity there."""
+
+from guard.cluster.client import Client, collection_path, object_path
+from guard.cluster.connection import Connection, connect, in_cluster
+from guard.cluster.discovery import Served, discover
+from guard.cluster.identity import Identity, identity_objects, whoami
+from guard.cluster.watch import Event, watch
+
+__all__ = [
+    "Client",
+    "Connection",
+    "Event",
+    "Identity",
+    "Served",
+    "collection_path",
+    "connect",
+    "discover",
+    "identity_objects",
+    "in_cluster",
+    "object_path",
+    "watch",
+    "whoami",
+]

@@ -1,0 +1,251 @@
+"""Raw JSON to and from the API server, over kubernetes_asyncio's transport (TLS, proxies, credentials).
+
+Its typed models cost twelve times as much as plain JSON and its dynamic client does not raise on errors, so only the transport
+below them is used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import aiohttp
+
+from guard.base import codec
+from guard.base.codec import DecodeError, JsonObject, child
+from guard.base.errors import ApiStatusError, Unreachable
+from guard.cluster.connection import Connection
+from guard.state.ids import Kind
+
+if TYPE_CHECKING:
+    from kubernetes_asyncio.client import ApiClient
+
+JSON = "application/json"
+APPLY_PATCH = "application/apply-patch+yaml"  # JSON is YAML, so a JSON body is fine
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+LIST_PAGE = 500  # as client-go's pager
+REQUEST_SECONDS = 30.0  # a request that takes longer is better tried again; the API server itself gives up after 60
+CONNECTIONS = 100
+
+UNAUTHORIZED = 401
+
+
+class Client:
+    """One identity at one API server. `renew` is awaited once on a 401, to get another token, and the request is repeated."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        renew: Callable[[], Awaitable[None]] | None = None,
+        observe: Callable[[str, int], None] | None = None,
+    ) -> None:
+        self._connection = connection
+        self._renew = renew
+        self._observe: Callable[[str, int], None] = observe or _unobserved
+        self._transport: ApiClient | None = None
+
+    @property
+    def server(self) -> str:
+        return self._connection.server
+
+    def on_unauthorized(self, renew: Callable[[], Awaitable[None]]) -> None:
+        self._renew = renew
+
+    async def close(self) -> None:
+        if self._transport is not None:
+            await self._transport.close()
+            self._transport = None
+
+    def _session(self) -> aiohttp.ClientSession:
+        if self._transport is None:
+            self._connection.configuration.connection_pool_maxsize = CONNECTIONS
+            try:
+                self._transport = self._connection.transport()
+            except (ssl.SSLError, OSError) as error:
+                raise Unreachable(f"the TLS files for {self.server} cannot be used: {error}") from error
+        return self._transport.rest_client.pool_manager
+
+    @asynccontextmanager
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        content_type: str = JSON,
+        accept: str = JSON,
+        limits: aiohttp.ClientTimeout | None = None,
+    ) -> AsyncGenerator[aiohttp.ClientResponse]:
+        """One request, whose body is still to be read. Raises ApiStatusError from 400 on, Unreachable without an answer."""
+        response = await self._send(
+            method, path, params=params, body=body, content_type=content_type, accept=accept, limits=limits
+        )
+        try:
+            yield response
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unreachable(f"{self.server} broke off: {error or type(error).__name__}") from error
+        finally:
+            response.release()
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None,
+        body: bytes | None,
+        content_type: str,
+        accept: str,
+        limits: aiohttp.ClientTimeout | None,
+        retried: bool = False,
+    ) -> aiohttp.ClientResponse:
+        headers = {"Accept": accept, "User-Agent": "guard"}
+        if body is not None:
+            headers["Content-Type"] = content_type
+        if authorization := await self._connection.authorization():
+            headers["Authorization"] = authorization
+        configuration = self._connection.configuration
+        try:
+            response = await self._session().request(
+                method,
+                self.server + path,
+                params=params,
+                data=body,
+                headers=headers,
+                timeout=limits or aiohttp.ClientTimeout(total=REQUEST_SECONDS),
+                server_hostname=configuration.tls_server_name,
+                proxy=configuration.proxy,
+            )
+            self._observe(method, response.status)
+            if response.status < 400:  # noqa: PLR2004 (HTTP's border between success and error)
+                return response
+            async with response:
+                error = _status_error(response, await response.read(), what=f"{method} {path}")
+        except (aiohttp.ClientError, TimeoutError, OSError) as failure:
+            raise Unreachable(_unreachable(self.server, failure)) from failure
+        if error.code == UNAUTHORIZED and self._renew is not None and not retried:
+            await self._renew()
+            return await self._send(
+                method,
+                path,
+                params=params,
+                body=body,
+                content_type=content_type,
+                accept=accept,
+                limits=limits,
+                retried=True,
+            )
+        raise error
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: JsonObject | list[JsonObject] | None = None,
+        content_type: str = JSON,
+        accept: str = JSON,
+    ) -> JsonObject:
+        """One request and its decoded answer."""
+        encoded = None if body is None else codec.encode(body)
+        async with self.request(method, path, params=params, body=encoded, content_type=content_type, accept=accept) as response:
+            data = await response.read()
+        try:
+            return codec.decode(data)
+        except DecodeError as error:
+            raise Unreachable(f"{self.server} answered {method} {path} with something that is not JSON: {error}") from error
+
+    async def get(self, path: str, *, params: Mapping[str, str] | None = None, accept: str = JSON) -> JsonObject:
+        return await self.call("GET", path, params=params, accept=accept)
+
+    async def post(self, path: str, body: JsonObject) -> JsonObject:
+        return await self.call("POST", path, body=body)
+
+    async def put(self, path: str, body: JsonObject) -> JsonObject:
+        return await self.call("PUT", path, body=body)
+
+    async def apply(self, path: str, body: JsonObject, *, manager: str, force: bool, dry_run: bool = False) -> JsonObject:
+        """Server-side apply. Fields that the kind does not know are errors, not dropped."""
+        params = {"fieldManager": manager, "force": str(force).lower(), "fieldValidation": "Strict"}
+        if dry_run:
+            params["dryRun"] = "All"
+        return await self.call("PATCH", path, params=params, body=body, content_type=APPLY_PATCH)
+
+    async def json_patch(self, path: str, operations: list[JsonObject], *, manager: str) -> JsonObject:
+        return await self.call("PATCH", path, params={"fieldManager": manager}, body=operations, content_type=JSON_PATCH)
+
+    async def merge_patch(self, path: str, body: JsonObject, *, manager: str) -> JsonObject:
+        return await self.call("PATCH", path, params={"fieldManager": manager}, body=body, content_type=MERGE_PATCH)
+
+    async def delete(self, path: str, *, uid: str, resource_version: str | None = None) -> None:
+        """Delete exactly the object that was looked at."""
+        preconditions = {"uid": uid} if resource_version is None else {"uid": uid, "resourceVersion": resource_version}
+        options = {
+            "kind": "DeleteOptions",
+            "apiVersion": "v1",
+            "preconditions": preconditions,
+            "propagationPolicy": "Background",
+        }
+        await self.call("DELETE", path, body=options)
+
+    async def list_metadata(self, path: str, *, params: Mapping[str, str]) -> tuple[list[JsonObject], str]:
+        """All objects of a collection, their metadata only, and the resourceVersion to watch from."""
+        items: list[JsonObject] = []
+        page = {**params, "limit": str(LIST_PAGE)}
+        while True:
+            answer = await self.get(path, params=page, accept=METADATA_LIST)
+            items.extend(codec.children(answer, "items"))
+            metadata = child(answer, "metadata")
+            if not metadata.get("continue"):
+                return items, metadata.get("resourceVersion", "")
+            page["continue"] = metadata["continue"]
+
+
+def _unobserved(_verb: str, _code: int) -> None:
+    """For clients whose requests nobody counts."""
+
+
+def _status_error(response: aiohttp.ClientResponse, data: bytes, *, what: str) -> ApiStatusError:
+    try:
+        status = codec.decode(data)
+    except DecodeError:
+        status = {}
+    known = status if codec.is_object(status) else {}
+    message = known.get("message") or data[:200].decode(errors="replace").strip() or response.reason or "no reason given"
+    retry_after = response.headers.get("Retry-After", "")
+    return ApiStatusError(
+        str(message),
+        code=response.status,
+        reason=str(known.get("reason") or response.reason or ""),
+        retry_after=float(retry_after) if retry_after.isdigit() else None,
+        where=what,
+    )
+
+
+def _unreachable(server: str, error: BaseException) -> str:
+    if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
+        return f"the API server {server} did not answer in time"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
+        return f"the API server {server} is not trusted: {error}"
+    return f"the API server {server} cannot be reached: {error or type(error).__name__}"
+
+
+def collection_path(kind: Kind, *, namespace: str = "") -> str:
+    """The URL path of a kind's objects, of all namespaces where none is given."""
+    root = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
+    within = f"/namespaces/{quote(namespace, safe='')}" if kind.namespaced and namespace else ""
+    return f"{root}{within}/{kind.resource}"
+
+
+def object_path(kind: Kind, *, namespace: str, name: str) -> str:
+    return f"{collection_path(kind, namespace=namespace)}/{quote(name, safe='')}"

@@ -1,0 +1,132 @@
+"""The desired state: an immutable index of everything that the Syncs declare, and what the API server taught us about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+
+import msgspec
+
+from guard.base.codec import JsonObject
+from guard.state.fields import EMPTY, FieldSet
+from guard.state.ids import Kind, ObjectKey, Origin
+
+
+class Declared(msgspec.Struct, frozen=True):
+    """An object that Git declares. `body` is the manifest as Guard applies it, our label included."""
+
+    key: ObjectKey
+    kind: Kind
+    body: JsonObject
+    origin: Origin
+    sync: str
+    revision: str
+
+
+class Learned(msgspec.Struct, frozen=True):
+    """What the API server returned for an apply of `body`: the fields it holds for us, and Git's values in the form it stores
+    them, where that differs from the manifest.
+    """
+
+    body: JsonObject
+    fields: FieldSet
+    stored: JsonObject | None
+
+
+class Conflict(msgspec.Struct, frozen=True):
+    """An object that two Syncs declare; `holder` keeps it."""
+
+    loser: Declared
+    holder: Declared
+
+
+class DesiredState:
+    """Immutable; a new revision makes a new index that shares what did not change.
+
+    Lookups are by (group, kind, namespace, name), since a cluster serves one object in several versions.
+    """
+
+    __slots__ = ("_objects", "_resources", "_syncs")
+
+    def __init__(self, syncs: Mapping[str, Mapping[ObjectKey, Declared]] = MappingProxyType({})) -> None:
+        self._syncs = syncs
+        self._objects: dict[ObjectKey, Declared] = {}
+        for objects in syncs.values():
+            # The first Sync that declared an object keeps it.
+            self._objects = {**objects, **self._objects}
+        self._resources: dict[tuple[str, str], Kind] = {
+            (declared.kind.group, declared.kind.resource): declared.kind for declared in self._objects.values()
+        }
+
+    def get(self, key: ObjectKey) -> Declared | None:
+        return self._objects.get(key)
+
+    def kind_of_resource(self, *, group: str, resource: str) -> Kind | None:
+        """The declared kind behind a resource name: reviews of subresources carry no kind of their own."""
+        return self._resources.get((group, resource))
+
+    def kinds(self) -> frozenset[Kind]:
+        return frozenset(declared.kind for declared in self._objects.values())
+
+    def of_sync(self, sync: str) -> Mapping[ObjectKey, Declared]:
+        """What the Sync declares and holds."""
+        return {key: declared for key, declared in self._syncs.get(sync, {}).items() if self._objects[key].sync == sync}
+
+    def syncs(self) -> tuple[str, ...]:
+        return tuple(self._syncs)
+
+    def conflicts(self, sync: str, objects: Iterable[Declared]) -> tuple[Conflict, ...]:
+        """Those of the objects that another Sync already holds."""
+        found: list[Conflict] = []
+        for declared in objects:
+            holder = self._objects.get(declared.key)
+            if holder is not None and holder.sync != sync:
+                found.append(Conflict(loser=declared, holder=holder))
+        return tuple(found)
+
+    def with_sync(self, sync: str, objects: Iterable[Declared]) -> DesiredState:
+        return DesiredState({**self._syncs, sync: {declared.key: declared for declared in objects}})
+
+    def without_sync(self, sync: str) -> DesiredState:
+        return DesiredState({name: objects for name, objects in self._syncs.items() if name != sync})
+
+    def __iter__(self) -> Iterator[Declared]:
+        return iter(self._objects.values())
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+
+class View:
+    """What a decision sees: the index of the moment, and what was learned of its objects.
+
+    The one writer of declared objects calls `learn` after each apply; a lesson about another manifest than the index holds is
+    not believed.
+    """
+
+    __slots__ = ("_learned", "state")
+
+    def __init__(self) -> None:
+        self.state = DesiredState()
+        self._learned: dict[ObjectKey, Learned] = {}
+
+    def replace(self, state: DesiredState) -> None:
+        self.state = state
+        self._learned = {key: learned for key, learned in self._learned.items() if state.get(key) is not None}
+
+    def learn(self, key: ObjectKey, learned: Learned) -> None:
+        self._learned[key] = learned
+
+    def fields(self, declared: Declared) -> FieldSet:
+        """The fields that our last apply of this manifest was given; EMPTY while that is unknown."""
+        learned = self._lesson(declared)
+        return learned.fields if learned else EMPTY
+
+    def git(self, declared: Declared) -> JsonObject:
+        """Git's values, as the API server stores them as far as it has said so."""
+        learned = self._lesson(declared)
+        return learned.stored if learned and learned.stored is not None else declared.body
+
+    def _lesson(self, declared: Declared) -> Learned | None:
+        learned = self._learned.get(declared.key)
+        return learned if learned and (learned.body is declared.body or learned.body == declared.body) else None

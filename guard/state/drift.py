@@ -1,0 +1,214 @@
+"""What a change does to what Git declares: the old object, the new one and Git's, compared along a set of declared fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+
+import msgspec
+
+from guard.base.codec import Json, JsonObject, child, is_array, is_object
+from guard.state import fields
+from guard.state.equality import MISSING, same
+from guard.state.fields import SELF, Path, Tree
+
+# The parts of an object that a change can touch and that somebody can declare. The rest of the metadata is the API server's.
+METADATA = ("labels", "annotations", "finalizers", "ownerReferences")
+NOT_COMPARED = frozenset({"apiVersion", "kind", "metadata", "status"})
+
+
+class Nature(Enum):
+    DECLARED = "declared"
+    """A declared field was given a value that is not Git's."""
+    ADDITION = "addition"
+    """Something that Git does not declare was added, changed or taken away."""
+    ORDER = "order"
+    """Declared list items stand in an order that is not Git's."""
+    DUPLICATE = "duplicate"
+    """A list key appears twice."""
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One difference that a request makes. `git`, `old` and `new` are values or MISSING."""
+
+    nature: Nature
+    path: Path
+    git: Json
+    old: Json
+    new: Json
+
+
+def changes(old: JsonObject, new: JsonObject, *, git: JsonObject, declared: Tree) -> Iterator[Change]:
+    """Every change from `old` to `new`, `.status` aside.
+
+    `git` holds Git's values, as far as possible in the form the API server stores them; `declared` is the tree of declared
+    fields. A declared field that is changed to Git's value is no change, and neither is drift that was there before.
+    """
+    for name in old.keys() | new.keys():
+        if name not in NOT_COMPARED:
+            yield from _compare(_get(old, name), _get(new, name), _get(git, name), declared.get(f"f:{name}"), (f"f:{name}",))
+    before, after, wanted = child(old, "metadata"), child(new, "metadata"), child(git, "metadata")
+    metadata = declared.get("f:metadata", fields.EMPTY.tree)
+    for name in METADATA:
+        path = ("f:metadata", f"f:{name}")
+        yield from _compare(_get(before, name), _get(after, name), _get(wanted, name), metadata.get(f"f:{name}"), path)
+
+
+def _get(value: Json, name: str) -> Json:
+    if not is_object(value):
+        return MISSING
+    found = value.get(name, MISSING)
+    return MISSING if found is None else found
+
+
+def _compare(old: Json, new: Json, git: Json, declared: Tree | None, path: Path) -> Iterator[Change]:
+    if same(old, new):
+        return
+    if declared is None:
+        yield from _undeclared(old, new, path)
+    elif same(new, git):
+        return
+    elif not declared:
+        yield from _leaf(old, new, git, path)
+    elif is_object(new) and (old is MISSING or is_object(old)):
+        yield from _map(old, new, git, declared, path)
+    elif is_array(new) and (old is MISSING or is_array(old)):
+        yield from _list(old or [], new, git, declared, path)
+    else:
+        yield Change(nature=Nature.DECLARED, path=path, git=git, old=old, new=new)
+
+
+def _leaf(old: Json, new: Json, git: Json, path: Path) -> Iterator[Change]:
+    """A leaf is an atomic value, unless Git's value is an empty map or list: then what others put into it is theirs."""
+    if git in ({}, []) and type(new) is type(git):
+        if is_object(new):
+            yield from _undeclared(old or {}, new, path)
+        else:
+            yield Change(nature=Nature.ADDITION, path=path, git=git, old=old, new=new)
+        return
+    yield Change(nature=Nature.DECLARED, path=path, git=git, old=old, new=new)
+
+
+def _undeclared(old: Json, new: Json, path: Path) -> Iterator[Change]:
+    if is_object(old) and is_object(new):
+        for name in old.keys() | new.keys():
+            before, after = _get(old, name), _get(new, name)
+            if not same(before, after):
+                yield from _undeclared(before, after, (*path, f"f:{name}"))
+        return
+    if is_object(new) and old is MISSING and new and path[:1] == ("f:metadata",):
+        # The first label or annotation makes the whole map: name the entry, which rules speak of, and not the map.
+        yield from _undeclared({}, new, path)
+        return
+    yield Change(nature=Nature.ADDITION, path=path, git=MISSING, old=old, new=new)
+
+
+def _map(old: Json, new: JsonObject, git: Json, declared: Tree, path: Path) -> Iterator[Change]:
+    before = old if is_object(old) else {}
+    for name in before.keys() | new.keys():
+        element = f"f:{name}"
+        yield from _compare(_get(before, name), _get(new, name), _get(git, name), declared.get(element), (*path, element))
+
+
+def _list(old: list[Json], new: list[Json], git: Json, declared: Tree, path: Path) -> Iterator[Change]:
+    """A list of which some items are declared: by key, by value, or by place."""
+    names = _key_names(declared)
+    wanted = git if is_array(git) else []
+    before, after, theirs = (_items(items, names) for items in (old, new, wanted))
+    for element in dict.fromkeys([*before, *after]):
+        was, now = before.get(element, ()), after.get(element, ())
+        if len(now) > max(1, len(was)):
+            yield Change(nature=Nature.DUPLICATE, path=(*path, element), git=MISSING, old=MISSING, new=MISSING)
+            continue
+        if len(was) != len(now) or not all(same(one, other) for one, other in zip(was, now, strict=True)):
+            yield from _compare(
+                was[0] if was else MISSING,
+                now[0] if now else MISSING,
+                _item(theirs, element, names),
+                declared.get(element),
+                (*path, element),
+            )
+    yield from _order(list(before), list(after), declared, path, git=git)
+
+
+def _order(before: list[str], after: list[str], declared: Tree, path: Path, *, git: Json) -> Iterator[Change]:
+    """The API server's apply puts declared items back in Git's order, so another order is drift. Items that came or went are
+    judged on their own.
+    """
+    kept = declared.keys() & set(before) & set(after)
+    was = [element for element in before if element in kept]
+    now = [element for element in after if element in kept]
+    if was != now:
+        names = _key_names(declared)
+        wanted = [element for element in _items(git if is_array(git) else [], names) if element in kept]
+        if now != wanted:
+            yield Change(
+                nature=Nature.ORDER, path=path, git=[_label(e) for e in wanted], old=MISSING, new=[_label(e) for e in now]
+            )
+
+
+def _label(element: str) -> str:
+    return fields.written((element,)).strip("[]")
+
+
+def _key_names(declared: Tree) -> tuple[str, ...]:
+    for element in declared:
+        if element.startswith("k:"):
+            return tuple(name for name, _ in fields.item_keys(element))
+    return ()
+
+
+def _items(items: list[Json], names: tuple[str, ...]) -> dict[str, list[Json]]:
+    """List items by their element, in order of first appearance."""
+    found: dict[str, list[Json]] = {}
+    for item in items:
+        found.setdefault(_element(item, names), []).append(item)
+    return found
+
+
+def _element(item: Json, names: tuple[str, ...]) -> str:
+    return fields.key_element(item, names) if names and is_object(item) else fields.value_element(item)
+
+
+def _item(items: dict[str, list[Json]], element: str, names: tuple[str, ...]) -> Json:
+    """Git's item for an element. Git may leave out keys that the API server defaults (a port's protocol), so an item fits whose
+    written keys agree.
+    """
+    exact = items.get(element)
+    if exact:
+        return exact[0]
+    if element.startswith("k:") and len(names) > 1:
+        keys = dict(fields.item_keys(element))
+        for candidates in items.values():
+            item = candidates[0]
+            if is_object(item) and all(item[name] == value for name, value in keys.items() if name in item):
+                return item
+    return MISSING
+
+
+def project(value: JsonObject, declared: Tree) -> JsonObject:
+    """The part of an object that a set of fields names: what the API server made of an applied manifest."""
+    return _project(value, declared)
+
+
+def _project(value: Json, declared: Tree) -> Json:
+    if not any(element != SELF for element in declared):
+        # A leaf; or a node owned itself while all it holds belongs to others.
+        if SELF in declared:
+            return {} if is_object(value) else [] if is_array(value) else value
+        return value
+    if is_object(value):
+        return {
+            name: _project(value[name], declared[element])
+            for element in declared
+            if element.startswith("f:") and (name := element[2:]) in value
+        }
+    if is_array(value):
+        names = _key_names(declared)
+        kept: list[Json] = []
+        for item in value:
+            below = declared.get(_element(item, names))
+            if below is not None:
+                kept.append(_project(item, below))
+        return kept
+    return value
