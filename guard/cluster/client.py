@@ -19,7 +19,7 @@ from guard.base import codec
 from guard.base.codec import DecodeError, JsonObject, child
 from guard.base.errors import ApiStatusError, Unreachable
 from guard.cluster.connection import Connection
-from guard.state.ids import Kind
+from guard.state.ids import FIELD_MANAGER, Kind
 
 if TYPE_CHECKING:
     from kubernetes_asyncio.client import ApiClient
@@ -168,11 +168,11 @@ class Client:
     async def get(self, path: str, *, params: Mapping[str, str] | None = None, accept: str = JSON) -> JsonObject:
         return await self.call("GET", path, params=params, accept=accept)
 
-    async def post(self, path: str, body: JsonObject) -> JsonObject:
-        return await self.call("POST", path, body=body)
+    async def post(self, path: str, body: JsonObject, *, manager: str = FIELD_MANAGER) -> JsonObject:
+        return await self.call("POST", path, params={"fieldManager": manager}, body=body)
 
-    async def put(self, path: str, body: JsonObject) -> JsonObject:
-        return await self.call("PUT", path, body=body)
+    async def put(self, path: str, body: JsonObject, *, manager: str = FIELD_MANAGER) -> JsonObject:
+        return await self.call("PUT", path, params={"fieldManager": manager}, body=body)
 
     async def apply(self, path: str, body: JsonObject, *, manager: str, force: bool, dry_run: bool = False) -> JsonObject:
         """Server-side apply. Fields that the kind does not know are errors, not dropped."""

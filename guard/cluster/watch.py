@@ -39,9 +39,13 @@ class Event(msgspec.Struct, frozen=True):
     error: str = ""
 
 
-async def watch(client: Client, path: str, *, selector: str = "", metadata_only: bool = False) -> AsyncIterator[Event]:
-    """Yield LISTED first and after each relist, then single changes. Ends only when cancelled."""
-    params = {"labelSelector": selector} if selector else {}
+async def watch(
+    client: Client, path: str, *, labels: str = "", fields: str = "", metadata_only: bool = False
+) -> AsyncIterator[Event]:
+    """Yield LISTED first and after each relist, then single changes. `labels` and `fields` are selectors. Ends only when
+    cancelled.
+    """
+    params = {name: value for name, value in (("labelSelector", labels), ("fieldSelector", fields)) if value}
     backoff = Backoff(first=0.2, most=30.0)
     version = ""
     while True:

@@ -14,12 +14,12 @@ DIGEST_BYTES = 16  # 128 bits: a collision among all objects of a cluster, over 
 
 
 class Fingerprint(msgspec.Struct, frozen=True):
-    """`digest` covers our entry and those of people's tools; `generation` is 0 for kinds that have none; `status_free` is a
-    digest of every entry but those of the status subresource, which heartbeats move.
+    """`digest` covers our entry and those of people's tools, `status` the entries of the status subresource, which heartbeats
+    move; `generation` is 0 for kinds that have none.
     """
 
     digest: bytes
-    status_free: bytes
+    status: bytes
     generation: int
     resource_version: str
 
@@ -28,15 +28,15 @@ def fingerprint(body: JsonObject) -> Fingerprint:
     """The fingerprint of an object, or of its metadata alone."""
     metadata = body["metadata"]
     watched: list[JsonObject] = []
-    status_free: list[JsonObject] = []
+    status: list[JsonObject] = []
     for entry in entries(body):
         if entry.is_ours or entry.is_person:
             watched.append(entry.raw)
-        if entry.subresource != "status":
-            status_free.append(entry.raw)
+        if entry.subresource == "status":
+            status.append(entry.raw)
     return Fingerprint(
         digest=_hash(watched),
-        status_free=_hash(status_free),
+        status=_hash(status),
         generation=metadata.get("generation", 0),
         resource_version=metadata.get("resourceVersion", ""),
     )

@@ -25,10 +25,13 @@ STRICTEST = Enforcement()
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """`syncs` maps a Sync's `namespace/name` to its enforcement."""
+    """`syncs` maps a Sync's `namespace/name` to its enforcement. `unloaded` are the label values of Syncs of which no revision is
+    known yet (a cold start with Git down): until then their label alone protects an object.
+    """
 
     sync_user: str = GUARD_USER
     syncs: Mapping[str, Enforcement] = MappingProxyType({})
+    unloaded: frozenset[str] = frozenset()
 
     def of(self, sync: str) -> Enforcement:
         """A Sync that is not known (any more) is enforced strictly: never let drift in by accident."""

@@ -1,0 +1,20 @@
+"""The validating admission webhook: reads a review, decides it against the desired state, and words the answer."""
+
+from guard.admission.decide import Case, Decision, decide
+from guard.admission.message import shown_value
+from guard.admission.review import Answer, Request, Review
+from guard.admission.server import KEEP_ALIVE_SECONDS, PATH, Judge, application
+
+__all__ = [
+    "KEEP_ALIVE_SECONDS",
+    "PATH",
+    "Answer",
+    "Case",
+    "Decision",
+    "Judge",
+    "Request",
+    "Review",
+    "application",
+    "decide",
+    "shown_value",
+]

@@ -1,0 +1,119 @@
+"""The CustomResourceDefinition of Sync, made from its Structs so that code and cluster cannot disagree."""
+
+from __future__ import annotations
+
+import msgspec
+
+from guard.api.sync import GROUP, SYNC, VERSION, Sync, SyncSpec, SyncStatus
+from guard.base import codec
+from guard.base.codec import JsonObject
+
+PREFIX = "#/$defs/"
+# Left out, or put back where it holds something.
+DROPPED = ("$defs", "title", "default", "required", "additionalProperties")
+
+
+def sync_crd() -> JsonObject:
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{SYNC.resource}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": SYNC.kind,
+                "listKind": f"{SYNC.kind}List",
+                "plural": SYNC.resource,
+                "singular": "sync",
+                "categories": ["gitops"],
+            },
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": _columns(),
+                    "schema": {"openAPIV3Schema": _schema()},
+                }
+            ],
+        },
+    }
+
+
+def structural(kind: type, *, defaults: bool) -> JsonObject:
+    """The structural schema (OpenAPI v3, as CustomResourceDefinitions take it) of what msgspec accepts as `kind`.
+
+    `defaults` says whether the API server is to fill in the Structs' defaults.
+    """
+    schema = codec.decode(codec.encode(msgspec.json.schema(kind)))  # so that defaults, too, are JSON: lists, no tuples
+    return _converted(schema, definitions=schema.get("$defs", {}), defaults=defaults)
+
+
+def _schema() -> JsonObject:
+    return {
+        "type": "object",
+        "description": Sync.__doc__ or "",
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {"type": "object"},
+            "spec": structural(SyncSpec, defaults=True),
+            # What a controller writes is written whole: the server has nothing to add.
+            "status": structural(SyncStatus, defaults=False),
+        },
+    }
+
+
+def _columns() -> list[JsonObject]:
+    ready = '.status.conditions[?(@.type=="Ready")]'
+    return [
+        {"name": "Ready", "type": "string", "jsonPath": f"{ready}.status"},
+        {"name": "Revision", "type": "string", "jsonPath": ".status.lastAppliedRevision"},
+        {"name": "Declared", "type": "integer", "jsonPath": ".status.objects.declared"},
+        {"name": "Drifted", "type": "integer", "jsonPath": ".status.objects.drifted"},
+        {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+        {"name": "Status", "type": "string", "jsonPath": f"{ready}.message", "priority": 1},
+    ]
+
+
+def _converted(schema: JsonObject, *, definitions: JsonObject, defaults: bool) -> JsonObject:
+    """Drops what a structural schema may not hold: titles, definitions, closed objects (the API server closes them itself)."""
+
+    def inner(value: JsonObject) -> JsonObject:
+        return _converted(value, definitions=definitions, defaults=defaults)
+
+    found = _resolved(schema, definitions)
+    converted = {key: value for key, value in found.items() if key not in DROPPED}
+    if defaults and found.get("default") is not None:
+        converted["default"] = found["default"]
+    if "description" in found:
+        converted["description"] = " ".join(found["description"].split())
+    if "properties" in found:
+        converted["properties"] = {name: inner(field) for name, field in found["properties"].items()}
+    if "items" in found:
+        converted["items"] = inner(found["items"])
+    if codec.is_object(values := found.get("additionalProperties")):
+        converted["additionalProperties"] = inner(values)
+    if found.get("required"):
+        converted["required"] = found["required"]
+    if "enum" in found:
+        converted["type"] = "string"
+    return converted
+
+
+def _resolved(schema: JsonObject, definitions: JsonObject) -> JsonObject:
+    """Inlines a reference and turns a union with null into the type alone, since in a structural schema a field that may be
+    missing is just not required. What stands beside either is said about this use of the type, so it goes first.
+    """
+    beside = {key: value for key, value in schema.items() if key not in ("$ref", "anyOf")}
+    if "$ref" in schema:
+        return _resolved({**definitions[schema["$ref"].removeprefix(PREFIX)], **beside}, definitions)
+    if "anyOf" in schema:
+        members = [member for member in schema["anyOf"] if member != {"type": "null"}]
+        if len(members) != 1:
+            raise TypeError("a structural schema has no unions but with null")
+        return _resolved({**members[0], **beside}, definitions)
+    return schema

@@ -1,0 +1,236 @@
+"""The Sync resource, `gitopsguard.dev/v1alpha1`: one source, one path in it, and how closely it is enforced."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import re
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+from guard.api import duration
+from guard.api.conditions import Condition
+from guard.api.problems import explained
+from guard.base import codec
+from guard.base.codec import JsonObject
+from guard.base.errors import ConfigError
+from guard.state.ids import GUARD_NAMESPACE, LABEL_VALUE_LENGTH, Kind
+
+GROUP = "gitopsguard.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+SYNC = Kind(group=GROUP, version=VERSION, kind="Sync", resource="syncs", namespaced=True)
+
+# `guard reconcile` sets it; the value, any text, is echoed as status.lastHandledReconcileAt once that has been done.
+REQUESTED_AT = f"{GROUP}/requestedAt"
+
+# What git itself refuses in the name of a ref, and a leading dash, which it would take for an option.
+REF_PATTERN = r"^[^-\s~^:?*\[\\][^\s~^:?*\[\\]*$"
+
+Mode: TypeAlias = Literal["Deny", "Warn", "Audit"]
+Additions: TypeAlias = Literal["Deny", "Allow"]
+
+
+def _check_single_line(*texts: str | None) -> None:
+    """In Python a pattern's `$` matches before a last newline as well, which YAML's `|` leaves behind."""
+    if any(text.endswith("\n") for text in texts if text):
+        raise ValueError("must not end in a newline")
+
+
+class SecretReference(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    name: Annotated[str, Meta(description="A Secret in the Sync's namespace.", min_length=1, max_length=253)]
+
+
+class GitRef(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
+    """At most one of them; none means the branch that the remote's HEAD names."""
+
+    branch: Annotated[str, Meta(min_length=1, max_length=255, pattern=REF_PATTERN)] | None = None
+    tag: Annotated[str, Meta(min_length=1, max_length=255, pattern=REF_PATTERN)] | None = None
+    commit: (
+        Annotated[str, Meta(description="A commit's full hash, SHA-1 or SHA-256.", pattern="^([0-9a-f]{40}|[0-9a-f]{64})$")]
+        | None
+    ) = None
+
+    def __post_init__(self) -> None:
+        if sum(value is not None for value in (self.branch, self.tag, self.commit)) > 1:
+            raise ValueError("at most one of branch, tag and commit may be set")
+        _check_single_line(self.branch, self.tag, self.commit)
+
+
+AT_MOST_ONE = {
+    "rule": "[has(self.branch), has(self.tag), has(self.commit)].filter(given, given).size() <= 1",
+    "message": "at most one of branch, tag and commit may be set",
+}
+
+
+class GitSource(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
+    url: Annotated[
+        str,
+        Meta(
+            description="What `git clone` takes: HTTPS, SSH or a path of Guard's machine. Credentials go into secretRef.",
+            min_length=1,
+            max_length=2048,
+            pattern=r"^[^-\s]\S*$",
+        ),
+    ]
+    ref: Annotated[GitRef, Meta(extra_json_schema={"x-kubernetes-validations": [AT_MOST_ONE]})] = GitRef()
+    secret_ref: Annotated[SecretReference | None, Meta(description="Holds `username` and `password`, or what SSH needs.")] = None
+
+    def __post_init__(self) -> None:
+        if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/@]*:[^/]*@", self.url):
+            raise ValueError("url holds a password; move it to a Secret and name that in secretRef")
+        _check_single_line(self.url)
+
+
+class Source(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
+    git: GitSource
+    interval: Annotated[
+        str,
+        Meta(
+            description="How often to look for a new revision; at least 1s.",
+            max_length=64,
+            pattern=duration.PATTERN,
+            extra_json_schema={
+                "x-kubernetes-validations": [{"rule": "duration(self) >= duration('1s')", "message": "must be at least 1s"}]
+            },
+        ),
+    ] = "1m"
+
+    def __post_init__(self) -> None:
+        if self.interval_seconds < 1:
+            raise ValueError(f"interval must be at least 1s, not {self.interval}")
+
+    @property
+    def interval_seconds(self) -> float:
+        return duration.seconds(self.interval)
+
+
+class Enforcement(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
+    mode: Annotated[Mode, Meta(description="What a manual change meets at admission.")] = "Deny"
+    heal: Annotated[bool, Meta(description="Put drift right; when not set, as mode is Deny or not.")] | None = None
+    additions: Annotated[Additions, Meta(description="Fields that Git does not declare, put on a declared object.")] = "Deny"
+
+    @property
+    def heals(self) -> bool:
+        return self.mode == "Deny" if self.heal is None else self.heal
+
+
+class SyncSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
+    """What the cluster is kept equal to, and how closely."""
+
+    source: Source
+    # Normalised, whatever way it was written: `.` or `clusters/prod`.
+    path: Annotated[
+        str,
+        Meta(
+            description="A folder of the source.",
+            min_length=1,
+            max_length=1024,
+            extra_json_schema={
+                "x-kubernetes-validations": [
+                    {
+                        "rule": "!self.startsWith('/') && !self.split('/').exists(part, part == '..')",
+                        "message": "must be relative to the source, without ..",
+                    }
+                ]
+            },
+        ),
+    ] = "./"
+    prune: Annotated[bool, Meta(description="Delete what Git no longer declares.")] = True
+    enforcement: Enforcement = Enforcement()
+
+    def __post_init__(self) -> None:
+        if self.path.startswith("/") or ".." in self.path.split("/") or "\0" in self.path:
+            raise ValueError("path must be relative to the source, without ..")
+        # The one way msgspec offers to normalise a field of a frozen Struct, meant for this place.
+        msgspec.structs.force_setattr(self, "path", posixpath.normpath(self.path))
+
+
+class ObjectCounts(Struct, frozen=True, rename="camel"):
+    """How many objects are in which state."""
+
+    declared: int = 0
+    applied: int = 0
+    drifted: int = 0
+    failed: int = 0
+
+
+class SyncStatus(Struct, frozen=True, kw_only=True, rename="camel"):
+    """What Guard last found and did."""
+
+    # Written whole, empty values too, so that nothing of an older status stays.
+
+    conditions: Annotated[
+        tuple[Condition, ...], Meta(extra_json_schema={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]})
+    ] = ()
+    observed_generation: int = 0
+    last_applied_revision: str = ""
+    last_attempted_revision: str = ""
+    last_handled_reconcile_at: str = ""
+    objects: ObjectCounts = ObjectCounts()
+    kinds: Annotated[tuple[Kind, ...], Meta(description="Kinds applied so far, which pruning looks through.")] = ()
+
+
+class Metadata(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The part of an object's metadata that Guard reads."""
+
+    name: Annotated[str, Meta(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")]
+    namespace: Annotated[str, Meta(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")] = GUARD_NAMESPACE
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    deletion_timestamp: str = ""
+    annotations: dict[str, str] = {}
+
+
+class Sync(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """Keeps part of the cluster equal to a path of a source."""
+
+    api_version: str = API_VERSION
+    kind: str = "Sync"
+    metadata: Metadata
+    spec: SyncSpec
+    status: SyncStatus = SyncStatus()
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`."""
+        return f"{self.metadata.namespace}/{self.metadata.name}"
+
+    @property
+    def label(self) -> str:
+        """The value of the label that its objects carry."""
+        return label_value(self.metadata.namespace, self.metadata.name)
+
+
+def parse_sync(body: JsonObject, *, where: str) -> Sync:
+    """A Sync as a file or the API server writes it; null counts as not set, and the namespace is guard-system when missing.
+
+    Raises ConfigError that names `where`, the field, and what is allowed there.
+    """
+    api_version, kind = body.get("apiVersion"), body.get("kind")
+    if (api_version, kind) != (API_VERSION, "Sync"):
+        raise ConfigError(f"expected kind Sync of {API_VERSION}, got kind {kind} of {api_version}", where=where)
+    try:
+        return codec.convert(_without_nulls(body), Sync)
+    except codec.DecodeError as error:
+        raise ConfigError(explained(str(error), Sync), where=where) from error
+
+
+def label_value(namespace: str, name: str) -> str:
+    """`<namespace>.<name>`: no two Syncs share one, since a namespace has no dot. What is too long for a label is cut, and its
+    hash put behind an underscore, which no name can hold.
+    """
+    text = f"{namespace}.{name}"
+    if len(text) <= LABEL_VALUE_LENGTH:
+        return text
+    ending = "_" + hashlib.sha256(text.encode()).hexdigest()[:16]
+    return text[: LABEL_VALUE_LENGTH - len(ending)] + ending
+
+
+def _without_nulls(value: codec.Json) -> codec.Json:
+    if codec.is_object(value):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return value

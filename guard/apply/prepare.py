@@ -1,0 +1,32 @@
+"""From what Git says to what Guard applies."""
+
+from __future__ import annotations
+
+import base64
+
+from guard.base.codec import JsonObject, child, is_object
+from guard.state.ids import SYNC_LABEL
+
+
+def prepare(body: JsonObject, *, label: str) -> JsonObject:
+    """The manifest as applied: our label on it, and nothing that an apply would trip over.
+
+    A Secret's `stringData` becomes `data` (it never shows in managedFields, so its keys would be nobody's); empty label and
+    annotation maps and null timestamps are dropped (an owned empty leaf is lost as soon as a controller annotates); status is
+    the cluster's.
+    """
+    applied = {name: value for name, value in body.items() if name != "status"}
+    metadata = {
+        name: value
+        for name, value in child(body, "metadata").items()
+        if value is not None and not (name in {"annotations", "labels"} and not value) and name != "managedFields"
+    }
+    metadata["labels"] = {**child(metadata, "labels"), SYNC_LABEL: label}
+    applied["metadata"] = metadata
+    if body.get("kind") == "Secret" and body.get("apiVersion") == "v1" and is_object(body.get("stringData")):
+        texts = {name: base64.b64encode(str(value).encode()).decode() for name, value in body["stringData"].items()}
+        del applied["stringData"]
+        applied["data"] = {**child(body, "data"), **texts}
+    if "aggregationRule" in body:
+        applied.pop("rules", None)
+    return applied

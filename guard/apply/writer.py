@@ -1,0 +1,181 @@
+"""The one writer of declared objects. Sync and heal both write through it, one write at a time for each object, so that they
+cannot fight each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from guard.base.clock import Clock
+from guard.base.codec import JsonObject, child
+from guard.base.errors import ApiStatusError
+from guard.cluster import Client, object_path
+from guard.state import drift
+from guard.state.additions import Removal, additions, shared_entries
+from guard.state.desired import Declared, Learned, View
+from guard.state.digest import Fingerprint, fingerprint
+from guard.state.fields import FieldSet, Path
+from guard.state.ids import FIELD_MANAGER, REPAIR_MANAGER, ObjectKey
+from guard.state.managed import our_fields
+
+CLEANING_TRIES = 3  # a patch that meets a newer object is made again from what the API server holds by then
+CONFLICT, UNPROCESSABLE, NOT_FOUND = 409, 422, 404
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What our last write of an object left behind; `at` is monotonic seconds."""
+
+    fingerprint: Fingerprint
+    fields: FieldSet
+    at: float
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """What an apply did: whether anything was written at all, and which additions it took away."""
+
+    changed: bool
+    created: bool
+    removed: tuple[Path, ...] = ()
+
+
+class Writer:
+    def __init__(self, client: Client, *, view: View, clock: Clock) -> None:
+        self._client = client
+        self._view = view
+        self._clock = clock
+        self._locks: WeakValueDictionary[ObjectKey, asyncio.Lock] = WeakValueDictionary()
+        self._known: dict[ObjectKey, Known] = {}
+        self._versions: dict[ObjectKey, str] = {}
+        self._ours: set[ObjectKey] = set()
+
+    def known(self, key: ObjectKey) -> Known | None:
+        return self._known.get(key)
+
+    def is_writing(self, key: ObjectKey) -> bool:
+        lock = self._locks.get(key)
+        return lock is not None and lock.locked()
+
+    def saw(self, key: ObjectKey, *, resource_version: str, ours: bool) -> None:
+        """The watch has seen the object; `ours` when our Apply entry is on it."""
+        self._versions[key] = resource_version
+        if ours:
+            self._ours.add(key)
+
+    def lost(self, key: ObjectKey) -> None:
+        """The watch has seen the object go."""
+        self._versions.pop(key, None)
+
+    def forget(self, key: ObjectKey) -> None:
+        """The object is declared no more."""
+        for memory in (self._known, self._versions):
+            memory.pop(key, None)
+        self._ours.discard(key)
+
+    async def apply(self, declared: Declared, *, unless_newer_than: str = "", clean: bool = True) -> Applied | None:
+        """Make the live object what Git says. Raises ClusterError.
+
+        With `unless_newer_than`, a resourceVersion, nothing is done (None) when our last write already saw that version: the
+        event that asked for this apply is then our own, or older. `clean` takes people's additions away as well.
+        """
+        key = declared.key
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        async with lock:
+            known = self._known.get(key)
+            if unless_newer_than and known and _not_newer(unless_newer_than, known.fingerprint.resource_version):
+                return None
+            adopting = key not in self._ours
+            before = self._versions.get(key, "")
+            body = await self._client.apply(_path(declared), declared.body, manager=FIELD_MANAGER, force=True)
+            applied_version = body["metadata"]["resourceVersion"]
+            created = before == "" and _only_ours(body)
+            removed: tuple[Path, ...] = ()
+            if not created:
+                body, removed = await self._clean(declared, body, adopting=adopting, clean=clean)
+            self._remember(declared, body)
+            return Applied(changed=applied_version != before or bool(removed), created=created, removed=removed)
+
+    async def _clean(
+        self, declared: Declared, body: JsonObject, *, adopting: bool, clean: bool
+    ) -> tuple[JsonObject, tuple[Path, ...]]:
+        """Give up people's co-ownership of declared fields, and take their additions away, by JSON patches that test the version
+        they were made for: moving other managers' fields into our entry instead would reset replicas and node ports.
+        """
+        removed: tuple[Path, ...] = ()
+        for attempt in range(CLEANING_TRIES):
+            ours = our_fields(body)
+            removals = additions(body, ours) if clean and not adopting else ()
+            entries = shared_entries(body, ours, adopting=adopting)
+            if not removals and entries is None:
+                break
+            operations: list[JsonObject] = [
+                {"op": "test", "path": "/metadata/resourceVersion", "value": body["metadata"]["resourceVersion"]}
+            ]
+            if entries is not None:
+                operations.append({"op": "replace", "path": "/metadata/managedFields", "value": entries})
+            for removal in removals:
+                operations += _operations(removal)
+            try:
+                body = await self._client.json_patch(_path(declared), operations, manager=REPAIR_MANAGER)
+                removed = tuple(removal.path for removal in removals)
+                break
+            except ApiStatusError as error:
+                # A failed test is 422, as is an object that would become invalid.
+                if error.code not in {CONFLICT, UNPROCESSABLE} or attempt == CLEANING_TRIES - 1:
+                    raise
+                body = await self._client.apply(_path(declared), declared.body, manager=FIELD_MANAGER, force=True)
+        return body, removed
+
+    def _remember(self, declared: Declared, body: JsonObject) -> None:
+        key, ours = declared.key, our_fields(body)
+        seen = fingerprint(body)
+        self._known[key] = Known(fingerprint=seen, fields=ours, at=self._clock.monotonic())
+        self._versions[key] = seen.resource_version
+        self._ours.add(key)
+        stored = drift.project(body, ours.tree)
+        same = _values(stored) == _values(declared.body)
+        self._view.learn(key, Learned(body=declared.body, fields=ours, stored=None if same else stored))
+
+    async def delete(self, declared_path: str, *, key: ObjectKey, uid: str, resource_version: str) -> bool:
+        """Delete exactly the object that was looked at; False when it was gone, or changed since."""
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        async with lock:
+            self.forget(key)
+            try:
+                await self._client.delete(declared_path, uid=uid, resource_version=resource_version)
+            except ApiStatusError as error:
+                if error.code in {NOT_FOUND, CONFLICT}:
+                    return False
+                raise
+            return True
+
+
+def _path(declared: Declared) -> str:
+    return object_path(declared.kind, namespace=declared.key.namespace, name=declared.key.name)
+
+
+def _not_newer(version: str, known: str) -> bool:
+    """Resource versions are decimal numbers that grow (guaranteed since Kubernetes 1.35)."""
+    return int(version) <= int(known)
+
+
+def _only_ours(body: JsonObject) -> bool:
+    return all(entry.get("manager") == FIELD_MANAGER for entry in body["metadata"].get("managedFields", ()))
+
+
+def _values(body: JsonObject) -> JsonObject:
+    """The object without its name, which no set of fields holds."""
+    metadata = {name: value for name, value in child(body, "metadata").items() if name not in {"name", "namespace"}}
+    return {**{name: value for name, value in body.items() if name not in {"apiVersion", "kind"}}, "metadata": metadata}
+
+
+def _operations(removal: Removal) -> list[JsonObject]:
+    tests: list[JsonObject] = [{"op": "test", "path": _pointer(pointer), "value": value} for pointer, value in removal.tests]
+    return [*tests, {"op": "remove", "path": _pointer(removal.pointer)}]
+
+
+def _pointer(steps: tuple[str | int, ...]) -> str:
+    """RFC 6901."""
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)

@@ -1,0 +1,147 @@
+"""Seeing drift in metadata alone: one watch for each declared kind, on objects that carry our label.
+
+Most changes to a declared field leave a trace in our managedFields entry. What leaves none (reordered lists, a spoofed apply
+within the second of ours, mutating webhooks) moves the generation, or on kinds without one the resourceVersion, and is looked
+at by an apply that writes nothing when nothing is wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+
+import structlog
+
+from guard.apply import Known, Writer
+from guard.base.clock import Clock
+from guard.base.codec import JsonObject, child
+from guard.cluster import Client, Event, collection_path, watch
+from guard.heal.repair import Drift, Repairer
+from guard.state.desired import Declared, View
+from guard.state.digest import fingerprint
+from guard.state.ids import SYNC_LABEL, Kind, ObjectKey
+from guard.state.managed import our_entry
+
+# managedFields times have seconds: an apply under our name within two seconds of ours may leave the very same entry.
+SPOOF_SECONDS = 2.0
+
+_log = structlog.stdlib.get_logger("guard.heal")
+
+
+class Watching:
+    """`follow` sets the kinds to watch and returns once each of them is listed; `close` ends all."""
+
+    def __init__(self, client: Client, *, view: View, writer: Writer, repairer: Repairer, clock: Clock) -> None:
+        self._client = client
+        self._view = view
+        self._writer = writer
+        self._repairer = repairer
+        self._clock = clock
+        self._tasks: dict[Kind, asyncio.Task[None]] = {}
+        self._listed: dict[Kind, asyncio.Event] = {}
+        self._present: dict[Kind, set[ObjectKey]] = {}
+
+    async def follow(self, kinds: Collection[Kind], *, seconds: float = 10.0) -> None:
+        """Watch these kinds and no others. A kind that is not served yet is tried until it is; nobody waits longer than
+        `seconds` for it.
+        """
+        for kind in [kind for kind in self._tasks if kind not in kinds]:
+            self._tasks.pop(kind).cancel()
+            self._listed.pop(kind, None)
+            self._present.pop(kind, None)
+        for kind in kinds:
+            if kind not in self._tasks:
+                self._listed[kind] = asyncio.Event()
+                self._tasks[kind] = asyncio.create_task(self._watch(kind), name=f"watch {kind.group_kind}")
+        waiting = [asyncio.ensure_future(self._listed[kind].wait()) for kind in kinds if not self._listed[kind].is_set()]
+        if waiting:
+            _, late = await asyncio.wait(waiting, timeout=seconds)
+            for task in late:
+                task.cancel()
+
+    async def close(self) -> None:
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._repairer.close()
+
+    async def _watch(self, kind: Kind) -> None:
+        async for event in watch(self._client, collection_path(kind), labels=SYNC_LABEL, metadata_only=True):
+            try:
+                self._take(kind, event)
+            except Exception:  # noqa: BLE001 (one object that Guard trips over must not end the watch of all)
+                _log.exception("an event could not be taken", kind=kind.group_kind, type=event.type)
+
+    def _take(self, kind: Kind, event: Event) -> None:
+        if event.type == "FAILED":
+            _log.info("watch interrupted", kind=kind.group_kind, error=event.error)
+            self._listed[kind].set()
+        elif event.type == "LISTED":
+            self._relisted(kind, event.objects)
+            self._listed[kind].set()
+        else:
+            self._changed(kind, event.object, gone=event.type == "DELETED")
+
+    def _relisted(self, kind: Kind, objects: tuple[JsonObject, ...]) -> None:
+        """After a (re)list: each object may have changed, and those of ours that are missing have gone, unseen."""
+        found = {_key(kind, body): body for body in objects}
+        # Only objects that Guard applied before can be missing: a first sync is about to create the rest.
+        for key in self._present.get(kind, set()) - found.keys():
+            known = self._writer.known(key)
+            version = known.fingerprint.resource_version if known else ""
+            if version:
+                metadata: JsonObject = {"metadata": {"resourceVersion": str(int(version) + 1)}}
+                self._gone(key, metadata)
+        self._present[kind] = set()
+        for body in found.values():
+            self._changed(kind, body, gone=False)
+
+    def _changed(self, kind: Kind, body: JsonObject, *, gone: bool) -> None:
+        key = _key(kind, body)
+        if gone:
+            self._present[kind].discard(key)
+            self._gone(key, body)
+            return
+        self._present[kind].add(key)
+        metadata = child(body, "metadata")
+        self._writer.saw(key, resource_version=metadata["resourceVersion"], ours=our_entry(body) is not None)
+        declared = self._view.state.get(key)
+        known = self._writer.known(key)
+        if declared is None or metadata.get("deletionTimestamp"):
+            return
+        if known is None:
+            # The first apply is still to come, and will put it right; unless it is under way, and this came after it.
+            if self._writer.is_writing(key):
+                self._repairer.look(key, Drift(metadata=body, at=self._clock.monotonic()))
+        elif self._suspicious(declared, known, body):
+            self._repairer.look(key, Drift(metadata=body, at=self._clock.monotonic()))
+
+    def _gone(self, key: ObjectKey, body: JsonObject) -> None:
+        self._writer.lost(key)
+        if self._view.state.get(key) is not None and self._writer.known(key) is not None:
+            self._repairer.look(key, Drift(metadata=body, at=self._clock.monotonic(), gone=True))
+
+    def _suspicious(self, declared: Declared, known: Known, body: JsonObject) -> bool:
+        seen, left = fingerprint(body), known.fingerprint
+        if seen.resource_version == left.resource_version:
+            return False
+        if seen.digest != left.digest or seen.generation != left.generation:
+            return True
+        if not _holds(body, declared.body):
+            return True
+        if self._clock.monotonic() - known.at < SPOOF_SECONDS:
+            return True
+        # Without a generation any write may be drift, except a heartbeat: one that moved a status entry.
+        return seen.generation == 0 and seen.status == left.status
+
+
+def _key(kind: Kind, body: JsonObject) -> ObjectKey:
+    metadata = child(body, "metadata")
+    return ObjectKey(group=kind.group, kind=kind.kind, namespace=metadata.get("namespace", ""), name=metadata["name"])
+
+
+def _holds(body: JsonObject, declared: JsonObject) -> bool:
+    """Whether the declared labels and annotations are there, which metadata shows without asking."""
+    live, wanted = child(body, "metadata"), child(declared, "metadata")
+    return all(child(wanted, name).items() <= child(live, name).items() for name in ("labels", "annotations"))

@@ -1,0 +1,8 @@
+"""Where the desired state comes from: fetches revisions and hands out their files. Knows neither YAML nor the cluster;
+credentials are passed in.
+"""
+
+from guard.source.git import GitCredentials, GitRef, GitSource
+from guard.source.poll import poll
+
+__all__ = ["GitCredentials", "GitRef", "GitSource", "poll"]

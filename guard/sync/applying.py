@@ -1,0 +1,93 @@
+"""Applying a revision's objects: stage by stage, many at once, one object's fault not stopping the others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+
+from guard.apply import Writer
+from guard.audit import Counts
+from guard.base.backoff import Backoff
+from guard.base.codec import child, children
+from guard.base.errors import ClusterError, Unreachable
+from guard.cluster import Client, object_path
+from guard.state.desired import Declared
+from guard.sync.plan import stages
+
+APPLIES_AT_ONCE = 10  # the API server's own fairness gives one client about as many seats
+# Objects of one stage may depend on one another in ways that only the API server knows (a webhook's own Service): another look
+# settles most of it.
+ATTEMPTS = 4
+ESTABLISHED_SECONDS = 30.0
+
+
+class Done(msgspec.Struct, frozen=True):
+    """How many objects were written or found as they should be, and one line for each that could not be applied."""
+
+    counts: Counts
+    failures: tuple[str, ...]
+
+
+class _Tally:
+    def __init__(self) -> None:
+        self.applied = 0
+        self.unchanged = 0
+        self.failures: list[str] = []
+
+    def count(self, *, changed: bool) -> None:
+        if changed:
+            self.applied += 1
+        else:
+            self.unchanged += 1
+
+
+async def apply_all(objects: Sequence[Declared], *, client: Client, writer: Writer, clean: bool) -> Done:
+    """Apply everything. `clean` takes people's additions away. Raises Unreachable when the API server is gone."""
+    tally = _Tally()
+    limit = asyncio.Semaphore(APPLIES_AT_ONCE)
+
+    async def one(declared: Declared) -> ClusterError | None:
+        async with limit:
+            try:
+                result = await writer.apply(declared, clean=clean)
+            except Unreachable:
+                raise
+            except ClusterError as error:
+                return error
+        tally.count(changed=result is not None and result.changed)
+        return None
+
+    for stage in stages(objects):
+        waiting = list(stage)
+        backoff = Backoff(first=0.1, most=1.0)
+        for attempt in range(ATTEMPTS):
+            errors = await asyncio.gather(*(one(declared) for declared in waiting))
+            failed = [(declared, error) for declared, error in zip(waiting, errors, strict=True) if error is not None]
+            if not failed:
+                break
+            if attempt == ATTEMPTS - 1:
+                tally.failures += [f"{declared.origin}: {declared.key}: {error.message}" for declared, error in failed]
+            else:
+                waiting = [declared for declared, _ in failed]
+                await asyncio.sleep(backoff.next())
+        await _established(stage, client=client)
+    return Done(counts=Counts(applied=tally.applied, unchanged=tally.unchanged), failures=tuple(tally.failures))
+
+
+async def _established(stage: Sequence[Declared], *, client: Client) -> None:
+    """Wait until the API server serves the kinds that the stage defined; what is not served then fails by itself, named."""
+    definitions = [declared for declared in stage if declared.kind.kind == "CustomResourceDefinition"]
+    try:
+        async with asyncio.timeout(ESTABLISHED_SECONDS):
+            for declared in definitions:
+                path = object_path(declared.kind, namespace="", name=declared.key.name)
+                while not _is_established(children(child(await client.get(path), "status"), "conditions")):  # noqa: ASYNC110 (the API server's)
+                    await asyncio.sleep(0.05)
+    except TimeoutError:
+        return
+
+
+def _is_established(conditions: Sequence[dict[str, str]]) -> bool:
+    return any(found.get("type") == "Established" and found.get("status") == "True" for found in conditions)

@@ -1,0 +1,82 @@
+"""Taking away what a Sync once declared and declares no more."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+import msgspec
+
+from guard.base.codec import JsonObject, child, children
+from guard.base.errors import ApiStatusError
+from guard.cluster import Client, object_path
+from guard.cluster.client import collection_path
+from guard.state.desired import DesiredState
+from guard.state.ids import SYNC_LABEL, Kind, ObjectKey
+from guard.state.managed import our_fields
+
+CONFIRM = "gitopsguard.dev/confirm-prune"
+PRUNE = "gitopsguard.dev/prune"
+DISABLED = "Disabled"
+NOT_FOUND = 404
+
+_LABEL_PATH = ("f:metadata", "f:labels", f"f:{SYNC_LABEL}")
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A live object of ours that is not declared any more."""
+
+    key: ObjectKey
+    kind: Kind
+    uid: str
+    resource_version: str
+
+    @property
+    def path(self) -> str:
+        return object_path(self.kind, namespace=self.key.namespace, name=self.key.name)
+
+
+def is_ours(metadata: JsonObject) -> bool:
+    """Our Apply entry owns the label, and no controller owns the object: controllers copy labels (EndpointSlices get a
+    Service's), and people do, too.
+    """
+    controlled = any(owner.get("controller") for owner in children(child(metadata, "metadata"), "ownerReferences"))
+    return not controlled and _LABEL_PATH in our_fields(metadata)
+
+
+async def candidates(client: Client, kinds: Iterable[Kind], *, label: str, state: DesiredState) -> list[Candidate]:
+    """What to prune, in the reverse of the order of applying: what others live in goes last."""
+    found: list[Candidate] = []
+    for kind in kinds:
+        try:
+            items, _ = await client.list_metadata(collection_path(kind), params={"labelSelector": f"{SYNC_LABEL}={label}"})
+        except ApiStatusError as error:
+            if error.code == NOT_FOUND:
+                continue  # the kind is served no more, and its objects went with it
+            raise
+        for item in items:
+            metadata = item["metadata"]
+            key = ObjectKey(group=kind.group, kind=kind.kind, namespace=metadata.get("namespace", ""), name=metadata["name"])
+            if state.get(key) is not None or metadata.get("deletionTimestamp") or not is_ours(item):
+                continue
+            if child(metadata, "annotations").get(PRUNE) == DISABLED:
+                continue
+            found.append(Candidate(key=key, kind=kind, uid=metadata["uid"], resource_version=metadata["resourceVersion"]))
+    return sorted(found, key=lambda candidate: (_rank(candidate.kind), candidate.key))
+
+
+def _rank(kind: Kind) -> int:
+    if kind.kind == "CustomResourceDefinition":
+        return 2
+    return 1 if kind.kind == "Namespace" else 0
+
+
+def doubt(found: Collection[Candidate], *, declared: int, namespaces_left: int) -> str:
+    """Why this prune looks like an accident; empty when it does not."""
+    if not found:
+        return ""
+    if declared == 0:
+        return f"the revision is empty, and {len(found)} objects would go"
+    gone = sum(candidate.kind.kind == "Namespace" for candidate in found)
+    if gone and not namespaces_left:
+        return f"every namespace that was declared would go ({gone})"
+    return ""

@@ -1,0 +1,326 @@
+"""One Sync's loop: fetch, render, check, take into force, apply, prune, say how it went.
+
+An ordered list of steps, each of which may end the attempt with an error; what was in force then stays in force, and the next
+poll tries again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from guard.api import REQUESTED_AT, ObjectCounts, Sync, SyncStatus, find_condition, label_value
+from guard.apply import Writer
+from guard.audit import Counts, Record, References
+from guard.audit.record import Event
+from guard.base import naming
+from guard.base.backoff import Backoff
+from guard.base.clock import Clock, rfc3339
+from guard.base.errors import ApiStatusError, ClusterError, GuardError, RenderError
+from guard.cluster import Client, Served
+from guard.state.desired import Declared, DesiredState
+from guard.state.ids import Kind, Manifest
+from guard.sync import prune
+from guard.sync.applying import apply_all
+from guard.sync.plan import resolve
+from guard.sync.status import Outcome, advanced, publish
+
+RETRY_FIRST_SECONDS, RETRY_MOST_SECONDS = 2.0, 60.0
+FAILURES_NAMED = 3
+
+_log = structlog.stdlib.get_logger("guard.sync")
+
+
+class Source(Protocol):
+    """Where one Sync's manifests come from."""
+
+    async def fetch(self) -> str:
+        """The newest revision. Raises SourceError."""
+        ...
+
+    async def manifests(self, revision: str) -> tuple[Manifest, ...]:
+        """A revision's manifests. Raises RenderError or SourceError."""
+        ...
+
+    async def keep(self, revision: str) -> None:
+        """This revision is in force: keep it at hand, also without the source."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Index(Protocol):
+    """The desired state in force, and who has to know when it changes. Runtime is behind it."""
+
+    @property
+    def state(self) -> DesiredState: ...
+
+    async def served(self, *, fresh: bool) -> Served: ...
+
+    async def take(self, sync: str, objects: Iterable[Declared], *, also: Iterable[Kind]) -> None:
+        """Put a Sync's objects in force: index, registration and watches, before anything is applied. `also` are kinds that have
+        to stay registered.
+        """
+        ...
+
+    async def settle(self) -> None:
+        """Everything is applied and pruned: let go of kinds that nobody declares."""
+        ...
+
+
+class Reconciler:
+    """Runs one Sync until cancelled. `wake` makes it look at once; `update` hands it the Sync's newest version."""
+
+    def __init__(
+        self,
+        sync: Sync,
+        *,
+        source: Source,
+        index: Index,
+        client: Client,
+        writer: Writer,
+        clock: Clock,
+        references: References,
+        write: Callable[[Record], None],
+        wait: Callable[[asyncio.Event, float], Awaitable[bool]],
+        synced: Callable[[str, str], None],
+    ) -> None:
+        self.sync = sync
+        self.status: SyncStatus = sync.status
+        self.loaded = asyncio.Event()
+        self.wake = asyncio.Event()
+        self._source = source
+        self._index = index
+        self._client = client
+        self._writer = writer
+        self._clock = clock
+        self._references = references
+        self._write = write
+        self._wait = wait
+        self._synced = synced
+        self._done_for: tuple[str, int, str] | None = None
+        self._backoff = Backoff(first=RETRY_FIRST_SECONDS, most=RETRY_MOST_SECONDS)
+        self._failed_message = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.sync.metadata.namespace}/{self.sync.metadata.name}"
+
+    @property
+    def label(self) -> str:
+        return label_value(self.sync.metadata.namespace, self.sync.metadata.name)
+
+    def update(self, sync: Sync) -> None:
+        """A newer version of the resource; a change of its spec or a request to reconcile is looked at at once."""
+        known = self.sync
+        self.sync = sync
+        if sync.metadata.generation != known.metadata.generation or _requested(sync) != _requested(known):
+            self.wake.set()
+
+    async def run(self) -> None:
+        await self._recall()
+        while True:
+            try:
+                ok = await self.attempt()
+            except Exception as error:  # noqa: BLE001 (a fault of Guard's own in one Sync stops neither others nor enforcement)
+                _log.exception("a sync failed for a reason that Guard does not know", sync=self.name)
+                fault = GuardError(f"internal error: {type(error).__name__}", hint="the log says more")
+                await self._fail(fault, revision="", requested="")
+                ok = False
+            seconds = self.sync.spec.source.interval_seconds
+            if ok:
+                self._backoff.reset()
+            else:
+                seconds = min(seconds, self._backoff.next())
+            await self._wait(self.wake, seconds)
+
+    async def close(self) -> None:
+        await self._source.close()
+
+    async def _recall(self) -> None:
+        """After a start, put the revision in force that was applied last, before asking the source: enforcement does not wait for
+        Git, and a Git that is down or broken meanwhile leaves it so.
+        """
+        revision = self.status.last_applied_revision
+        if not revision:
+            return
+        try:
+            objects = await self._resolve(revision)
+            await self._index.take(self.name, objects, also=self.status.kinds)
+        except GuardError as error:
+            _log.info("the last applied revision is not at hand", sync=self.name, revision=revision, error=str(error))
+            return
+        self.loaded.set()
+
+    async def attempt(self) -> bool:
+        """One round. True when the Sync is as it should be."""
+        requested = _requested(self.sync)
+        generation = self.sync.metadata.generation
+        revision = ""
+        try:
+            revision = await self._source.fetch()
+            if self._done_for == (revision, generation, requested):
+                return await self._recovered(revision)
+            started = self._clock.monotonic()
+            objects = await self._resolve(revision)
+            self._refuse_conflicts(objects)
+            kinds = self.status.kinds
+            await self._index.take(self.name, objects, also=kinds)
+            self.loaded.set()
+            clean = self.sync.spec.enforcement.additions == "Deny"
+            done = await apply_all(objects, client=self._client, writer=self._writer, clean=clean)
+            held, pruned = await self._prune(revision, objects, kinds)
+            await self._index.settle()
+        except GuardError as error:
+            await self._fail(error, revision=revision, requested=requested)
+            return False
+        failures = (*done.failures, *held)
+        counts = msgspec.structs.replace(done.counts, pruned=pruned, failed=len(failures))
+        await self._finish(revision, objects, counts, failures, requested=requested, started=started)
+        if failures:
+            return False
+        self._done_for = (revision, generation, requested)
+        return True
+
+    async def _resolve(self, revision: str) -> tuple[Declared, ...]:
+        manifests = await self._source.manifests(revision)
+        if not manifests:
+            raise RenderError(f"the revision declares nothing below {self.sync.spec.path}", hint="nothing is changed or pruned")
+        served = await self._index.served(fresh=False)
+        arguments = {"sync": self.name, "label": self.label, "revision": revision}
+        try:
+            return resolve(manifests, find=served.find, **arguments)
+        except RenderError:
+            # A kind may have come since the API server was last asked.
+            served = await self._index.served(fresh=True)
+            return resolve(manifests, find=served.find, **arguments)
+
+    def _refuse_conflicts(self, objects: tuple[Declared, ...]) -> None:
+        conflicts = self._index.state.conflicts(self.name, objects)
+        if conflicts:
+            first = conflicts[0]
+            raise RenderError(
+                f"{first.loser.key} is declared by two Syncs: {first.holder.sync} ({first.holder.origin}) keeps it, "
+                f"{self.name} declares it again"
+                + (f"; and {naming.plural(len(conflicts) - 1, 'more object')}" if len(conflicts) > 1 else ""),
+                where=str(first.loser.origin),
+                hint="remove it from one of them",
+            )
+
+    async def _prune(self, revision: str, objects: tuple[Declared, ...], kinds: tuple[Kind, ...]) -> tuple[tuple[str, ...], int]:
+        """Prune; returns what was held back or failed, and how many objects went."""
+        if not self.sync.spec.prune:
+            return (), 0
+        looked = {*kinds, *(declared.kind for declared in objects)}
+        found = await prune.candidates(self._client, looked, label=self.label, state=self._index.state)
+        left = sum(declared.kind.kind == "Namespace" for declared in objects)
+        doubt = prune.doubt(found, declared=len(objects), namespaces_left=left)
+        if doubt and self.sync.metadata.annotations.get(prune.CONFIRM) != revision:
+            return (f"nothing is pruned: {doubt}; to confirm, annotate the Sync with {prune.CONFIRM}={revision}",), 0
+        failures: list[str] = []
+        gone = 0
+        for candidate in found:
+            try:
+                gone += await self._writer.delete(
+                    candidate.path, key=candidate.key, uid=candidate.uid, resource_version=candidate.resource_version
+                )
+            except ApiStatusError as error:
+                failures.append(f"{candidate.key} could not be pruned: {error.message}")
+        return tuple(failures), gone
+
+    async def _finish(
+        self,
+        revision: str,
+        objects: tuple[Declared, ...],
+        counts: Counts,
+        failures: tuple[str, ...],
+        *,
+        requested: str,
+        started: float,
+    ) -> None:
+        message = (
+            f"{naming.plural(len(objects), 'object')} as declared in {revision}"
+            if not failures
+            else f"{naming.plural(len(failures), 'fault')} at {revision}: " + "; ".join(failures[:FAILURES_NAMED])
+        )
+        took = (self._clock.monotonic() - started) * 1000
+        if counts.applied or counts.pruned or failures or self._done_for is None:
+            self._record("sync-failed" if failures else "synced", revision, message=message, counts=counts, took=took)
+        self._synced(self.name, "failed" if failures else "applied")
+        _log.info("synced", sync=self.name, revision=revision, took_ms=round(took, 1), **_shown(counts))
+        kinds = tuple(sorted({declared.kind for declared in objects}))
+        await self._publish(
+            Outcome(
+                ready=not failures,
+                reason="ApplyFailed" if failures else "Applied",
+                message=message,
+                attempted=revision,
+                applied_revision=revision,
+                objects=ObjectCounts(
+                    declared=len(objects), applied=len(objects) - len(failures), drifted=0, failed=len(failures)
+                ),
+                # A kind that could not be pruned yet has to be looked at again.
+                kinds=tuple(sorted({*kinds, *self.status.kinds})) if failures else kinds,
+                handled=requested,
+            )
+        )
+        await self._source.keep(revision)
+
+    async def _fail(self, error: GuardError, *, revision: str, requested: str) -> None:
+        """The revision stays out, and what was in force stays in force."""
+        reason = {"SourceError": "SourceFailed", "RenderError": "RevisionRejected"}.get(type(error).__name__, "ClusterFailed")
+        message = str(error)
+        if message != self._failed_message:
+            _log.warning("sync failed", sync=self.name, revision=revision, reason=reason, error=message)
+            self._record("sync-failed", revision, message=message, counts=None, took=0.0, reason=reason)
+            self._failed_message = message
+        self._synced(self.name, "failed")
+        self._done_for = None
+        await self._publish(Outcome(ready=False, reason=reason, message=message, attempted=revision, handled=requested))
+
+    async def _recovered(self, revision: str) -> bool:
+        """Nothing to do; but a source that had failed meanwhile is well again."""
+        ready = find_condition(self.status.conditions, "Ready")
+        if ready is None or ready.status != "True":
+            await self._publish(Outcome(ready=True, reason="Applied", message=f"as declared in {revision}", attempted=revision))
+        return True
+
+    async def _publish(self, outcome: Outcome) -> None:
+        if outcome.ready:
+            self._failed_message = ""
+        status = advanced(self.sync, self.status, outcome, now=self._clock.now())
+        if status == self.status:
+            return
+        try:
+            await publish(self._client, self.sync, status)
+        except ClusterError as error:
+            _log.warning("the status could not be written", sync=self.name, error=str(error))
+            return
+        self.status = status
+
+    def _record(self, event: Event, revision: str, *, message: str, counts: Counts | None, took: float, reason: str = "") -> None:
+        self._write(
+            Record(
+                time=rfc3339(self._clock.now()),
+                id=self._references.new(),
+                event=event,
+                reason=reason,
+                sync=self.name,
+                revision=revision,
+                message=message,
+                counts=counts,
+                took_ms=round(took, 1),
+            )
+        )
+
+
+def _requested(sync: Sync) -> str:
+    return sync.metadata.annotations.get(REQUESTED_AT, "")
+
+
+def _shown(counts: Counts) -> dict[str, int]:
+    return {"applied": counts.applied, "unchanged": counts.unchanged, "pruned": counts.pruned, "failed": counts.failed}
