@@ -3,7 +3,7 @@
 from guard.admission.decide import Case, Decision, decide
 from guard.admission.message import shown_value
 from guard.admission.review import Answer, Request, Review
-from guard.admission.server import KEEP_ALIVE_SECONDS, PATH, Judge, application
+from guard.admission.server import KEEP_ALIVE_SECONDS, PATH, Judge, Responder, application
 
 __all__ = [
     "KEEP_ALIVE_SECONDS",
@@ -13,6 +13,7 @@ __all__ = [
     "Decision",
     "Judge",
     "Request",
+    "Responder",
     "Review",
     "application",
     "decide",

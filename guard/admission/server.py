@@ -6,9 +6,9 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-import structlog
 from aiohttp import web
 
+from guard import telemetry
 from guard.admission import message, review
 from guard.admission.decide import Case, Decision, decide
 from guard.admission.review import Answer, Request, Review
@@ -32,7 +32,7 @@ _EVENTS: dict[str, Event] = {"deny": "denied", "warn": "warned", "audit": "audit
 
 Responder = Callable[[bytes], bytes]
 
-_log = structlog.stdlib.get_logger("guard.admission")
+_log = telemetry.get("admission")
 
 
 class Meter(Protocol):

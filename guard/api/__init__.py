@@ -5,6 +5,7 @@ and the file that holds them outside a cluster.
 from guard.api.conditions import Condition, find_condition, set_condition
 from guard.api.config import ConfiguredSync, load_config
 from guard.api.crd import sync_crd
+from guard.api.duration import seconds
 from guard.api.sync import (
     API_VERSION,
     REQUESTED_AT,
@@ -43,6 +44,7 @@ __all__ = [
     "label_value",
     "load_config",
     "parse_sync",
+    "seconds",
     "set_condition",
     "sync_crd",
 ]

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 
 import msgspec
-import structlog
 
+from guard import telemetry
 from guard.apply import Applied, Known, Writer
 from guard.audit import FieldChange, Record, References
 from guard.audit.record import Event
@@ -26,7 +26,7 @@ from guard.state.policy import Enforcement
 REPAIRS_AT_ONCE = 16
 FIELDS_NAMED = 10
 
-_log = structlog.stdlib.get_logger("guard.heal")
+_log = telemetry.get("heal")
 
 
 class Drift(msgspec.Struct, frozen=True):
@@ -67,6 +67,7 @@ class Repairer:
         self._write = write
         self._healed = healed
         self._fights = Fights()
+        self._drifted: dict[ObjectKey, str] = {}
         self._pending: dict[ObjectKey, Drift] = {}
         self._tasks: dict[ObjectKey, asyncio.Task[None]] = {}
         self._limit = asyncio.Semaphore(REPAIRS_AT_ONCE)
@@ -81,6 +82,10 @@ class Repairer:
             self._tasks[key] = task
             task.add_done_callback(lambda _done: self._tasks.pop(key, None))
 
+    def drifted(self, sync: str) -> int:
+        """How many of a Sync's objects are known to differ from Git: healing is off, fails, or waits out a fight."""
+        return sum(name == sync for name in self._drifted.values())
+
     async def close(self) -> None:
         tasks = list(self._tasks.values())
         for task in tasks:
@@ -91,18 +96,32 @@ class Repairer:
         backoff = Backoff(first=0.1, most=60.0)
         while (drift := self._pending.pop(key, None)) is not None:
             declared = self._view.state.get(key)
-            if declared is None or not self._enforcement(declared.sync).heal:
+            if declared is None:
+                self._drifted.pop(key, None)
                 return
+            if not self._enforcement(declared.sync).heal:
+                self._leave(declared, drift)
+                continue
+            self._drifted[key] = declared.sync
             pause = self._fights.delay(key, at=self._clock.monotonic())
             if pause:
                 await asyncio.sleep(pause)
             try:
                 await self._repair(declared, drift)
+                self._drifted.pop(key, None)
                 backoff.reset()
             except ClusterError as error:
                 self._failed(declared, drift, error)
                 self._pending.setdefault(key, drift)
                 await asyncio.sleep(backoff.next())
+
+    def _leave(self, declared: Declared, drift: Drift) -> None:
+        """Healing is off: count what metadata shows to have drifted, and what shows to be right again."""
+        known = self._writer.known(declared.key)
+        if drift.gone or (known is not None and known.fields.minus(our_fields(drift.metadata))):
+            self._drifted[declared.key] = declared.sync
+        else:
+            self._drifted.pop(declared.key, None)
 
     async def _repair(self, declared: Declared, drift: Drift) -> None:
         key = declared.key

@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 
-import structlog
-
+from guard import telemetry
 from guard.apply import Known, Writer
 from guard.base.clock import Clock
 from guard.base.codec import JsonObject, child
@@ -25,7 +24,7 @@ from guard.state.managed import our_entry
 # managedFields times have seconds: an apply under our name within two seconds of ours may leave the very same entry.
 SPOOF_SECONDS = 2.0
 
-_log = structlog.stdlib.get_logger("guard.heal")
+_log = telemetry.get("heal")
 
 
 class Watching:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-import structlog
-
+from guard import telemetry
 from guard.base.backoff import Backoff
 from guard.base.codec import JsonObject, child, children
 from guard.base.errors import ApiStatusError, ClusterError
@@ -25,7 +24,7 @@ CONFIGURATION = Kind(
 _PATH = object_path(CONFIGURATION, namespace="", name=NAME)
 CONFLICT, NOT_FOUND = 409, 404
 
-_log = structlog.stdlib.get_logger("guard.registration")
+_log = telemetry.get("registration")
 
 
 class Keeper:

@@ -66,7 +66,7 @@ def check_url(url: str) -> None:
 
 def without_user(text: str) -> str:
     """The text with user information taken out of every URL in it."""
-    return re.sub(r"(?<=://)[^/\s'\"]*@", "", text)
+    return re.sub(r"(^|(?<=://))[^/\s'\"]*@", "", text)
 
 
 def _is_loopback(host: str) -> bool:

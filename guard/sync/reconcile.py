@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
 import msgspec
-import structlog
 
+from guard import telemetry
 from guard.api import REQUESTED_AT, ObjectCounts, Sync, SyncStatus, find_condition, label_value
 from guard.apply import Writer
 from guard.audit import Counts, Record, References
@@ -32,7 +32,7 @@ from guard.sync.status import Outcome, advanced, publish
 RETRY_FIRST_SECONDS, RETRY_MOST_SECONDS = 2.0, 60.0
 FAILURES_NAMED = 3
 
-_log = structlog.stdlib.get_logger("guard.sync")
+_log = telemetry.get("sync")
 
 
 class Source(Protocol):
@@ -67,7 +67,7 @@ class Index(Protocol):
         """
         ...
 
-    async def settle(self) -> None:
+    async def settle(self, sync: str) -> None:
         """Everything is applied and pruned: let go of kinds that nobody declares."""
         ...
 
@@ -88,6 +88,7 @@ class Reconciler:
         write: Callable[[Record], None],
         wait: Callable[[asyncio.Event, float], Awaitable[bool]],
         synced: Callable[[str, str], None],
+        drifted: Callable[[str], int],
     ) -> None:
         self.sync = sync
         self.status: SyncStatus = sync.status
@@ -102,6 +103,7 @@ class Reconciler:
         self._write = write
         self._wait = wait
         self._synced = synced
+        self._drifted = drifted
         self._done_for: tuple[str, int, str] | None = None
         self._backoff = Backoff(first=RETRY_FIRST_SECONDS, most=RETRY_MOST_SECONDS)
         self._failed_message = ""
@@ -120,6 +122,11 @@ class Reconciler:
         self.sync = sync
         if sync.metadata.generation != known.metadata.generation or _requested(sync) != _requested(known):
             self.wake.set()
+
+    def resync(self) -> None:
+        """Apply everything again at once, whether or not anything seems to have changed."""
+        self._done_for = None
+        self.wake.set()
 
     async def run(self) -> None:
         await self._recall()
@@ -174,7 +181,7 @@ class Reconciler:
             clean = self.sync.spec.enforcement.additions == "Deny"
             done = await apply_all(objects, client=self._client, writer=self._writer, clean=clean)
             held, pruned = await self._prune(revision, objects, kinds)
-            await self._index.settle()
+            await self._index.settle(self.name)
         except GuardError as error:
             await self._fail(error, revision=revision, requested=requested)
             return False
@@ -261,7 +268,10 @@ class Reconciler:
                 attempted=revision,
                 applied_revision=revision,
                 objects=ObjectCounts(
-                    declared=len(objects), applied=len(objects) - len(failures), drifted=0, failed=len(failures)
+                    declared=len(objects),
+                    applied=len(objects) - len(failures),
+                    drifted=self._drifted(self.name),
+                    failed=len(failures),
                 ),
                 # A kind that could not be pruned yet has to be looked at again.
                 kinds=tuple(sorted({*kinds, *self.status.kinds})) if failures else kinds,
@@ -283,10 +293,13 @@ class Reconciler:
         await self._publish(Outcome(ready=False, reason=reason, message=message, attempted=revision, handled=requested))
 
     async def _recovered(self, revision: str) -> bool:
-        """Nothing to do; but a source that had failed meanwhile is well again."""
+        """Nothing to do; but a source that had failed meanwhile is well again, and drift may have come or gone."""
         ready = find_condition(self.status.conditions, "Ready")
-        if ready is None or ready.status != "True":
-            await self._publish(Outcome(ready=True, reason="Applied", message=f"as declared in {revision}", attempted=revision))
+        well = ready is not None and ready.status == "True"
+        objects = msgspec.structs.replace(self.status.objects, drifted=self._drifted(self.name))
+        if not well or objects != self.status.objects:
+            message = ready.message if ready is not None and well else f"as declared in {revision}"
+            await self._publish(Outcome(ready=True, reason="Applied", message=message, attempted=revision, objects=objects))
         return True
 
     async def _publish(self, outcome: Outcome) -> None:

@@ -1,0 +1,78 @@
+"""guard run"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+import uvloop
+
+from guard import telemetry
+from guard.base.errors import ConfigError
+from guard.cli.options import Address, Seconds, context_option, data_dir_option, kubeconfig_option
+from guard.runtime import Options, Runtime
+
+
+@click.command("run")
+@click.option("--config", "configs", multiple=True, type=click.Path(path_type=Path), help="A file of Syncs; the file wins.")
+@kubeconfig_option
+@context_option
+@click.option("--listen", type=Address(), default="127.0.0.1:9443", show_default=True, help="Where the webhook listens.")
+@click.option(
+    "--webhook-url", default="", help="How the API server reaches it. Default, in a cluster: Service guard-system/guard."
+)
+@data_dir_option
+@click.option("--metrics-listen", type=Address(), help="Where to serve /metrics. Default: nowhere.")
+@click.option("--cert-dir", type=click.Path(file_okay=False, path_type=Path), help="Own tls.crt, tls.key and ca.crt.")
+@click.option("--resync", type=Seconds(), default="10m", show_default=True, help="How often to apply everything again; 0: never.")
+@click.option("--log-format", type=click.Choice(["json", "console"]), help="Default: console on a terminal, json elsewhere.")
+def command(
+    *,
+    configs: tuple[Path, ...],
+    kubeconfig: Path | None,
+    context: str | None,
+    listen: tuple[str, int],
+    webhook_url: str,
+    data_dir: Path,
+    metrics_listen: tuple[str, int] | None,
+    cert_dir: Path | None,
+    resync: float,
+    log_format: telemetry.Form | None,
+) -> None:
+    """Keep the cluster equal to Git until told to stop."""
+    telemetry.configure(form=log_format or ("console" if sys.stderr.isatty() else "json"), stream=sys.stderr.buffer)
+    options = Options(
+        data_dir=data_dir.absolute(),
+        configs=configs,
+        kubeconfig=kubeconfig,
+        context=context,
+        listen=listen,
+        webhook_url=_checked(webhook_url),
+        metrics_listen=metrics_listen,
+        cert_dir=cert_dir,
+        resync=resync,
+    )
+    _run(options)
+
+
+def _run(options: Options) -> None:
+    async def main() -> None:
+        await Runtime(options).run()
+
+    try:
+        uvloop.run(main())
+    except BaseExceptionGroup as group:
+        # A failure of one background part ends the run; the first of them says why.
+        raise _first(group) from group
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+
+
+def _checked(url: str) -> str:
+    if url and not url.startswith("https://"):
+        raise ConfigError("the API server calls webhooks by https only", where="--webhook-url")
+    return url

@@ -1,0 +1,527 @@
+"""Wires the parts together: the one place that knows them all. What happens is decided elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import fcntl
+import os
+import signal
+import socket
+from collections.abc import Generator, Iterable
+from contextlib import AsyncExitStack, contextmanager, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+from aiohttp import web
+
+from guard import admission, api, certs, telemetry
+from guard.apply import Writer
+from guard.audit import Journal, Record, References
+from guard.base.clock import Clock, SystemClock, rfc3339
+from guard.base.codec import JsonObject, child
+from guard.base.errors import ApiStatusError, CertificateError, ClusterError, ConfigError, JournalError, SourceError
+from guard.cluster import Client, Identity, Served, connect, discover, object_path, watch
+from guard.cluster.client import collection_path
+from guard.control import serve as serve_control
+from guard.heal import Repairer, Watching
+from guard.inspect import Comparison, compare
+from guard.registration import Keeper, client_config, configuration
+from guard.render import render
+from guard.source import GitCredentials, GitRef, GitSource, poll
+from guard.state.desired import Declared, DesiredState, View
+from guard.state.ids import FIELD_MANAGER, GUARD_NAMESPACE, Kind, Manifest
+from guard.state.policy import Enforcement, Policy
+from guard.sync import Reconciler
+
+CRD = Kind(
+    group="apiextensions.k8s.io",
+    version="v1",
+    kind="CustomResourceDefinition",
+    resource="customresourcedefinitions",
+    namespaced=False,
+)
+SECRET = Kind(group="", version="v1", kind="Secret", resource="secrets", namespaced=True)
+SERVICE_NAMES = (f"guard.{GUARD_NAMESPACE}.svc", f"guard.{GUARD_NAMESPACE}.svc.cluster.local")
+
+CRD_SECONDS = 30.0
+CERTIFICATE_CHECK_SECONDS = 3600.0
+NOT_FOUND = 404
+
+_log = telemetry.get("runtime")
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What `guard run` was told. `resync` is in seconds, 0 for never; `webhook_url` is empty inside a cluster, where the API
+    server reaches Guard through its Service.
+    """
+
+    data_dir: Path
+    configs: tuple[Path, ...] = ()
+    kubeconfig: Path | None = None
+    context: str | None = None
+    listen: tuple[str, int] = ("127.0.0.1", 9443)
+    webhook_url: str = ""
+    metrics_listen: tuple[str, int] | None = None
+    cert_dir: Path | None = None
+    resync: float = 600.0
+    # For the benchmark: more responders on the admission listener, so that a no-op shares all of Guard but the work.
+    responders: tuple[tuple[str, admission.Responder], ...] = ()
+
+
+class Runtime:
+    """One Guard. `run` returns after SIGTERM or SIGINT, or raises what keeps it from starting (ConfigError, ClusterError)."""
+
+    def __init__(self, options: Options, *, clock: Clock | None = None) -> None:
+        self.options = options
+        self.clock = clock or SystemClock()
+        self.metrics = telemetry.Metrics()
+        self.view = View()
+        self.policy = Policy()
+        self.started = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._syncs: dict[str, Reconciler] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._held: dict[str, frozenset[Kind]] = {}
+        self._lock = asyncio.Lock()
+        self._served: Served | None = None
+        self._resources: AsyncExitStack
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    async def run(self) -> None:
+        configured = api.load_config(*self.options.configs)
+        async with AsyncExitStack() as resources:
+            self._resources = resources
+            resources.enter_context(_locked(self.options.data_dir))
+            self.journal = Journal(self.options.data_dir / "audit")
+            resources.callback(self.journal.close)
+            self.references = References(self.clock)
+            listener = _bound(self.options.listen)
+            resources.callback(listener.close)
+            await self._connect()
+            self._certify()
+            await self._install_definition()
+            for sync in configured:
+                await self._apply_sync(sync.manifest)
+            self._assemble()
+            await self._listen(listener)
+            await self._work()
+
+    # ---- starting
+
+    async def _connect(self) -> None:
+        connection = await connect(kubeconfig=self.options.kubeconfig, context=self.options.context)
+        self.identity = Identity(connection, clock=self.clock, observe=self._observe_request)
+        self._resources.push_async_callback(self.identity.close)
+        await self.identity.establish()
+        self.client: Client = self.identity.client
+        self.policy = Policy(sync_user=self.identity.username)
+
+    def _observe_request(self, verb: str, code: int) -> None:
+        self.metrics.api_request(verb=verb, code=str(code))
+
+    def _names(self) -> tuple[str, ...]:
+        host = urlsplit(self.options.webhook_url).hostname
+        return (host,) if host else SERVICE_NAMES
+
+    def _certificate(self) -> certs.ServingCertificate:
+        now = self.clock.now()
+        if self.options.cert_dir:
+            return certs.load(self.options.cert_dir, names=self._names(), now=now)
+        return certs.ensure(self.options.data_dir / "certs", names=self._names(), now=now)
+
+    def _certify(self) -> None:
+        self.tls = certs.ServerTLS(self._certificate(), scratch=self.options.data_dir)
+        self.metrics.certificate_expires(self.tls.certificate.not_after)
+
+    async def _install_definition(self) -> None:
+        path = object_path(CRD, namespace="", name="syncs.gitopsguard.dev")
+        await self.client.apply(path, api.sync_crd(), manager=FIELD_MANAGER, force=True)
+        try:
+            async with asyncio.timeout(CRD_SECONDS):
+                # The API server has no other way to tell.
+                while (await discover(self.client)).find(api.API_VERSION, "Sync") is None:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+        except TimeoutError as error:
+            raise ConfigError("the API server does not serve the Sync kind although its definition is installed") from error
+
+    async def _apply_sync(self, manifest: JsonObject) -> None:
+        metadata = manifest["metadata"]
+        path = object_path(api.SYNC, namespace=metadata["namespace"], name=metadata["name"])
+        try:
+            await self.client.apply(path, manifest, manager=FIELD_MANAGER, force=True)
+        except ApiStatusError as error:
+            raise ConfigError(f"Sync {metadata['namespace']}/{metadata['name']} is refused: {error.message}") from error
+
+    def _assemble(self) -> None:
+        view, clock = self.view, self.clock
+        self.writer = Writer(self.client, view=view, clock=clock)
+        self.repairer = Repairer(
+            view=view,
+            writer=self.writer,
+            enforcement=self._enforcement,
+            clock=clock,
+            references=self.references,
+            write=self._write,
+            healed=lambda cause, result, seconds: self.metrics.healed(cause=cause, result=result, seconds=seconds),
+        )
+        self.watching = Watching(self.client, view=view, writer=self.writer, repairer=self.repairer, clock=clock)
+        self._resources.push_async_callback(self.watching.close)
+        self.keeper = Keeper(self.client, repaired=self._registration_repaired)
+
+    def _enforcement(self, sync: str) -> Enforcement:
+        return self.policy.of(sync)
+
+    async def _listen(self, listener: socket.socket) -> None:
+        judge = admission.Judge(
+            view=self.view,
+            policy=lambda: self.policy,
+            write=self.journal.write,
+            references=self.references,
+            clock=self.clock,
+            meter=self.metrics,
+        )
+        responders = {admission.PATH: judge.respond, **dict(self.options.responders)}
+        app = admission.application(responders, ready=self._not_ready)
+        await self._serve(app, listener, tls=True)
+        if self.options.metrics_listen is not None:
+            operations = web.Application()
+            operations.router.add_get("/metrics", self._show_metrics)
+            metrics_listener = _bound(self.options.metrics_listen)
+            self._resources.callback(metrics_listener.close)
+            await self._serve(operations, metrics_listener, tls=False)
+        control = await serve_control(self.options.data_dir, journal=self.options.data_dir / "audit", diff=self._compare)
+        self._resources.push_async_callback(control.cleanup)
+
+    async def _compare(self, sync: str) -> Comparison:
+        return await compare(self.client, self.view, sync=sync)
+
+    async def _serve(self, app: web.Application, listener: socket.socket, *, tls: bool) -> None:
+        runner = web.AppRunner(app, access_log=None, keepalive_timeout=admission.KEEP_ALIVE_SECONDS)
+        await runner.setup()
+        self._resources.push_async_callback(runner.cleanup)
+        context = self.tls.context if tls else None
+        await web.SockSite(runner, listener, ssl_context=context).start()
+
+    async def _show_metrics(self, _request: web.Request) -> web.Response:
+        for sync in self.view.state.syncs():
+            self.metrics.declared(sync=sync, objects=len(self.view.state.of_sync(sync)))
+        body, content_type = self.metrics.render()
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    def _not_ready(self) -> str:
+        if not self.started.is_set():
+            return "starting"
+        waiting = [name for name, sync in self._syncs.items() if not sync.loaded.is_set()]
+        return f"not loaded: {', '.join(waiting)}" if waiting else ""
+
+    # ---- running
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        async with asyncio.TaskGroup() as group:
+            background = [
+                group.create_task(self.identity.keep(), name="identity"),
+                group.create_task(self.keeper.run(), name="registration"),
+                group.create_task(self._watch_syncs(), name="syncs"),
+                group.create_task(self._renew_certificate(), name="certificate"),
+            ]
+            if self.options.resync:
+                background.append(group.create_task(self._resync(), name="resync"))
+            await self._stop.wait()
+            _log.info("stopping")
+            for task in [*background, *self._tasks.values()]:
+                task.cancel()
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def _watch_syncs(self) -> None:
+        async for event in watch(self.client, collection_path(api.SYNC)):
+            if event.type == "FAILED":
+                _log.warning("the watch of Syncs was interrupted", error=event.error)
+            elif event.type == "LISTED":
+                syncs = {sync.key: sync for sync in map(_parsed, event.objects) if sync is not None}
+                for name in self._syncs.keys() - syncs.keys():
+                    await self._drop(name)
+                # All of them first: a label is protected from the moment its Sync is known, loaded or not.
+                for sync in syncs.values():
+                    self._know(sync)
+                self._compile()
+                for name in syncs:
+                    self._start(name)
+                self.started.set()
+            elif event.type == "DELETED":
+                metadata = event.object["metadata"]
+                await self._drop(f"{metadata['namespace']}/{metadata['name']}")
+            else:
+                sync = _parsed(event.object)
+                if sync is not None:
+                    self._know(sync)
+                    self._compile()
+                    self._start(sync.key)
+
+    def _know(self, sync: api.Sync) -> None:
+        known = self._syncs.get(sync.key)
+        if known is not None:
+            known.update(sync)
+            return
+        self._syncs[sync.key] = Reconciler(
+            sync,
+            source=_Source(self, sync.key),
+            index=_Index(self),
+            client=self.client,
+            writer=self.writer,
+            clock=self.clock,
+            references=self.references,
+            write=self._write,
+            wait=lambda wake, seconds: poll(interval=seconds, wake=wake),
+            synced=lambda name, result: self.metrics.synced(sync=name, result=result),
+            drifted=self.repairer.drifted,
+        )
+
+    def _start(self, name: str) -> None:
+        if name not in self._tasks:
+            self._tasks[name] = asyncio.create_task(self._syncs[name].run(), name=f"sync {name}")
+
+    async def _drop(self, name: str) -> None:
+        """The Sync is gone. Its objects stay, declared by nobody."""
+        task, reconciler = self._tasks.pop(name, None), self._syncs.pop(name, None)
+        if task is not None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        if reconciler is not None:
+            await reconciler.close()
+        async with self._lock:
+            self._held.pop(name, None)
+            self.view.replace(self.view.state.without_sync(name))
+            self._compile()
+            await self._register(self.view.state)
+            await self.watching.follow(self.view.state.kinds())
+        self.metrics.forget_sync(name)
+
+    def _compile(self) -> None:
+        """The policy that decisions go by, from the Syncs as they are now."""
+        syncs = [reconciler.sync for reconciler in self._syncs.values()]
+        self.policy = Policy(
+            sync_user=self.identity.username,
+            syncs={sync.key: _enforcement(sync) for sync in syncs},
+            unloaded=frozenset(
+                reconciler.label for reconciler in self._syncs.values() if reconciler.name not in self.view.state.syncs()
+            ),
+        )
+
+    # ---- the index, as Reconcilers see it
+
+    async def served(self, *, fresh: bool) -> Served:
+        if self._served is None or fresh:
+            self._served = await discover(self.client)
+        return self._served
+
+    async def take(self, sync: str, objects: Iterable[Declared], *, also: Iterable[Kind]) -> None:
+        async with self._lock:
+            state = self.view.state.with_sync(sync, objects)
+            # Kinds that the Sync is about to let go stay registered until what is left of them is pruned.
+            before = {declared.kind for declared in self.view.state.of_sync(sync).values()}
+            self._held[sync] = frozenset({*before, *also})
+            await self._register(state)
+            self.view.replace(state)
+            self._compile()
+            await self.watching.follow(state.kinds())
+
+    async def settle(self, sync: str) -> None:
+        async with self._lock:
+            self._held.pop(sync, None)
+            await self._register(self.view.state)
+
+    async def _register(self, state: DesiredState) -> None:
+        certificate = self.tls.certificate
+        bundle = base64.b64encode(certificate.ca_bundle).decode()
+        url = self.options.webhook_url
+        target = client_config(
+            url=f"{url.rstrip('/')}{admission.PATH}" if url else admission.PATH, service=not url, ca_bundle=bundle
+        )
+        kinds = state.kinds().union(*self._held.values())
+        await self.keeper.ensure(configuration(client=target, state=state, kinds=kinds, sync_user=self.identity.username))
+
+    def _registration_repaired(self, what: str) -> None:
+        self.metrics.healed(cause="registration", result="healed", seconds=0.0)
+        self._write(
+            Record(
+                time=rfc3339(self.clock.now()),
+                id=self.references.new(),
+                event="healed",
+                reason="RegistrationRestored",
+                group="admissionregistration.k8s.io",
+                kind="ValidatingWebhookConfiguration",
+                name="gitopsguard",
+                message=f"somebody {what} it",
+            )
+        )
+
+    # ---- background
+
+    async def _renew_certificate(self) -> None:
+        while True:
+            await asyncio.sleep(CERTIFICATE_CHECK_SECONDS)
+            try:
+                certificate = self._certificate()
+                if certificate.certificate == self.tls.certificate.certificate:
+                    continue
+                self.tls.use(certificate)
+                self.metrics.certificate_expires(certificate.not_after)
+                async with self._lock:
+                    await self._register(self.view.state)
+            except (CertificateError, ClusterError) as error:
+                _log.warning("the serving certificate was not renewed, the old one stays", error=str(error))
+
+    async def _resync(self) -> None:
+        """A full look from time to time, in case something got past the watches. Jitter comes from poll."""
+        never = asyncio.Event()
+        while True:
+            await poll(interval=self.options.resync, wake=never)
+            for reconciler in self._syncs.values():
+                reconciler.resync()
+
+    def _write(self, record: Record) -> None:
+        """Records of what Guard did itself: losing one must not stop the work."""
+        try:
+            self.journal.write(record)
+        except JournalError as error:
+            self.metrics.journal_failed()
+            _log.error("a record could not be written", record=record.event, error=str(error))
+
+
+class _Index:
+    """What a Reconciler may do to the index."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    @property
+    def state(self) -> DesiredState:
+        return self._runtime.view.state
+
+    async def served(self, *, fresh: bool) -> Served:
+        return await self._runtime.served(fresh=fresh)
+
+    async def take(self, sync: str, objects: Iterable[Declared], *, also: Iterable[Kind]) -> None:
+        await self._runtime.take(sync, objects, also=also)
+
+    async def settle(self, sync: str) -> None:
+        await self._runtime.settle(sync)
+
+
+class _Source:
+    """A Sync's source, opened as its spec and its Secret say at each fetch."""
+
+    def __init__(self, runtime: Runtime, name: str) -> None:
+        self._runtime = runtime
+        self._name = name
+        self._open: tuple[api.GitSource, GitCredentials] | None = None
+        self._git: GitSource | None = None
+
+    @property
+    def _sync(self) -> api.Sync:
+        return self._runtime._syncs[self._name].sync  # noqa: SLF001 (the two are one part)
+
+    async def fetch(self) -> str:
+        return await (await self._opened()).fetch()
+
+    async def manifests(self, revision: str) -> tuple[Manifest, ...]:
+        git = await self._opened()
+        return await render(await git.read(revision, path=self._sync.spec.path))
+
+    async def keep(self, revision: str) -> None:
+        await (await self._opened()).keep(revision)
+
+    async def close(self) -> None:
+        if self._git is not None:
+            await self._git.close()
+
+    async def _opened(self) -> GitSource:
+        spec = self._sync.spec.source.git
+        wanted = (spec, await self._credentials(spec))
+        if self._git is None or self._open != wanted:
+            await self.close()
+            ref = GitRef(branch=spec.ref.branch or "", tag=spec.ref.tag or "", commit=spec.ref.commit or "")
+            directory = self._runtime.options.data_dir / "sources"
+            self._git = GitSource(url=spec.url, ref=ref, credentials=wanted[1], directory=directory)
+            self._open = wanted
+        return self._git
+
+    async def _credentials(self, spec: api.GitSource) -> GitCredentials:
+        """Username, password and ca.crt of the Secret that the Sync names."""
+        if spec.secret_ref is None:
+            return GitCredentials()
+        namespace, name = self._sync.metadata.namespace, spec.secret_ref.name
+        try:
+            secret = await self._runtime.client.get(object_path(SECRET, namespace=namespace, name=name))
+        except ApiStatusError as error:
+            if error.code == NOT_FOUND:
+                raise SourceError(f"there is no Secret {namespace}/{name}", hint="spec.source.git.secretRef names it") from error
+            raise
+        data = child(secret, "data")
+        try:
+            username, password, ca = (base64.b64decode(data.get(key, "")).decode() for key in ("username", "password", "ca.crt"))
+        except (binascii.Error, UnicodeDecodeError) as error:
+            raise SourceError(f"Secret {namespace}/{name} holds something that is not text") from error
+        return GitCredentials(username=username, password=password, ca_certificate=ca)
+
+
+def _enforcement(sync: api.Sync) -> Enforcement:
+    wanted = sync.spec.enforcement
+    return Enforcement(mode=wanted.mode, heal=wanted.heals, additions=wanted.additions)
+
+
+def _parsed(body: JsonObject) -> api.Sync | None:
+    """A Sync from the API server; one that is older or newer than this Guard understands is left alone, and said."""
+    metadata = child(body, "metadata")
+    where = f"Sync {metadata.get('namespace')}/{metadata.get('name')}"
+    try:
+        return api.parse_sync(body, where=where)
+    except ConfigError as error:
+        _log.error("a Sync cannot be used", error=str(error))
+        return None
+
+
+@contextmanager
+def _locked(directory: Path) -> Generator[None]:
+    """The data folder, made if need be, held by this process alone."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigError(f"the data folder cannot be used: {error.strerror}", where=str(directory)) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        hint = "stop it, or give another --data-dir"
+        raise ConfigError("another Guard works in this data folder", where=str(directory), hint=hint) from error
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def _bound(address: tuple[str, int]) -> socket.socket:
+    """The listening address, taken at once so that a port in use is found out before anything is touched."""
+    host, port = address
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"cannot listen on {host}:{port}: {error.strerror or error}", hint="choose another one with --listen"
+        ) from error
+    listener.setblocking(False)
+    return listener

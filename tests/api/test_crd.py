@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Literal
+
+import msgspec
+import pytest
+from msgspec import Meta
+
+from guard.api import API_VERSION, parse_sync, sync_crd
+from guard.api.crd import structural
+from guard.base import codec
+from guard.base.codec import JsonObject
+from tools.controlplane import ControlPlane
+
+SYNC: JsonObject = {
+    "apiVersion": API_VERSION,
+    "kind": "Sync",
+    "metadata": {"name": "apps", "namespace": "default"},
+    "spec": {"source": {"git": {"url": "https://git.example.com/platform/deploy"}}},
+}
+
+
+class Inner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the type says
+    of itself.
+    """
+
+    names: tuple[str, ...] = ()
+
+
+class Outer(msgspec.Struct, frozen=True, rename="camel"):
+    plain_one: Inner
+    optional: Inner | None = None
+    said: Annotated[Inner, Meta(description="What the field says.")] = Inner()
+    choice: Literal["A", "B"] = "A"
+    counts: dict[str, int] = {}
+
+
+def test_a_schema_is_structural() -> None:
+    inner = {"type": "object", "properties": {"names": {"type": "array", "items": {"type": "string"}}}}
+    assert structural(Outer, defaults=False) == {
+        "type": "object",
+        "required": ["plainOne"],
+        "properties": {
+            "plainOne": {**inner, "description": "What the type says of itself."},
+            "optional": {**inner, "description": "What the type says of itself."},
+            "said": {**inner, "description": "What the field says."},
+            "choice": {"type": "string", "enum": ["A", "B"]},
+            "counts": {"type": "object", "additionalProperties": {"type": "integer"}},
+        },
+    }
+
+
+def test_defaults_are_for_the_server_to_fill_in_but_null_is_none() -> None:
+    properties = structural(Outer, defaults=True)["properties"]
+    assert {name: field["default"] for name, field in properties.items() if "default" in field} == {
+        "said": {"names": []},
+        "choice": "A",
+        "counts": {},
+    }
+
+
+def test_a_union_of_types_has_no_structural_schema() -> None:
+    class Either(msgspec.Struct):
+        value: int | str
+
+    with pytest.raises(TypeError, match="unions"):
+        structural(Either, defaults=True)
+
+
+@pytest.fixture(scope="module")
+async def installed(control_plane: ControlPlane) -> AsyncIterator[ControlPlane]:
+    """A control plane that serves Syncs."""
+    text = codec.pretty(sync_crd())
+    await control_plane.kubectl("apply", "-f", "-", identity="admin", input=text)
+    await control_plane.kubectl("wait", "--for=condition=Established", "crd/syncs.gitopsguard.dev", identity="admin")
+    yield control_plane
+    await control_plane.kubectl("delete", "syncs", "--all", "--namespace=default", identity="admin")
+
+
+async def refusal(plane: ControlPlane, spec: JsonObject) -> str:
+    return await refused(plane, {**SYNC, "metadata": {"name": "wrong", "namespace": "default"}, "spec": spec})
+
+
+async def refused(plane: ControlPlane, body: JsonObject) -> str:
+    done = await plane.kubectl("create", "-f", "-", identity="admin", check=False, input=codec.pretty(body))
+    assert done.returncode != 0, done.stdout
+    return done.stderr
+
+
+async def test_the_api_server_takes_the_schema_as_structural(installed: ControlPlane) -> None:
+    crd = await installed.call("GET", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/syncs.gitopsguard.dev")
+    conditions = {condition["type"]: condition["status"] for condition in crd["status"]["conditions"]}
+    assert conditions["Established"] == "True"
+    assert conditions.get("NonStructuralSchema", "False") == "False"
+
+
+async def test_a_stored_sync_has_its_defaults_and_can_be_parsed(installed: ControlPlane) -> None:
+    await installed.kubectl("apply", "-f", "-", identity="admin", input=codec.pretty(SYNC))
+    stored = (await installed.kubectl("get", "sync", "apps", "-n", "default", "-o", "json", identity="admin")).json()
+    assert stored["spec"] == {
+        "source": {"git": {"url": "https://git.example.com/platform/deploy", "ref": {}}, "interval": "1m"},
+        "path": "./",
+        "prune": True,
+        "enforcement": {"mode": "Deny", "additions": "Deny"},
+    }
+    sync = parse_sync(stored, where="")
+    assert sync.spec == parse_sync(SYNC, where="").spec
+    assert sync.metadata.generation == 1
+
+
+async def test_a_status_goes_through_the_subresource_and_shows_in_the_columns(installed: ControlPlane) -> None:
+    await installed.kubectl("apply", "-f", "-", identity="admin", input=codec.pretty(SYNC))
+    status: JsonObject = {
+        "conditions": [
+            {
+                "type": "Ready",
+                "status": "True",
+                "reason": "Applied",
+                "message": "all applied",
+                "lastTransitionTime": "2026-01-02T03:04:05Z",
+            }
+        ],
+        "lastAppliedRevision": "main@sha1:3f2c1ab",
+        "objects": {"declared": 7, "applied": 7, "drifted": 0, "failed": 0},
+        "kinds": [{"group": "apps", "version": "v1", "kind": "Deployment", "resource": "deployments", "namespaced": True}],
+    }
+    patch = codec.encode({"status": status}).decode()
+    await installed.kubectl(
+        "patch", "sync/apps", "-n", "default", "--subresource=status", "--type=merge", f"--patch={patch}", identity="admin"
+    )
+    shown = await installed.kubectl("get", "gitops", "-n", "default", "-o", "wide", identity="admin")
+    assert shown.stdout.splitlines()[0].split() == ["NAME", "READY", "REVISION", "DECLARED", "DRIFTED", "AGE", "STATUS"]
+    for text in ("True", "main@sha1:3f2c1ab", "7", "all applied"):
+        assert text in shown.stdout.splitlines()[1]
+    stored = (await installed.kubectl("get", "sync", "apps", "-n", "default", "-o", "json", identity="admin")).json()
+    assert parse_sync(stored, where="").status.kinds[0].group_kind == "Deployment.apps"
+
+
+GIT: JsonObject = {"url": "https://git.example.com/platform/deploy"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"source": {"git": GIT}, "enforcement": {"mode": "deny"}}, 'supported values: "Audit", "Deny", "Warn"'),
+        ({"source": {"git": GIT}, "enforcement": {"additions": "Warn"}}, 'supported values: "Allow", "Deny"'),
+        ({"source": {"git": {**GIT, "ref": {"branch": "a", "tag": "b"}}}}, "at most one of branch, tag and commit"),
+        ({"source": {"git": {**GIT, "ref": {"branch": ""}}}}, "spec.source.git.ref.branch"),
+        ({"source": {"git": {**GIT, "ref": {"branch": "-x"}}}}, "spec.source.git.ref.branch"),
+        ({"source": {"git": {"url": ""}}}, "spec.source.git.url"),
+        ({"source": {"git": {}}}, "spec.source.git.url: Required"),
+        ({"source": {"git": GIT, "interval": "1d"}}, "spec.source.interval"),
+        ({"source": {"git": GIT, "interval": "10ms"}}, "must be at least 1s"),
+        ({"source": {"git": GIT}, "path": "a/../b"}, "must be relative to the source"),
+        ({"source": {"git": GIT}, "path": "/etc"}, "must be relative to the source"),
+        ({"source": {"git": GIT}, "prun": True}, 'unknown field "spec.prun"'),
+    ],
+)
+async def test_the_api_server_refuses_what_parsing_refuses(installed: ControlPlane, spec: JsonObject, said: str) -> None:
+    assert said in await refusal(installed, spec)
+
+
+async def test_a_sync_without_spec_is_refused(installed: ControlPlane) -> None:
+    assert "spec: Required value" in await refused(installed, {key: value for key, value in SYNC.items() if key != "spec"})

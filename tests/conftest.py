@@ -1,0 +1,53 @@
+"""What every test may use, and the rule that no test is left out in silence."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tools.controlplane import ControlPlane
+
+
+@pytest.fixture(scope="session")
+async def control_plane(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ControlPlane]:
+    """One real API server for the session, without controllers: started by the first test that asks for it."""
+    async with ControlPlane.start(tmp_path_factory.mktemp("plane")) as plane:
+        yield plane
+
+
+@pytest.fixture
+async def namespace(control_plane: ControlPlane) -> str:
+    """A fresh namespace; it stays, since nobody here would finish its deletion."""
+    name = f"test-{secrets.token_hex(4)}"
+    await control_plane.call("POST", "/api/v1/namespaces", body={"metadata": {"name": name}})
+    return name
+
+
+class NobodyIsExcused:
+    """Turns a run in which a test was skipped, or expected to fail, into a failed one, and names the test."""
+
+    def __init__(self) -> None:
+        self.excused: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.skipped or hasattr(report, "wasxfail"):
+            self.excused.append(report.nodeid)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.skipped:
+            self.excused.append(report.nodeid)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.excused and session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        for name in self.excused:
+            terminalreporter.write_line(f"ERROR {name}: skipped or expected to fail, which no test may be", red=True)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(NobodyIsExcused(), "nobody-is-excused")
