@@ -202,26 +202,33 @@ def creation(case: Case) -> Decision | None:
     """
     if case.request.operation != "CREATE":
         return None
-    new, git = case.request.new, case.git
+    new, git = case.request.new, _unlabelled(case.git)
     known = case.declared_fields
     if known:
         found = drift.changes(git, new, git=git, declared=known.tree)
-        wrong = [change for change in found if change.nature is not Nature.ADDITION and change.path != LABEL_PATH]
+        wrong = [change for change in found if change.nature is not Nature.ADDITION]
     else:
         wrong = list(_uncovered(new, git, ()))
     return case.refuse("CreatedUnlikeGit", wrong) if wrong else case.allow("CreatedLikeGit")
+
+
+def _unlabelled(body: JsonObject) -> JsonObject:
+    metadata = child(body, "metadata")
+    labels = {name: value for name, value in child(metadata, "labels").items() if name != SYNC_LABEL}
+    rest = {name: value for name, value in metadata.items() if name != "labels"}
+    return {**body, "metadata": {**rest, "labels": labels} if labels else rest}
 
 
 def _uncovered(value: Json, git: JsonObject, path: Path) -> Iterable[Change]:
     """Git's fields that `value` does not hold, at the depth of maps."""
     for name, wanted in git.items():
         below = (*path, f"f:{name}")
-        if below in {("f:apiVersion",), ("f:kind",), LABEL_PATH} or wanted is None:
+        if below in {("f:apiVersion",), ("f:kind",)} or wanted is None:
             continue
         found = value.get(name, MISSING) if is_object(value) else MISSING
         if covers(found, wanted):
             continue
-        if is_object(wanted) and (is_object(found) or below == ("f:metadata", "f:labels")):
+        if is_object(wanted) and is_object(found):
             yield from _uncovered(found, wanted, below)
         else:
             yield Change(nature=Nature.DECLARED, path=below, git=wanted, old=MISSING, new=found)

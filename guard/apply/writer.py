@@ -29,6 +29,7 @@ class Known(msgspec.Struct, frozen=True):
     """What our last write of an object left behind; `at` is monotonic seconds."""
 
     fingerprint: Fingerprint
+    uid: str
     fields: FieldSet
     at: float
 
@@ -90,7 +91,7 @@ class Writer:
             before = self._versions.get(key, "")
             body = await self._client.apply(_path(declared), declared.body, manager=FIELD_MANAGER, force=True)
             applied_version = body["metadata"]["resourceVersion"]
-            created = before == "" and _only_ours(body)
+            created = body["metadata"]["uid"] != known.uid if known else before == "" and _only_ours(body)
             removed: tuple[Path, ...] = ()
             if not created:
                 body, removed = await self._clean(declared, body, adopting=adopting, clean=clean)
@@ -131,7 +132,7 @@ class Writer:
     def _remember(self, declared: Declared, body: JsonObject) -> None:
         key, ours = declared.key, our_fields(body)
         seen = fingerprint(body)
-        self._known[key] = Known(fingerprint=seen, fields=ours, at=self._clock.monotonic())
+        self._known[key] = Known(fingerprint=seen, uid=body["metadata"]["uid"], fields=ours, at=self._clock.monotonic())
         self._versions[key] = seen.resource_version
         self._ours.add(key)
         stored = drift.project(body, ours.tree)
