@@ -316,6 +316,10 @@ class Runtime:
             ),
         )
 
+    def sync_named(self, name: str) -> api.Sync:
+        """The newest version of a Sync at work."""
+        return self._syncs[name].sync
+
     # ---- the index, as Reconcilers see it
 
     async def served(self, *, fresh: bool) -> Served:
@@ -428,7 +432,7 @@ class _Source:
 
     @property
     def _sync(self) -> api.Sync:
-        return self._runtime._syncs[self._name].sync  # noqa: SLF001 (the two are one part)
+        return self._runtime.sync_named(self._name)
 
     async def fetch(self) -> str:
         return await (await self._opened()).fetch()
@@ -438,7 +442,7 @@ class _Source:
         return await render(await git.read(revision, path=self._sync.spec.path))
 
     async def keep(self, revision: str) -> None:
-        await (await self._opened()).keep(revision)
+        await (await self._opened()).keep(revision, owner=self._name)
 
     async def close(self) -> None:
         if self._git is not None:

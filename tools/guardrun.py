@@ -126,7 +126,7 @@ class GuardProcess:
         self.metrics_port = free_port()
         self._syncs = syncs
         self._resync = resync
-        self._identity = identity
+        self._identity: Identity = identity
         self._process: asyncio.subprocess.Process | None = None
         directory.mkdir(parents=True, exist_ok=True)
         self.config = directory / "syncs.yaml"

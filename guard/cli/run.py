@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import cast
 
 import click
 import uvloop
@@ -64,12 +65,10 @@ def _run(options: Options) -> None:
         uvloop.run(main())
     except BaseExceptionGroup as group:
         # A failure of one background part ends the run; the first of them says why.
-        raise _first(group) from group
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    first = group.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+        first: BaseException = group
+        while isinstance(first, BaseExceptionGroup):
+            first = cast("tuple[BaseException, ...]", first.exceptions)[0]  # pyright's narrowing loses the type
+        raise first from group
 
 
 def _checked(url: str) -> str:

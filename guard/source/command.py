@@ -87,6 +87,7 @@ class GitCommand:
         self._credentials = credentials
         self._timeout = timeout
         self._running: subprocess.Popen[bytes] | None = None
+        self._handle: object = None
         self._stopped = False
         self._guarding = threading.Lock()
 
@@ -120,7 +121,7 @@ class GitCommand:
             raise SourceError(f"git {arguments[0]} took longer than {self._timeout:g} s") from error
         finally:
             with self._guarding:
-                self._running = None
+                self._running = self._handle = None
         if self._stopped:
             raise SourceError("stopped")
         return Output(status=process.returncode, out=out, err=err.decode(errors="replace"))
@@ -149,7 +150,9 @@ class GitCommand:
             started = Git(str(self._directory)).execute(
                 ["env", *unset, *command], istream=stdin, as_process=True, env=ours, start_new_session=True
             )
-            # GitPython's own annotation leaves open whether the pipes carry bytes or text.
+            # GitPython ends the process when its handle is collected.
+            self._handle = started
+            # Its own annotation leaves open whether the pipes carry bytes or text.
             self._running = cast("subprocess.Popen[bytes]", attrgetter("proc")(started))
             return self._running
 

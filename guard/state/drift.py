@@ -14,6 +14,7 @@ from guard.state.fields import SELF, Path, Tree
 
 # The parts of an object that a change can touch and that somebody can declare. The rest of the metadata is the API server's.
 METADATA = ("labels", "annotations", "finalizers", "ownerReferences")
+_ENTRIES = {("f:metadata", "f:labels"), ("f:metadata", "f:annotations")}
 NOT_COMPARED = frozenset({"apiVersion", "kind", "metadata", "status"})
 
 
@@ -90,15 +91,14 @@ def _leaf(old: Json, new: Json, git: Json, path: Path) -> Iterator[Change]:
 
 
 def _undeclared(old: Json, new: Json, path: Path) -> Iterator[Change]:
+    if path[-2:] in _ENTRIES:
+        # The first label or annotation makes the map: name the entry, which rules speak of, and not the map.
+        old, new = old or {}, new or {}
     if is_object(old) and is_object(new):
         for name in old.keys() | new.keys():
             before, after = _get(old, name), _get(new, name)
             if not same(before, after):
                 yield from _undeclared(before, after, (*path, f"f:{name}"))
-        return
-    if is_object(new) and old is MISSING and new and path[:1] == ("f:metadata",):
-        # The first label or annotation makes the whole map: name the entry, which rules speak of, and not the map.
-        yield from _undeclared({}, new, path)
         return
     yield Change(nature=Nature.ADDITION, path=path, git=MISSING, old=old, new=new)
 

@@ -1,0 +1,110 @@
+"""Turns the documents of one file into manifests, and says of every one that is none what it lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from guard.base.codec import Json, JsonObject, is_array, is_object
+from guard.base.errors import RenderError
+from guard.render.yaml import Document, documents
+from guard.state.ids import Manifest, Origin
+
+_NEEDED = "every object needs apiVersion, kind and metadata.name"
+
+
+class Fault(Struct, frozen=True):
+    """What is wrong, where: a RenderError that can be sent on and counted."""
+
+    where: str
+    message: str
+    hint: str = ""
+
+
+class Parsed(Struct, frozen=True):
+    """What a file holds. The manifests stand for something only if there are no faults."""
+
+    manifests: list[Manifest]
+    faults: list[Fault]
+
+
+def parse(path: str, data: bytes) -> Parsed:
+    """The manifests of a file, items of lists each on its own, and all faults that can be found: a fault of YAML's own ends it.
+
+    Bodies may share parts where the file uses aliases.
+    """
+    manifests: list[Manifest] = []
+    faults: list[Fault] = []
+    try:
+        for document in documents(path, data):
+            for body, line in _objects(document, document.value):
+                fault = _fault(body)
+                if fault is None and is_object(body):
+                    manifests.append(Manifest(body=body, origin=Origin(file=path, line=line)))
+                elif fault is not None:
+                    faults.append(Fault(where=f"{path}:{line}", message=fault[0], hint=fault[1]))
+    except RenderError as error:
+        faults.append(Fault(where=error.where, message=error.message, hint=error.hint))
+    return Parsed(manifests=manifests, faults=faults)
+
+
+def _objects(document: Document, value: Json, *, line: int = 0) -> Iterator[tuple[Json, int]]:
+    """The value itself, or what it lists, with the line of each; lists of lists included."""
+    line = document.line_of(value) if is_object(value) else line or document.line
+    if not is_object(value) or not _is_list(value):
+        yield value, line
+        return
+    for item in value["items"] or ():
+        # A typed list's items may leave out what the list says of them.
+        if is_object(item) and not item.get("apiVersion") and not item.get("kind") and value["kind"] != "List":
+            told = {"apiVersion": value.get("apiVersion"), "kind": value["kind"].removesuffix("List")}
+            yield {**told, **item, **told}, document.line_of(item)
+        else:
+            yield from _objects(document, item, line=line)
+
+
+def _is_list(value: JsonObject) -> bool:
+    kind = value.get("kind")
+    return (
+        isinstance(kind, str)
+        and kind.endswith("List")
+        and "items" in value
+        and (value["items"] is None or is_array(value["items"]))
+    )
+
+
+def _fault(body: Json) -> tuple[str, str] | None:
+    """What keeps a value from being a manifest, and what to do about it."""
+    if not is_object(body):
+        return f"is {_called(body)}, not a Kubernetes object", _NEEDED
+    metadata = body.get("metadata", {})
+    if not is_object(metadata):
+        return f"metadata is {_called(metadata)}, not an object", _NEEDED
+    if not metadata.get("name") and metadata.get("generateName"):
+        return "metadata.generateName would make a new object at every apply", "give the object a metadata.name"
+    fields = {"apiVersion": body.get("apiVersion"), "kind": body.get("kind"), "metadata.name": metadata.get("name")}
+    if missing := [name for name, value in fields.items() if value is None or value == ""]:
+        return f"the object has no {' and no '.join(missing)}", _NEEDED
+    if metadata.get("namespace") is not None:
+        fields["metadata.namespace"] = metadata["namespace"]
+    for name, value in fields.items():
+        if not isinstance(value, str):
+            return f"{name} is {_called(value)}, not a text", "put it in quotes"
+    return None
+
+
+def _called(value: Json) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a text"
+        case list():
+            return "a list"
+        case _:
+            return "an object"

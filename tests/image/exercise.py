@@ -1,0 +1,144 @@
+"""Guard from its image against a real control plane, run as its pod would be: `python -m tests.image.exercise IMAGE`.
+
+The container gets what a kubelet gives it (the account's token, the API server's authority and address), the Deployment's own
+arguments and security context, and the host's network in place of a Service. DOCKER_HOST names the engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import yaml
+
+from guard.base import codec
+from tests.manifests.incluster import DEPLOYMENT, SYNC, colour, declare, install, make_repository, paint
+from tools.controlplane import ControlPlane
+from tools.guardrun import eventually, free_port
+
+DOCKER = "/usr/bin/docker"
+ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+STARTING_SECONDS = 60.0
+
+
+def say(text: str) -> None:
+    print(f"image-test: {text}", flush=True)  # noqa: T201 (what the person at the terminal follows)
+
+
+def docker(*arguments: str) -> str:
+    done = subprocess.run([DOCKER, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"docker {' '.join(arguments)}: exit code {done.returncode}\n{done.stdout}")
+    return done.stdout.strip()
+
+
+def mount_account(directory: Path, plane: ControlPlane, *, token: str) -> None:
+    directory.mkdir()
+    (directory / "token").write_text(token)
+    (directory / "ca.crt").write_bytes(plane.ca_file.read_bytes())
+    (directory / "namespace").write_text("guard-system")
+
+
+def run_options(plane: ControlPlane, directory: Path) -> list[str]:
+    """`docker run` for the Deployment's pod."""
+    pod = yaml.safe_load(DEPLOYMENT.read_text())["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    secure = container["securityContext"]
+    if not secure["readOnlyRootFilesystem"] or secure["capabilities"]["drop"] != ["ALL"] or secure["allowPrivilegeEscalation"]:
+        raise SystemExit(f"{DEPLOYMENT} is laxer than this run")
+    address = urlsplit(plane.url)
+    return [
+        "--network=host",
+        "--read-only",
+        "--cap-drop=ALL",
+        "--security-opt=no-new-privileges",
+        f"--user={pod['securityContext']['runAsUser']}:{pod['securityContext']['runAsGroup']}",
+        *(f"--tmpfs={mount['mountPath']}:mode=1777" for mount in container["volumeMounts"]),
+        f"--volume={directory / 'account'}:{ACCOUNT}:ro",
+        f"--volume={directory / 'repository'}:/srv/repository:ro",
+        f"--env=KUBERNETES_SERVICE_HOST={address.hostname}",
+        f"--env=KUBERNETES_SERVICE_PORT={address.port}",
+        f"--memory={container['resources']['limits']['memory'].removesuffix('i').lower()}",
+    ]
+
+
+def run_arguments() -> list[str]:
+    """The Deployment's arguments, then those that differ outside a cluster; the last of a kind counts."""
+    pod = yaml.safe_load(DEPLOYMENT.read_text())["spec"]["template"]["spec"]
+    port = free_port()
+    return [
+        *pod["containers"][0]["args"],
+        f"--listen=127.0.0.1:{port}",
+        f"--webhook-url=https://127.0.0.1:{port}",
+        f"--metrics-listen=127.0.0.1:{free_port()}",
+    ]
+
+
+async def exercise(plane: ControlPlane, directory: Path, *, image: str) -> None:
+    token = await install(plane)
+    say("ok: the manifests are installed")
+    repository = make_repository(directory / "repository")
+    mount_account(directory / "account", plane, token=token)
+    await declare(plane, repository=Path("/srv/repository"))
+    name = f"guard-{secrets.token_hex(4)}"
+    docker("run", "--detach", f"--name={name}", *run_options(plane, directory), image, *run_arguments())
+    try:
+        await follow(plane, name, commit=repository.git("rev-parse", "HEAD"))
+    except BaseException:
+        say(f"it failed; the container says:\n{docker('logs', '--tail=40', name)}")
+        raise
+    finally:
+        docker("rm", "--force", "--volumes", name)
+
+
+async def follow(plane: ControlPlane, name: str, *, commit: str) -> None:
+    async def applied() -> bool:
+        if docker("inspect", "--format={{.State.Running}}", name) != "true":
+            raise SystemExit("the container has ended")
+        return await colour(plane) == "green"
+
+    await eventually(applied, what="the commit is applied", seconds=STARTING_SECONDS)
+    say("ok: what Git declares is applied")
+
+    async def refused() -> bool:
+        return "settings is managed from Git" in await paint(plane, "red")
+
+    await eventually(refused, what="a person's edit is refused")
+    if await colour(plane) != "green":
+        raise SystemExit("a refused edit was stored")
+    say(f"ok: a person's edit is refused:\n{await paint(plane, 'red')}")
+
+    async def told() -> bool:
+        path = f"/apis/gitopsguard.dev/v1alpha1/namespaces/guard-system/syncs/{SYNC}"
+        return str((await plane.call("GET", path)).get("status", {}).get("lastAppliedRevision", "")).endswith(commit)
+
+    await eventually(told, what="the Sync's status names the commit")
+    denials = [line for line in docker("exec", name, "guard", "audit", "-o", "json").splitlines() if "denied" in line]
+    if not denials:
+        raise SystemExit("guard audit in the container knows of no denial")
+    say("ok: guard audit in the container knows of it")
+    docker("stop", "--time=10", name)
+    code = docker("inspect", "--format={{.State.ExitCode}}", name)
+    if code != "0":
+        raise SystemExit(f"SIGTERM ended it with {code}, not 0")
+    say("ok: it stops on SIGTERM with exit code 0")
+
+
+async def main(image: str) -> None:
+    os.umask(0o022)  # the container's user owns nothing here, and reads what is mounted
+    with tempfile.TemporaryDirectory(prefix="guard-exercise.") as scratch:
+        async with ControlPlane.start(Path(scratch) / "plane") as plane:
+            say(f"a control plane runs: {codec.encode(plane.pids).decode()}")
+            directory = Path(scratch) / "guard"
+            directory.mkdir()
+            await exercise(plane, directory, image=image)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))

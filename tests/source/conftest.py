@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from guard.source import GitCredentials, GitRef, GitSource
+from tests.source.repository import Repository
+
+Source = Callable[..., GitSource]
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return Repository(tmp_path / "served" / "deploy")
+
+
+@pytest.fixture
+async def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Source]:
+    """Makes sources that share one data folder and are closed at the end."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    made: list[GitSource] = []
+
+    def make(url: str, *, ref: GitRef | None = None, credentials: GitCredentials | None = None, timeout: float = 30) -> GitSource:
+        source = GitSource(url=url, ref=ref, credentials=credentials, directory=tmp_path / "data", timeout=timeout)
+        made.append(source)
+        return source
+
+    yield make
+    for each in made:
+        await each.close()

@@ -1,0 +1,47 @@
+"""A real repository made with git, for tests to commit to."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+
+class Repository:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(parents=True)
+        self.git("init", "--quiet", "--initial-branch=main")
+
+    @property
+    def url(self) -> str:
+        return str(self.path)
+
+    def git(self, *arguments: str) -> str:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")} | {
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": "/dev/null",
+            **{f"GIT_{who}_NAME": "Ada" for who in ("AUTHOR", "COMMITTER")},
+            **{f"GIT_{who}_EMAIL": "ada@example.com" for who in ("AUTHOR", "COMMITTER")},
+        }
+        done = subprocess.run(["git", *arguments], cwd=self.path, env=environment, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    def commit(self, files: dict[str, str], *, message: str = "change") -> str:
+        """Write the files, commit everything there is, and return the commit's id."""
+        for name, text in files.items():
+            target = self.path / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text)
+        return self.commit_all(message=message)
+
+    def commit_all(self, *, message: str = "change") -> str:
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", f"--message={message}")
+        return self.git("rev-parse", "HEAD")
+
+
+def git_in(copy: Path, *arguments: str) -> str:
+    """Run git on a bare copy that Guard made."""
+    done = subprocess.run(["git", "--git-dir", copy, *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.strip()

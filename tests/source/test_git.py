@@ -1,0 +1,400 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from guard.base.errors import RenderError, SourceError
+from guard.source import GitCredentials, GitRef
+from tests.source.conftest import Source
+from tests.source.githttp import PASSWORD, USER, serve
+from tests.source.repository import Repository, git_in
+
+MANIFEST = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+async def test_a_commit_is_fetched_and_read_from_a_path(repository: Repository, source: Source) -> None:
+    commit = repository.commit({"apps/a.yaml": MANIFEST, "other/b.yaml": MANIFEST})
+    git = source(repository.url, ref=GitRef(branch="main"))
+
+    revision = await git.fetch()
+    snapshot = await git.read(revision, path="./apps/")
+
+    assert revision == f"main@sha1:{commit}"
+    assert (snapshot.revision, snapshot.path) == (revision, "apps")
+    assert [(file.path, file.data) for file in snapshot.files] == [("apps/a.yaml", MANIFEST.encode())]
+    assert snapshot.files[0].blob == repository.git("rev-parse", "HEAD:apps/a.yaml")
+
+
+async def test_a_file_url_is_fetched(repository: Repository, source: Source) -> None:
+    commit = repository.commit({"a.yaml": MANIFEST})
+
+    assert await source(f"file://{repository.path}").fetch() == f"main@sha1:{commit}"
+
+
+async def test_only_manifests_are_read_and_dot_files_left_out(repository: Repository, source: Source) -> None:
+    names = [
+        "z.yaml",
+        "b/c.yml",
+        "b/d.json",
+        "Kustomization",
+        "README.md",
+        ".hidden.yaml",
+        ".github/w.yaml",
+        "b/.x/y.yaml",
+        "a b/ü.yaml",
+    ]
+    repository.commit(dict.fromkeys(names, MANIFEST))
+    git = source(repository.url)
+
+    snapshot = await git.read(await git.fetch(), path="")
+
+    assert [file.path for file in snapshot.files] == ["Kustomization", "a b/ü.yaml", "b/c.yml", "b/d.json", "z.yaml"]
+
+
+async def test_contents_come_byte_for_byte(repository: Repository, source: Source) -> None:
+    contents = {
+        "empty.yaml": "",
+        "same.yaml": MANIFEST,
+        "same2.yaml": MANIFEST,
+        "no-newline.yaml": "a: 1",
+        "lines.yaml": "\n\n\n",
+    }
+    repository.commit(contents)
+    git = source(repository.url)
+
+    snapshot = await git.read(await git.fetch(), path=".")
+
+    assert {file.path: file.data.decode() for file in snapshot.files} == contents
+
+
+async def test_only_the_last_commit_is_fetched(repository: Repository, source: Source, tmp_path: Path) -> None:
+    repository.commit({"a.yaml": "1"})
+    repository.commit({"a.yaml": "2"})
+
+    await source(repository.url).fetch()
+
+    (copy,) = (tmp_path / "data").glob("*.git")
+    assert git_in(copy, "rev-list", "--all", "--count") == "1"
+
+
+async def test_a_forced_push_is_followed(repository: Repository, source: Source) -> None:
+    repository.commit({"a.yaml": "1"})
+    first = repository.commit({"a.yaml": "2"})
+    git = source(repository.url)
+    before = await git.fetch()
+    repository.git("reset", "--quiet", "--hard", "HEAD~1")
+    second = repository.commit({"a.yaml": "3"})
+
+    after = await git.fetch()
+
+    assert (before, after) == (f"main@sha1:{first}", f"main@sha1:{second}")
+    assert [(await git.read(revision, path="")).files[0].data for revision in (before, after)] == [b"2", b"3"]
+
+
+async def test_a_rewind_is_followed(repository: Repository, source: Source) -> None:
+    first = repository.commit({"a.yaml": "1"})
+    repository.commit({"a.yaml": "2"})
+    git = source(repository.url)
+    await git.fetch()
+    repository.git("reset", "--quiet", "--hard", first)
+
+    revision = await git.fetch()
+
+    assert revision == f"main@sha1:{first}"
+    assert (await git.read(revision, path="")).files[0].data == b"1"
+
+
+async def test_a_vanished_branch_keeps_the_last_good_state(repository: Repository, source: Source) -> None:
+    repository.commit({"a.yaml": "1"})
+    repository.git("branch", "release/1")
+    git = source(repository.url, ref=GitRef(branch="release/1"))
+    revision = await git.fetch()
+    await git.keep(revision)
+    repository.git("branch", "--delete", "--force", "release/1")
+
+    with pytest.raises(SourceError, match="has no branch 'release/1'"):
+        await git.fetch()
+
+    assert (await git.read(revision, path="")).files[0].data == b"1"
+
+
+async def test_the_last_good_revision_outlives_a_restart_without_the_remote(repository: Repository, source: Source) -> None:
+    repository.commit({"a.yaml": "1"})
+    before = source(repository.url)
+    revision = await before.fetch()
+    await before.keep(revision)
+    await before.close()
+    repository.path.rename(repository.path.with_name("gone"))
+    after = source(repository.url)
+
+    with pytest.raises(SourceError, match="there is no Git repository here"):
+        await after.fetch()
+
+    assert (await after.read(revision, path="")).files[0].data == b"1"
+
+
+async def test_what_is_kept_survives_a_garbage_collection(repository: Repository, source: Source, tmp_path: Path) -> None:
+    repository.commit({"a.yaml": "1"})
+    git = source(repository.url)
+    kept = await git.fetch()
+    await git.keep(kept, owner="guard-system.apps")
+    repository.commit({"a.yaml": "2"})
+    await git.fetch()
+    (copy,) = (tmp_path / "data").glob("*.git")
+    git_in(copy, "gc", "--quiet", "--prune=now")
+
+    assert (await git.read(kept, path="")).files[0].data == b"1"
+
+
+@pytest.mark.parametrize("annotated", [False, True])
+async def test_a_tag_names_its_commit(repository: Repository, source: Source, *, annotated: bool) -> None:
+    commit = repository.commit({"a.yaml": "1"})
+    repository.git("tag", "v1", *(["--annotate", "--message=v1"] if annotated else []))
+    repository.commit({"a.yaml": "2"})
+    git = source(repository.url, ref=GitRef(tag="v1"))
+
+    revision = await git.fetch()
+
+    assert revision == f"v1@sha1:{commit}"
+    assert (await git.read(revision, path="")).files[0].data == b"1"
+    assert await git.fetch() == revision
+
+
+async def test_a_branch_and_a_tag_of_one_name_are_told_apart(repository: Repository, source: Source) -> None:
+    tagged = repository.commit({"a.yaml": "1"})
+    repository.git("tag", "same")
+    ahead = repository.commit({"a.yaml": "2"})
+    repository.git("branch", "same")
+
+    assert await source(repository.url, ref=GitRef(tag="same")).fetch() == f"same@sha1:{tagged}"
+    assert await source(repository.url, ref=GitRef(branch="same")).fetch() == f"same@sha1:{ahead}"
+
+
+async def test_a_bare_commit_is_fetched_once(repository: Repository, source: Source) -> None:
+    commit = repository.commit({"a.yaml": "1"})
+    repository.commit({"a.yaml": "2"})
+    git = source(repository.url, ref=GitRef(commit=commit))
+
+    revision = await git.fetch()
+    repository.path.rename(repository.path.with_name("gone"))
+
+    assert revision == await git.fetch() == f"sha1:{commit}"
+    assert (await git.read(revision, path="")).files[0].data == b"1"
+
+
+async def test_without_a_ref_the_default_branch_is_followed(repository: Repository, source: Source) -> None:
+    repository.git("checkout", "--quiet", "-b", "trunk")
+    commit = repository.commit({"a.yaml": "1"})
+
+    assert await source(repository.url).fetch() == f"trunk@sha1:{commit}"
+
+
+async def test_an_empty_repository_is_named(repository: Repository, source: Source) -> None:
+    with pytest.raises(SourceError, match="the repository is empty"):
+        await source(repository.url).fetch()
+
+
+async def test_a_missing_commit_is_named(repository: Repository, source: Source) -> None:
+    repository.commit({"a.yaml": "1"})
+
+    with pytest.raises(SourceError, match="does not have what the ref names"):
+        await source(repository.url, ref=GitRef(commit="1" * 40)).fetch()
+
+
+@pytest.mark.parametrize("path", ["nowhere", "apps/a.yaml", "apps/nowhere"])
+async def test_a_missing_path_names_path_and_revision(repository: Repository, source: Source, path: str) -> None:
+    repository.commit({"apps/a.yaml": MANIFEST})
+    git = source(repository.url)
+    revision = await git.fetch()
+
+    with pytest.raises(RenderError) as caught:
+        await git.read(revision, path=path)
+
+    assert repr(path) in str(caught.value)
+    assert revision in str(caught.value)
+
+
+async def test_a_revision_that_was_never_fetched_is_refused(repository: Repository, source: Source) -> None:
+    git = source(repository.url)
+
+    with pytest.raises(SourceError, match="not in the local copy"):
+        await git.read(f"main@sha1:{'1' * 40}", path="")
+    with pytest.raises(SourceError, match="is not a revision of a Git repository"):
+        await git.read("bucket@sha256:12", path="")
+
+
+async def test_a_symbolic_link_is_refused(repository: Repository, source: Source) -> None:
+    (repository.path / "apps").mkdir()
+    (repository.path / "apps" / "passwd.yaml").symlink_to("/etc/passwd")
+    repository.commit_all()
+    git = source(repository.url)
+
+    with pytest.raises(RenderError, match=r"apps/passwd\.yaml: is a symbolic link"):
+        await git.read(await git.fetch(), path="apps")
+
+
+async def test_a_submodule_is_refused(repository: Repository, source: Source) -> None:
+    repository.commit({"a.yaml": "1"})
+    repository.git("update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},vendor/lib")
+    repository.git("commit", "--quiet", "--message=submodule")
+    git = source(repository.url)
+
+    with pytest.raises(RenderError, match="vendor/lib: is a submodule"):
+        await git.read(await git.fetch(), path="")
+
+
+async def test_two_sources_of_one_repository_do_not_disturb_each_other(repository: Repository, source: Source) -> None:
+    repository.commit({"a.yaml": "1"})
+    repository.git("branch", "other")
+    sources = [source(repository.url, ref=GitRef(branch=branch)) for branch in ("main", "other", "main", "other")]
+
+    for number in range(3):
+        commit = repository.commit({"a.yaml": f"{number}"})
+        repository.git("branch", "--force", "other")
+        assert [revision[-40:] for revision in await asyncio.gather(*(each.fetch() for each in sources))] == [commit] * 4
+
+
+async def test_locks_of_a_killed_git_do_not_stop_the_next_fetch(repository: Repository, source: Source, tmp_path: Path) -> None:
+    repository.commit({"a.yaml": "1"})
+    git = source(repository.url)
+    await git.fetch()
+    (copy,) = (tmp_path / "data").glob("*.git")
+    (copy / "shallow.lock").touch()
+    (slot,) = (copy / "refs" / "guard" / "fetched").iterdir()
+    slot.with_name(f"{slot.name}.lock").touch()
+    commit = repository.commit({"a.yaml": "2"})
+
+    assert await git.fetch() == f"main@sha1:{commit}"
+
+
+async def test_a_repository_of_another_owner_is_fetched(
+    repository: Repository, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = repository.commit({"a.yaml": "1"})
+    # What git itself offers for this: it then takes every repository for someone else's.
+    monkeypatch.setattr("guard.source.command._KEPT", frozenset({"GIT_TEST_ASSUME_DIFFERENT_OWNER"}))
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+
+    assert await source(repository.url).fetch() == f"main@sha1:{commit}"
+
+
+async def test_git_variables_of_the_caller_do_not_steer_guard(
+    repository: Repository, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = repository.commit({"a.yaml": "1"})
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("GIT_OBJECT_DIRECTORY", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "url./nowhere.insteadOf")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "/")
+
+    assert await source(repository.url).fetch() == f"main@sha1:{commit}"
+
+
+async def test_a_private_repository_is_fetched_over_https(repository: Repository, source: Source, tmp_path: Path) -> None:
+    commit = repository.commit({"a.yaml": MANIFEST})
+    async with serve(tmp_path / "served", private=True) as server:
+        credentials = GitCredentials(username=USER, password=PASSWORD, ca_certificate=server.ca_certificate)
+        git = source(server.url("deploy/.git"), ref=GitRef(branch="main"), credentials=credentials)
+
+        revision = await git.fetch()
+        snapshot = await git.read(revision, path="")
+
+    assert revision == f"main@sha1:{commit}"
+    assert snapshot.files[0].data == MANIFEST.encode()
+    kept = b"".join(path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file())
+    assert PASSWORD.encode() not in kept
+
+
+async def test_a_poll_without_news_fetches_nothing(repository: Repository, source: Source, tmp_path: Path) -> None:
+    repository.commit({"a.yaml": MANIFEST})
+    async with serve(tmp_path / "served") as server:
+        git = source(server.url("deploy/.git"), credentials=GitCredentials(ca_certificate=server.ca_certificate))
+        await git.fetch()
+        first = len(server.requests)
+        await git.fetch()
+
+    # The advertisement of capabilities and one listing; the first fetch needed both twice, and the pack.
+    assert (first, len(server.requests) - first) == (5, 2)
+
+
+async def test_a_wrong_password_is_one_line_without_the_secret(repository: Repository, source: Source, tmp_path: Path) -> None:
+    repository.commit({"a.yaml": MANIFEST})
+    async with serve(tmp_path / "served", private=True) as server:
+        credentials = GitCredentials(username=USER, password="wrong-secret", ca_certificate=server.ca_certificate)
+        url = server.url("deploy/.git")
+        with pytest.raises(SourceError) as caught:
+            await source(url, credentials=credentials).fetch()
+
+    text = str(caught.value)
+    assert text.startswith(f"{url}: the server refused the credentials")
+    assert "\n" not in text
+    assert "wrong-secret" not in text + repr(caught.value.__cause__) + repr(credentials)
+
+
+async def test_an_unknown_authority_is_one_line(repository: Repository, source: Source, tmp_path: Path) -> None:
+    repository.commit({"a.yaml": MANIFEST})
+    async with serve(tmp_path / "served") as server, serve(tmp_path / "served") as other:
+        git = source(server.url("deploy/.git"), credentials=GitCredentials(ca_certificate=other.ca_certificate))
+        with pytest.raises(SourceError, match=r"^[^\n]*: the server's certificate is not trusted[^\n]*$"):
+            await git.fetch()
+
+
+async def test_a_password_never_follows_a_redirect(repository: Repository, source: Source, tmp_path: Path) -> None:
+    repository.commit({"a.yaml": MANIFEST})
+    async with serve(tmp_path / "served") as server, serve(tmp_path / "served", private=True) as thief:
+        server.redirect_to = f"https://127.0.0.1:{thief.port}"
+        authorities = server.ca_certificate + thief.ca_certificate
+        credentials = GitCredentials(username=USER, password=PASSWORD, ca_certificate=authorities)
+        with pytest.raises(SourceError, match="redirects to another place"):
+            await source(server.url("deploy/.git"), credentials=credentials).fetch()
+
+    assert thief.requests == []
+
+
+async def test_an_unknown_repository_and_an_unreachable_server_are_one_line(source: Source, tmp_path: Path) -> None:
+    async with serve(tmp_path) as server:
+        credentials = GitCredentials(ca_certificate=server.ca_certificate)
+        with pytest.raises(SourceError, match=r"^[^\n]*there is no Git repository here[^\n]*$"):
+            await source(server.url("nothing"), credentials=credentials).fetch()
+        gone = server.url("deploy")
+    with pytest.raises(SourceError, match=r"^[^\n]*the server cannot be reached[^\n]*$"):
+        await source(gone).fetch()
+
+
+async def test_an_unknown_host_is_named(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "*")
+    with pytest.raises(SourceError, match=r"^[^\n]*the host nowhere\.invalid is unknown[^\n]*$"):
+        await source("https://nowhere.invalid/deploy.git").fetch()
+
+
+async def test_a_silent_server_is_given_up(source: Source, silent_port: int) -> None:
+    started = time.monotonic()
+    with pytest.raises(SourceError, match=r"took longer than 0\.5 s"):
+        await source(f"https://127.0.0.1:{silent_port}/deploy", timeout=0.5).fetch()
+
+    assert time.monotonic() - started < 10
+
+
+async def test_closing_ends_a_fetch_at_once(source: Source, silent_port: int) -> None:
+    git = source(f"https://127.0.0.1:{silent_port}/deploy", timeout=60)
+    fetching = asyncio.create_task(git.fetch())
+    await asyncio.sleep(0.3)
+    started = time.monotonic()
+    await git.close()
+
+    with pytest.raises(SourceError, match="stopped"):
+        await fetching
+    assert time.monotonic() - started < 10
