@@ -30,7 +30,7 @@ from bench.cases import (
     declared_objects,
 )
 from bench.client import MERGE
-from bench.figures import Estimate, estimate, paired, percentile
+from bench.figures import added, estimate, paired, percentile
 from bench.objects import LARGE, Sample
 from bench.setting import Setting, commit, cpu_seconds, describe, resident_mebibytes, setting, table
 from guard.base import codec
@@ -198,8 +198,8 @@ def _report_latency(blocks: Blocks, *, title: str) -> None:
             p50, p99 = (f"{percentile(every, share) * 1000:.2f}" for share in (0.5, 0.99))
             baseline = _baseline(case)
             ratio = str(paired(middles[case.title], middles[baseline.title])) if baseline else ""
-            added = str(_added(middles, case)) if baseline is NOOP else ""
-            rows.append((f"{kind}: {case.title}", p50, p99, ratio, added))
+            more = str(added(middles[case.title], middles[NOOP.title], middles[NO_WEBHOOK.title])) if baseline is NOOP else ""
+            rows.append((f"{kind}: {case.title}", p50, p99, ratio, more))
     print(table(head, rows), flush=True)
 
 
@@ -208,12 +208,6 @@ def _baseline(case: Case) -> Case | None:
     if case in (UNDECLARED, ALLOWED):
         return NOOP
     return NOOP_DENY if case == REFUSED else None
-
-
-def _added(middles: dict[str, list[float]], case: Case) -> Estimate:
-    """What the case adds to a write without a webhook, as a ratio to what the no-op adds."""
-    rounds = zip(middles[case.title], middles[NOOP.title], middles[NO_WEBHOOK.title], strict=True)
-    return estimate([(guard - none) / (noop - none) for guard, noop, none in rounds])
 
 
 def _report_load(bench: Bench) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import random
 import statistics
 from collections.abc import Sequence
-from math import ceil, comb
+from math import ceil, comb, inf
 
 import msgspec
 
 CONFIDENCE = 0.95
+RESAMPLES = 2000
 
 
 class Estimate(msgspec.Struct, frozen=True):
@@ -46,3 +48,19 @@ def estimate(values: Sequence[float]) -> Estimate:
 def paired(above: Sequence[float], below: Sequence[float]) -> Estimate:
     """The ratio of what was measured side by side."""
     return estimate([one / other for one, other in zip(above, below, strict=True)])
+
+
+def added(case: Sequence[float], noop: Sequence[float], none: Sequence[float]) -> Estimate:
+    """What a case adds to `none`, as a ratio to what the no-op adds, from medians over rounds. The interval is a bootstrap over
+    rounds (percentiles): a single round's difference is too noisy to divide by.
+    """
+    rounds = list(zip(case, noop, none, strict=True))
+    draw = random.Random(len(rounds))  # noqa: S311 (the same interval for the same numbers)
+    ratios = [_added(draw.choices(rounds, k=len(rounds))) for _ in range(RESAMPLES)]
+    low, high = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
+    return Estimate(median=_added(rounds), low=percentile(ratios, low), high=percentile(ratios, high))
+
+
+def _added(rounds: Sequence[tuple[float, float, float]]) -> float:
+    case, noop, none = (statistics.median(column) for column in zip(*rounds, strict=True))
+    return (case - none) / (noop - none) if noop != none else inf

@@ -24,8 +24,6 @@ from guard.base import codec
 from guard.base.codec import JsonObject
 from guard.cluster import collection_path
 
-# At the fifth heal of an object within a minute Guard takes it for a fight and waits on purpose, so no object drifts as often.
-DRIFTS_PER_OBJECT = 4
 PERSONS_MANAGER = "kubectl-edit"
 REFERENCE_MANAGER = "bench"
 SETTLE_SECONDS = 0.03
@@ -33,6 +31,8 @@ APPLY_SECONDS = 180.0
 SEED = 3
 
 Way = Literal["change", "delete"]
+# How each object drifts. At the fifth heal within a minute Guard takes it for a fight and waits on purpose, so no oftener.
+WAYS: tuple[Way, ...] = ("change", "change", "change", "delete")
 CASES: tuple[tuple[str, str, Way], ...] = (
     ("ConfigMap, field changed", "ConfigMap", "change"),
     ("Deployment, image changed", "Deployment", "change"),
@@ -140,9 +140,7 @@ async def _round(where: Setting, bench: Bench, *, objects: int, most: int, tag: 
     started = perf_counter()
     await commit(where, [SMALL[kind].make(name) for kind, name in names], seconds=APPLY_SECONDS)
     seconds = perf_counter() - started
-    ways: list[Way] = ["delete"]
-    ways += ["change"] * (DRIFTS_PER_OBJECT - 1)
-    drifts = [(kind, name, way) for kind, name in names for way in ways]
+    drifts: list[tuple[str, str, Way]] = [(kind, name, way) for kind, name in names for way in WAYS]
     random.shuffle(drifts)
     found: Found = {}
     for kind, name, way in drifts[:most]:

@@ -1,7 +1,6 @@
 """`make check`: every delivered case has a test, and no test is skipped or expected to fail.
 
-Reads the tests without running them: docs/cases.toml lists what is delivered, `@pytest.mark.case(7)` says which case a test
-holds.
+Reads the tests without running them: docs/cases.toml lists what is delivered, `@pytest.mark.case(7)` says which case a
 test holds.
 """
 

@@ -6,10 +6,12 @@ import asyncio
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from pathlib import Path
 from textwrap import dedent
 
@@ -178,6 +180,12 @@ class GuardProcess:
             return await self.metric("guard_syncs_total") >= len(self._syncs)
         except aiohttp.ClientError:
             return False
+
+    async def ready(self) -> bool:
+        """What the readiness probe asks."""
+        trust = ssl.create_default_context(cafile=str(self.data / "certs" / "ca.crt"))
+        async with aiohttp.ClientSession() as session, session.get(f"{self.url}/readyz", ssl=trust) as response:
+            return response.status == HTTPStatus.OK
 
     async def stop(self) -> int:
         """SIGTERM; returns the exit code."""

@@ -25,7 +25,7 @@ from guard.cluster import Client, Served
 from guard.state.desired import Declared, DesiredState
 from guard.state.ids import Kind, Manifest
 from guard.sync import prune
-from guard.sync.applying import apply_all
+from guard.sync.applying import Done, apply_all
 from guard.sync.plan import resolve
 from guard.sync.status import Outcome, advanced, publish
 
@@ -107,6 +107,7 @@ class Reconciler:
         self._done_for: tuple[str, int, str] | None = None
         self._backoff = Backoff(first=RETRY_FIRST_SECONDS, most=RETRY_MOST_SECONDS)
         self._failed_message = ""
+        self._recalled: tuple[tuple[Declared, ...], Done] | None = None
 
     @property
     def name(self) -> str:
@@ -149,8 +150,8 @@ class Reconciler:
         await self._source.close()
 
     async def _recall(self) -> None:
-        """After a start, put the revision in force that was applied last, before asking the source: enforcement does not wait for
-        Git, and a Git that is down or broken meanwhile leaves it so.
+        """After a start, put the revision in force that was applied last, before asking the source: neither enforcement nor
+        healing waits for Git, and a Git that is down or broken meanwhile leaves it so.
         """
         revision = self.status.last_applied_revision
         if not revision:
@@ -158,10 +159,10 @@ class Reconciler:
         try:
             objects = await self._resolve(revision)
             await self._index.take(self.name, objects, also=self.status.kinds)
+            self.loaded.set()
+            self._recalled = (objects, await self._apply(objects))
         except GuardError as error:
             _log.info("the last applied revision is not at hand", sync=self.name, revision=revision, error=str(error))
-            return
-        self.loaded.set()
 
     async def attempt(self) -> bool:
         """One round. True when the Sync is as it should be."""
@@ -178,8 +179,8 @@ class Reconciler:
             kinds = self.status.kinds
             await self._index.take(self.name, objects, also=kinds)
             self.loaded.set()
-            clean = self.sync.spec.enforcement.additions == "Deny"
-            done = await apply_all(objects, client=self._client, writer=self._writer, clean=clean)
+            recalled, self._recalled = self._recalled, None
+            done = recalled[1] if recalled and recalled[0] == objects else await self._apply(objects)
             held, pruned = await self._prune(revision, objects, kinds)
             await self._index.settle(self.name)
         except GuardError as error:
@@ -192,6 +193,10 @@ class Reconciler:
             return False
         self._done_for = (revision, generation, requested)
         return True
+
+    async def _apply(self, objects: tuple[Declared, ...]) -> Done:
+        clean = self.sync.spec.enforcement.additions == "Deny"
+        return await apply_all(objects, client=self._client, writer=self._writer, clean=clean)
 
     async def _resolve(self, revision: str) -> tuple[Declared, ...]:
         manifests = await self._source.manifests(revision)

@@ -23,6 +23,7 @@ from tools.controlplane import ControlPlane
 from tools.guardrun import eventually, free_port
 
 DOCKER = "/usr/bin/docker"
+GROUP = 65532
 ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 STARTING_SECONDS = 60.0
 
@@ -45,6 +46,14 @@ def mount_account(directory: Path, plane: ControlPlane, *, token: str) -> None:
     (directory / "namespace").write_text("guard-system")
 
 
+def empty_directory(path: Path) -> Path:
+    """An emptyDir as the kubelet makes it under `fsGroup`."""
+    path.mkdir()
+    os.chown(path, 0, GROUP)
+    path.chmod(0o2777)
+    return path
+
+
 def run_options(plane: ControlPlane, directory: Path) -> list[str]:
     """`docker run` for the Deployment's pod."""
     pod = yaml.safe_load(DEPLOYMENT.read_text())["spec"]["template"]["spec"]
@@ -59,7 +68,7 @@ def run_options(plane: ControlPlane, directory: Path) -> list[str]:
         "--cap-drop=ALL",
         "--security-opt=no-new-privileges",
         f"--user={pod['securityContext']['runAsUser']}:{pod['securityContext']['runAsGroup']}",
-        *(f"--tmpfs={mount['mountPath']}:mode=1777" for mount in container["volumeMounts"]),
+        *(f"--volume={empty_directory(directory / mount['name'])}:{mount['mountPath']}" for mount in container["volumeMounts"]),
         f"--volume={directory / 'account'}:{ACCOUNT}:ro",
         f"--volume={directory / 'repository'}:/srv/repository:ro",
         f"--env=KUBERNETES_SERVICE_HOST={address.hostname}",

@@ -74,6 +74,12 @@ mirror=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME)' 'Created-By: Pa
 say "making a Debian root ($suite)"
 base=$work/base
 quietly debootstrap debootstrap --variant=minbase "$suite" "$base" "$mirror"
+# Without documentation and translations, now and for packages to come, as in Debian's slim images.
+for place in doc info locale man; do
+  find "$base/usr/share/$place" -mindepth 1 ! -type d ! -name copyright -delete
+  echo "path-exclude=/usr/share/$place/*"
+done >"$base/etc/dpkg/dpkg.cfg.d/slim"
+echo "path-include=/usr/share/doc/*/copyright" >>"$base/etc/dpkg/dpkg.cfg.d/slim"
 rm -f "$base"/etc/apt/sources.list
 cp -rL /etc/apt/sources.list* "$base/etc/apt/"
 cp -rL /etc/apt/keyrings "$base/etc/apt/" 2>/dev/null || true

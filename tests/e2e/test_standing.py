@@ -1,0 +1,270 @@
+"""Guard killed, restarted, misconfigured, and left without its source or its API server."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.e2e.conftest import App, World, config_map, write
+from tests.e2e.test_syncing import not_ready, versions
+from tools.controlplane import Completed
+from tools.guardrun import eventually, free_port, guard_command, sync_document
+
+
+async def guard_run(*arguments: str, directory: Path) -> Completed:
+    """A `guard run` that ends by itself, because it cannot start."""
+    process = await asyncio.create_subprocess_exec(
+        *guard_command(),
+        "run",
+        "--listen=127.0.0.1:0",
+        "--webhook-url=https://127.0.0.1:1",
+        f"--data-dir={directory / 'other'}",
+        *arguments,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(directory)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(30):
+            out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return Completed(command="guard run", returncode=process.returncode or 0, stdout=out.decode(), stderr=err.decode())
+
+
+def one_line(completed: Completed) -> str:
+    assert completed.returncode == 2, completed.stderr
+    lines = completed.stderr.strip().splitlines()
+    assert len(lines) == 1, completed.stderr
+    return lines[0]
+
+
+async def test_after_kill_9_enforcement_and_healing_are_back_and_nothing_was_written(app: App, world: World) -> None:
+    before = await versions(world)
+    await world.guard.kill()
+    # While Guard is down, people are refused by the API server itself.
+    closed = await world.plane.kubectl("delete", "configmap/settings", "-n", app.namespace, check=False)
+    assert closed.returncode != 0
+    assert "failed calling webhook" in closed.stderr
+    await world.guard.start()
+    await eventually(world.guard.ready, what="Guard ready again")
+    assert await versions(world) == before
+    refused = await world.refused("delete", "configmap/settings", "-n", app.namespace)
+    assert "deleting it is refused" in refused.stderr
+    await world.past("patch", "configmap/settings", "-n", app.namespace, '-p={"data":{"color":"red"}}')
+
+    async def blue() -> bool:
+        return bool((await world.get("configmap/settings", app.namespace))["data"]["color"] == "blue")
+
+    await eventually(blue, what="drift healed after the restart")
+
+
+async def test_what_drifted_while_guard_was_down_is_put_right_at_its_start(app: App, world: World) -> None:
+    await world.guard.kill()
+    await world.past("patch", "configmap/settings", "-n", app.namespace, '-p={"data":{"color":"red","extra":"1"}}')
+    await world.past("delete", "service/web", "-n", app.namespace)
+    await world.guard.start()
+
+    async def right() -> bool:
+        data = (await world.get("configmap/settings", app.namespace))["data"]
+        return data == {"color": "blue", "size": "large"} and await world.exists("service", "web", app.namespace)
+
+    await eventually(right, what="what drifted meanwhile is right again")
+
+
+async def test_sigterm_stops_guard_in_order(world: World) -> None:
+    assert await world.guard.stop() == 0
+    await world.guard.start()
+
+
+async def test_without_its_source_guard_enforces_what_it_applied_last_also_after_a_restart(app: App, world: World) -> None:
+    away = world.repository.directory.with_name("away")
+    world.repository.directory.rename(away)
+    try:
+        await world.guard.reconcile()
+        assert "repository" in (await not_ready(world))["message"]
+        await world.refused("delete", "configmap/settings", "-n", app.namespace)
+        await world.guard.kill()
+        await world.guard.start()
+        refused = await world.refused("delete", "configmap/settings", "-n", app.namespace)
+        assert f"Change it in Git: {app.file}:" in refused.stderr
+        await world.past("delete", "configmap/settings", "-n", app.namespace)
+
+        async def back() -> bool:
+            return await world.exists("configmap", "settings", app.namespace)
+
+        await eventually(back, what="deleted object back without Git")
+    finally:
+        away.rename(world.repository.directory)
+    await world.guard.reconcile()
+    await world.guard.applied(world.repository.git("rev-parse", "HEAD"))
+
+
+async def test_guards_own_account_does_the_work_and_a_person_stays_a_person(world: World) -> None:
+    live = await world.get("configmap/base", "default")
+    assert {entry["manager"] for entry in live["metadata"]["managedFields"]} == {"guard"}
+    audit = world.plane.audit_log.read_text()
+    assert '"username":"system:serviceaccount:guard-system:guard"' in audit
+    # Impersonating Guard's account is RBAC's business; being an admin is not being Guard.
+    refused = await world.refused("delete", "configmap/base", "-n", "default", identity="admin")
+    assert "deleting it is refused" in refused.stderr
+
+
+async def test_a_second_guard_on_the_same_data_folder_does_not_start(world: World, tmp_path: Path) -> None:
+    line = one_line(
+        await guard_run(f"--data-dir={world.guard.data}", f"--kubeconfig={world.plane.kubeconfig('admin')}", directory=tmp_path)
+    )
+    assert "another Guard works in this data folder" in line
+
+
+async def test_a_port_in_use_is_one_clear_line(world: World, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        kubeconfig = world.plane.kubeconfig("admin")
+        completed = await guard_run(f"--listen=127.0.0.1:{port}", f"--kubeconfig={kubeconfig}", directory=tmp_path)
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in one_line(completed)
+
+
+async def test_an_unreachable_api_server_is_one_clear_line(world: World, tmp_path: Path) -> None:
+    text = world.plane.kubeconfig("admin").read_text().replace(world.plane.url, f"https://127.0.0.1:{free_port()}")
+    kubeconfig = write(tmp_path / "kubeconfig", text)
+    line = one_line(await guard_run(f"--kubeconfig={kubeconfig}", directory=tmp_path))
+    assert "the API server https://127.0.0.1:" in line
+    assert "cannot be reached" in line
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [(None, "no such kubeconfig"), ("{not yaml", "not a usable kubeconfig"), ("a: b\n", "not a usable kubeconfig")],
+)
+async def test_a_wrong_kubeconfig_is_one_clear_line(tmp_path: Path, text: str | None, complaint: str) -> None:
+    path = tmp_path / "kubeconfig"
+    if text is not None:
+        path.write_text(text)
+    line = one_line(await guard_run(f"--kubeconfig={path}", directory=tmp_path))
+    assert str(path) in line
+    assert complaint in line
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("kind: Sync\napiVersion: gitopsguard.dev/v1alpha1\nmetadata: {name: a}\nspec: {source: {git: {}}}\n", "url"),
+        ("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n", "Sync"),
+        ("a: [\n", "syncs.yaml"),
+    ],
+)
+async def test_a_wrong_configuration_file_is_one_clear_line(world: World, tmp_path: Path, text: str, complaint: str) -> None:
+    file = write(tmp_path / "syncs.yaml", text)
+    kubeconfig = world.plane.kubeconfig("admin")
+    line = one_line(await guard_run(f"--config={file}", f"--kubeconfig={kubeconfig}", directory=tmp_path))
+    assert str(file) in line
+    assert complaint in line
+
+
+async def test_an_unreadable_repository_is_said_by_the_sync_and_harms_no_other(world: World, fresh: str, tmp_path: Path) -> None:
+    body = sync_document(fresh, tmp_path / "nothing")
+    await world.plane.call("POST", "/apis/gitopsguard.dev/v1alpha1/namespaces/guard-system/syncs", body=body)
+    try:
+        condition = await not_ready(world, sync=fresh)
+        assert condition["reason"] == "SourceFailed"
+        assert str(tmp_path / "nothing") in condition["message"]
+        await world.declare({f"apps/{fresh}.yaml": config_map(fresh, "default", "  a: b")})
+        status = await world.guard.guard("status", fresh)
+        assert status.returncode == 1
+        assert "False" in status.stdout
+    finally:
+        await world.plane.kubectl("delete", "sync", fresh, "-n", "guard-system", identity="admin")
+
+
+@pytest.mark.case(33)
+async def test_an_api_server_that_restarts_is_caught_up_with(app: App, world: World) -> None:
+    await world.plane.stop_apiserver()
+    await world.plane.start_apiserver()
+    await world.past("patch", "configmap/settings", "-n", app.namespace, '-p={"data":{"color":"red"}}')
+
+    async def blue() -> bool:
+        return bool((await world.get("configmap/settings", app.namespace))["data"]["color"] == "blue")
+
+    await eventually(blue, what="drift healed after the API server's restart", seconds=60)
+    await world.declare({app.file: app.text.replace("color: blue", "color: green")})
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[" * 100_000, b'{"kind":"AdmissionReview"}', b"\xff\xfe"])
+async def test_a_body_that_is_no_review_gets_a_clear_answer_and_no_harm(world: World, body: bytes) -> None:
+    context = ssl.create_default_context(cafile=str(world.guard.data / "certs" / "ca.crt"))
+    url = f"{world.guard.url}/admission"
+    async with aiohttp.ClientSession() as session:
+        headers = {"Content-Type": "application/json"}
+        async with session.post(url, data=body, headers=headers, ssl=context) as response:
+            assert response.status == 400
+            assert "not an AdmissionReview" in await response.text()
+    await world.refused("delete", "configmap/base", "-n", "default")
+
+
+async def test_diff_shows_what_differs_while_healing_is_off(world: World, fresh: str) -> None:
+    sync = f"{fresh}-diff"
+    world.repository.commit({f"{sync}/map.yaml": config_map(fresh, "default", "  color: blue")})
+    body = sync_document(sync, world.repository.directory, path=sync, enforcement={"mode": "Warn"})
+    await world.plane.call("POST", "/apis/gitopsguard.dev/v1alpha1/namespaces/guard-system/syncs", body=body)
+    await world.guard.applied(world.repository.git("rev-parse", "HEAD"), sync=sync)
+    same = await world.guard.guard("diff", sync)
+    assert (same.returncode, same.stdout) == (0, "1 object, no difference\n")
+    await world.plane.kubectl("patch", "configmap", fresh, '-p={"data":{"color":"red","extra":"1"}}')
+    different = await world.guard.guard("diff", sync, "-o", "json")
+    assert different.returncode == 1
+    (found,) = different.json()["differences"]
+    assert sorted(found["fields"], key=lambda field: field["path"]) == [
+        {"path": "data.color", "git": "blue", "live": "red"},
+        {"path": "data.extra", "git": "", "live": "1"},
+    ]
+
+    async def counted() -> bool:
+        return bool((await world.guard.sync(sync))["status"]["objects"]["drifted"] == 1)
+
+    await eventually(counted, what="the status counts the drifted object")
+
+
+async def test_audit_follows(app: App, world: World) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *guard_command(),
+        "audit",
+        "--follow",
+        "--limit=1",
+        "--output=json",
+        f"--namespace={app.namespace}",
+        f"--data-dir={world.guard.data}",
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        await world.refused("delete", "configmap/settings", "-n", app.namespace)
+        assert process.stdout is not None
+        async with asyncio.timeout(20):
+            line = await process.stdout.readline()
+        assert b'"reason":"DeclaredObjectDeleted"' in line
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        # The transport of the pipe outlives the process until it is read to its end.
+        assert process.stdout is not None
+        await process.stdout.read()
+
+
+async def test_guard_reconcile_makes_guard_look_at_once(world: World, fresh: str) -> None:
+    commit = world.repository.commit({f"apps/{fresh}.yaml": config_map(fresh, "default", "  a: b")})
+    completed = await world.guard.guard("reconcile", "apps")
+    assert completed.returncode == 0
+    await world.guard.applied(commit)
+    unknown = await world.guard.guard("reconcile", "nobody")
+    assert unknown.returncode == 2
+    assert "there is no Sync guard-system/nobody" in unknown.stderr
