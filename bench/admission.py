@@ -124,16 +124,27 @@ class Bench:
     async def _load(self, sample: Sample, case: Case, *, title: str) -> None:
         guard, apiserver = self._where.guard.process.pid, self._where.plane.pids["kube-apiserver"]
         load = self.loads.setdefault((sample.kind.kind, title), Load())
-        applies = await self._where.guard.metric("guard_api_requests_total", verb="PATCH")
+        applies = await self._applies()
         guard_before, apiserver_before = cpu_seconds(guard), cpu_seconds(apiserver)
         started = perf_counter()
         done = sum(await asyncio.gather(*(self._work(sample, case, number) for number in range(OBJECTS))))
         load.rates.append(done / (perf_counter() - started))
-        await asyncio.sleep(LONG_SETTLE_SECONDS)
+        applied = await self._settled()
         load.requests += done
         load.guard_cpu += cpu_seconds(guard) - guard_before
         load.apiserver_cpu += cpu_seconds(apiserver) - apiserver_before
-        load.applies += await self._where.guard.metric("guard_api_requests_total", verb="PATCH") - applies
+        load.applies += applied - applies
+
+    async def _applies(self) -> float:
+        return await self._where.guard.metric("guard_api_requests_total", verb="PATCH")
+
+    async def _settled(self) -> float:
+        """Wait until Guard applies nothing more; how often it has applied by then."""
+        before, now = -1.0, await self._applies()
+        while now > before:
+            await asyncio.sleep(LONG_SETTLE_SECONDS)
+            before, now = now, await self._applies()
+        return now
 
     async def _work(self, sample: Sample, case: Case, number: int) -> int:
         end = perf_counter() + self._size.load_seconds

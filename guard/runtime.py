@@ -301,7 +301,11 @@ class Runtime:
             self._held.pop(name, None)
             self.view.replace(self.view.state.without_sync(name))
             self._compile()
-            await self._register(self.view.state)
+            try:
+                await self._register(self.view.state)
+            except ClusterError as error:
+                # Rules that are too wide cost requests, not correctness; the next change of the index narrows them.
+                _log.warning("the registration was not narrowed", sync=name, error=str(error))
             await self.watching.follow(self.view.state.kinds())
         self.metrics.forget_sync(name)
 

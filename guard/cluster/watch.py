@@ -15,7 +15,7 @@ import msgspec
 
 from guard.base import codec
 from guard.base.backoff import Backoff
-from guard.base.codec import JsonObject, child
+from guard.base.codec import DecodeError, JsonObject, child
 from guard.base.errors import ApiStatusError, ClusterError, Unreachable
 from guard.cluster.client import JSON, METADATA, Client
 
@@ -94,7 +94,10 @@ async def _stream(
     accept = METADATA if metadata_only else JSON
     async with client.request("GET", path, params=query, accept=accept, limits=limits) as response:
         async for line in _lines(response):
-            raw = codec.decode(line)
+            try:
+                raw = codec.decode(line)
+            except DecodeError as error:
+                raise Unreachable(f"the watch of {path} brought something that is not JSON: {error}") from error
             body = child(raw, "object")
             kind = raw.get("type")
             if kind == "ERROR":

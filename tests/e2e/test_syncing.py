@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from guard.base.codec import JsonObject, child, children
 from tests.e2e.conftest import App, World, config_map
-from tools.guardrun import eventually
+from tests.source import githttp
+from tools.guardrun import Repository, eventually, sync_document
 
 
 async def versions(world: World) -> dict[str, str]:
@@ -163,3 +165,53 @@ spec:
     await world.declare({f"apps/{fresh}.yaml": text})
     refused = await world.refused("patch", f"{fresh}s.example.com/first", "-n", fresh, "--type=merge", '-p={"spec":{"size":2}}')
     assert "spec.size: Git has 1, you asked for 2" in refused.stderr
+
+
+async def test_a_private_repository_over_https_is_followed(world: World, fresh: str, tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "private")
+    commit = repository.commit({f"{fresh}.yaml": config_map(fresh, "default", "  color: blue")})
+    async with githttp.serve(tmp_path, private=True) as server:
+        login = {"username": githttp.USER, "password": githttp.PASSWORD, "ca.crt": server.ca_certificate}
+        secret = {"metadata": {"name": fresh}, "stringData": login}
+        await world.plane.call("POST", "/api/v1/namespaces/guard-system/secrets", body=secret)
+        body = sync_document(fresh, server.url("private"))
+        body["spec"]["source"]["git"]["secretRef"] = {"name": fresh}
+        await world.plane.call("POST", "/apis/gitopsguard.dev/v1alpha1/namespaces/guard-system/syncs", body=body)
+        await world.guard.applied(commit, sync=fresh)
+        refused = await world.refused("delete", f"configmap/{fresh}")
+        assert f"Change it in Git: {fresh}.yaml:1" in refused.stderr
+        # A polled change, without anybody asking for it.
+        commit = repository.commit({f"{fresh}.yaml": config_map(fresh, "default", "  color: green")})
+        await world.guard.applied(commit, sync=fresh)
+        assert (await world.get(f"configmap/{fresh}", "default"))["data"] == {"color": "green"}
+    await world.plane.kubectl("delete", "sync", fresh, "-n", "guard-system", identity="admin")
+    assert githttp.PASSWORD not in world.guard.log.read_text()
+
+
+async def test_an_object_that_two_syncs_declare_stays_with_the_first(world: World, fresh: str) -> None:
+    name = f"{fresh}-two"
+    world.repository.commit({f"{name}/base.yaml": config_map("base", "default", "  greeting: mine")})
+    body = sync_document(name, world.repository.directory, path=name)
+    await world.plane.call("POST", "/apis/gitopsguard.dev/v1alpha1/namespaces/guard-system/syncs", body=body)
+    message = str((await not_ready(world, sync=name))["message"])
+    assert "ConfigMap default/base is declared by two Syncs: guard-system/apps (apps/base.yaml:1) keeps it" in message
+    assert (await world.get("configmap/base", "default"))["data"] == {"greeting": "hello"}
+    await world.plane.kubectl("delete", "sync", name, "-n", "guard-system", identity="admin")
+
+
+async def test_a_deleted_sync_leaves_its_objects_to_everybody(world: World, fresh: str) -> None:
+    world.repository.commit({f"{fresh}/map.yaml": config_map(fresh, "default", "  color: blue")})
+    body = sync_document(fresh, world.repository.directory, path=fresh)
+    await world.plane.call("POST", "/apis/gitopsguard.dev/v1alpha1/namespaces/guard-system/syncs", body=body)
+    await world.guard.applied(world.repository.git("rev-parse", "HEAD"), sync=fresh)
+    await world.refused("delete", f"configmap/{fresh}")
+    await world.plane.kubectl("delete", "sync", fresh, "-n", "guard-system", identity="admin")
+
+    async def free() -> bool:
+        completed = await world.plane.kubectl("delete", f"configmap/{fresh}", "--dry-run=server", check=False)
+        return completed.returncode == 0
+
+    await eventually(free, what="the object is nobody's")
+    await world.plane.kubectl("delete", f"configmap/{fresh}")
+    await asyncio.sleep(1)
+    assert not await world.exists("configmap", fresh, "default")

@@ -32,9 +32,10 @@ def say(text: str) -> None:
     print(f"image-test: {text}", flush=True)  # noqa: T201 (what the person at the terminal follows)
 
 
-def docker(*arguments: str) -> str:
+def docker(*arguments: str, code: int = 0) -> str:
+    """What it printed. Ends the run at another exit code than `code`."""
     done = subprocess.run([DOCKER, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    if done.returncode:
+    if done.returncode != code:
         raise SystemExit(f"docker {' '.join(arguments)}: exit code {done.returncode}\n{done.stdout}")
     return done.stdout.strip()
 
@@ -128,14 +129,15 @@ async def follow(plane: ControlPlane, name: str, *, commit: str) -> None:
         return str((await plane.call("GET", path)).get("status", {}).get("lastAppliedRevision", "")).endswith(commit)
 
     await eventually(told, what="the Sync's status names the commit")
-    denials = [line for line in docker("exec", name, "guard", "audit", "-o", "json").splitlines() if "denied" in line]
-    if not denials:
-        raise SystemExit("guard audit in the container knows of no denial")
+    # Exit code 1: a denial was found.
+    records = codec.decode(docker("exec", name, "guard", "audit", "--event=denied", "--output=json", code=1).encode())
+    if [record["name"] for record in records][:1] != ["settings"]:
+        raise SystemExit(f"guard audit in the container knows of no denial: {records}")
     say("ok: guard audit in the container knows of it")
     docker("stop", "--time=10", name)
-    code = docker("inspect", "--format={{.State.ExitCode}}", name)
-    if code != "0":
-        raise SystemExit(f"SIGTERM ended it with {code}, not 0")
+    ended = docker("inspect", "--format={{.State.ExitCode}}", name)
+    if ended != "0":
+        raise SystemExit(f"SIGTERM ended it with {ended}, not 0")
     say("ok: it stops on SIGTERM with exit code 0")
 
 

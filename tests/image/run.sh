@@ -116,7 +116,7 @@ image() { docker run --rm --network none --read-only --cap-drop ALL --security-o
 inside() { image --entrypoint sh "gitops-guard:$version" -euc "$1"; }
 expect() { # expect WHAT WANTED GOT
   [ "$2" = "$3" ] || fail "$1: wanted '$2', got '$3'"
-  say "ok: $1: $3"
+  say "ok: $1: ${3:-none}"
 }
 expect "the version" "guard, version $version" "$(image "gitops-guard:$version" --version)"
 expect "its user" "65532 65532" "$(inside 'echo "$(id -u) $(id -g)"')"
