@@ -22,7 +22,7 @@ import click
 from rich.console import Console
 
 from demo import story
-from demo.stage import Stage
+from demo.stage import BREAK_GLASS, Stage
 from guard.base.errors import GuardError
 from tools import binaries
 from tools.controlplane import ControlPlane
@@ -116,7 +116,7 @@ async def _keep(stage: Stage) -> None:
   export GUARD_DATA_DIR={stage.guard.data}
 
   kubectl edit deployment/storefront -n shop
-  kubectl scale deployment/storefront -n shop --replicas=0 --as=ada --as-group=system:masters --as-group=gitopsguard:break-glass
+  kubectl scale deployment/storefront -n shop --replicas=0 {" ".join(BREAK_GLASS)}
   $EDITOR {repository / story.FOLDER}/config.yaml && git -C {repository} commit -am "A change"
   guard status;  guard diff;  guard audit --follow
 

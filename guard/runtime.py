@@ -21,7 +21,7 @@ from guard import admission, api, certs, telemetry
 from guard.apply import Writer
 from guard.audit import Journal, Record, References
 from guard.base.clock import Clock, SystemClock, rfc3339
-from guard.base.codec import JsonObject, child
+from guard.base.codec import JsonObject, child, children
 from guard.base.errors import ApiStatusError, CertificateError, ClusterError, ConfigError, JournalError, SourceError
 from guard.cluster import Client, Identity, Served, connect, discover, object_path, watch
 from guard.cluster.client import collection_path
@@ -108,6 +108,8 @@ class Runtime:
             for sync in configured:
                 await self._apply_sync(sync.manifest)
             self._assemble()
+            await self._meet_syncs()
+            await self.keeper.redirect(self._target())
             await self._listen(listener)
             await self._work()
 
@@ -172,6 +174,14 @@ class Runtime:
         self.watching = Watching(self.client, view=view, writer=self.writer, repairer=self.repairer, clock=clock)
         self._resources.push_async_callback(self.watching.close)
         self.keeper = Keeper(self.client, repaired=self._registration_repaired)
+
+    async def _meet_syncs(self) -> None:
+        """Know the Syncs before the first review comes in: until one is loaded, its label alone protects its objects."""
+        answer = await self.client.get(collection_path(api.SYNC))
+        for sync in map(_parsed, children(answer, "items")):
+            if sync is not None:
+                self._know(sync)
+        self._compile()
 
     def _enforcement(self, sync: str) -> Enforcement:
         return self.policy.of(sync)
@@ -347,15 +357,17 @@ class Runtime:
             self._held.pop(sync, None)
             await self._register(self.view.state)
 
-    async def _register(self, state: DesiredState) -> None:
-        certificate = self.tls.certificate
-        bundle = base64.b64encode(certificate.ca_bundle).decode()
+    def _target(self) -> JsonObject:
+        """How the API server reaches and trusts the listener."""
+        bundle = base64.b64encode(self.tls.certificate.ca_bundle).decode()
         url = self.options.webhook_url
-        target = client_config(
+        return client_config(
             url=f"{url.rstrip('/')}{admission.PATH}" if url else admission.PATH, service=not url, ca_bundle=bundle
         )
+
+    async def _register(self, state: DesiredState) -> None:
         kinds = state.kinds().union(*self._held.values())
-        await self.keeper.ensure(configuration(client=target, state=state, kinds=kinds, sync_user=self.identity.username))
+        await self.keeper.ensure(configuration(client=self._target(), state=state, kinds=kinds, sync_user=self.identity.username))
 
     def _registration_repaired(self, what: str) -> None:
         self.metrics.healed(cause="registration", result="healed", seconds=0.0)

@@ -125,9 +125,10 @@ class Reconciler:
             self.wake.set()
 
     def resync(self) -> None:
-        """Apply everything again at once, whether or not anything seems to have changed."""
-        self._done_for = None
-        self.wake.set()
+        """Apply everything again at once, whether or not anything seems to have changed; where healing is on."""
+        if self.sync.spec.enforcement.heals:
+            self._done_for = None
+            self.wake.set()
 
     async def run(self) -> None:
         await self._recall()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
 import ssl
 from pathlib import Path
@@ -268,3 +269,23 @@ async def test_guard_reconcile_makes_guard_look_at_once(world: World, fresh: str
     unknown = await world.guard.guard("reconcile", "nobody")
     assert unknown.returncode == 2
     assert "there is no Sync guard-system/nobody" in unknown.stderr
+
+
+async def test_a_guard_with_a_new_authority_and_no_source_says_why_it_refuses(app: App, world: World) -> None:
+    """As a pod that was rescheduled while Git is down: a data folder without certificates, repositories or journal."""
+    away = world.repository.directory.with_name("away")
+    world.repository.directory.rename(away)
+    kept = world.guard.data.with_name("kept")
+    await world.guard.stop()
+    world.guard.data.rename(kept)
+    try:
+        await world.guard.start()
+        refused = await world.refused("delete", "configmap/settings", "-n", app.namespace)
+        assert "which Guard has not been able to load since it started" in refused.stderr
+    finally:
+        await world.guard.kill()
+        away.rename(world.repository.directory)
+        shutil.rmtree(world.guard.data)
+        kept.rename(world.guard.data)
+        await world.guard.start()
+    await world.guard.applied(world.repository.git("rev-parse", "HEAD"))

@@ -68,7 +68,7 @@ say "engine $(docker version --format '{{.Server.Version}}'), storage driver $(d
 
 # shellcheck disable=SC1091
 suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
-# shellcheck disable=SC2016 (apt's own placeholders)
+# shellcheck disable=SC2016 # apt's own placeholders
 mirror=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME)' 'Created-By: Packages' | awk -v suite="$suite" '$2 == suite { print $1; exit }')
 [ -n "$mirror" ] || fail "this machine's apt sources name no mirror of $suite"
 say "making a Debian root ($suite)"
@@ -119,12 +119,14 @@ expect() { # expect WHAT WANTED GOT
   say "ok: $1: ${3:-none}"
 }
 expect "the version" "guard, version $version" "$(image "gitops-guard:$version" --version)"
+# shellcheck disable=SC2016 # the shell inside expands it
 expect "its user" "65532 65532" "$(inside 'echo "$(id -u) $(id -g)"')"
 expect "git" "git version" "$(inside 'git --version | cut -d" " -f1-2')"
 expect "kustomize" "$("$kustomize" version)" "$(inside 'kustomize version')"
 expect "files that its user could change outside the data folder" "" \
   "$(inside 'find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /var/tmp -o -path /run/lock -o -path /var/lib/guard \) -prune -o ! -type l -writable -print 2>/dev/null')"
 expect "files that run as another user" "" "$(inside 'find / -xdev -path /proc -prune -o -type f -perm /6000 -print 2>/dev/null')"
+# shellcheck disable=SC2016 # the shell inside expands it
 expect "pip, compilers" "" "$(inside 'for name in pip pip3 gcc cc make; do command -v $name || true; done')"
 expect "the help of guard run" "--webhook-url" "$(image "gitops-guard:$version" run --help | grep -o -- --webhook-url)"
 
