@@ -146,7 +146,7 @@ def scale(case: Case) -> Decision | None:
     wanted = child(case.git, "spec").get("replicas", MISSING)
     if wanted is MISSING:
         return case.allow("ReplicasNotDeclared")
-    old, new = (child(body, "spec").get("replicas", MISSING) for body in (case.request.old, case.request.new))
+    old, new = (child(body, "spec").get("replicas", 0) for body in (case.request.old, case.request.new))
     if same(old, new) or same(new, wanted):
         return case.allow("SameAsGit")
     change = Change(nature=Nature.DECLARED, path=REPLICAS, git=wanted, old=old, new=new)

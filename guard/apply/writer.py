@@ -49,7 +49,7 @@ class Writer:
         self._clock = clock
         self._locks: WeakValueDictionary[ObjectKey, asyncio.Lock] = WeakValueDictionary()
         self._known: dict[ObjectKey, Known] = {}
-        self._versions: dict[ObjectKey, str] = {}
+        self._seen: dict[ObjectKey, Fingerprint] = {}
         self._ours: set[ObjectKey] = set()
 
     def known(self, key: ObjectKey) -> Known | None:
@@ -59,19 +59,19 @@ class Writer:
         lock = self._locks.get(key)
         return lock is not None and lock.locked()
 
-    def saw(self, key: ObjectKey, *, resource_version: str, ours: bool) -> None:
+    def saw(self, key: ObjectKey, *, seen: Fingerprint, ours: bool) -> None:
         """The watch has seen the object; `ours` when our Apply entry is on it."""
-        self._versions[key] = resource_version
+        self._seen[key] = seen
         if ours:
             self._ours.add(key)
 
     def lost(self, key: ObjectKey) -> None:
         """The watch has seen the object go."""
-        self._versions.pop(key, None)
+        self._seen.pop(key, None)
 
     def forget(self, key: ObjectKey) -> None:
         """The object is declared no more."""
-        for memory in (self._known, self._versions):
+        for memory in (self._known, self._seen):
             memory.pop(key, None)
         self._ours.discard(key)
 
@@ -88,15 +88,15 @@ class Writer:
             if unless_newer_than and known and _not_newer(unless_newer_than, known.fingerprint.resource_version):
                 return None
             adopting = key not in self._ours
-            before = self._versions.get(key, "")
+            before = self._seen.get(key)
             body = await self._client.apply(_path(declared), declared.body, manager=FIELD_MANAGER, force=True)
-            applied_version = body["metadata"]["resourceVersion"]
-            created = body["metadata"]["uid"] != known.uid if known else before == "" and _only_ours(body)
+            wrote = _wrote(before, fingerprint(body))
+            created = body["metadata"]["uid"] != known.uid if known else before is None and _only_ours(body)
             removed: tuple[Path, ...] = ()
             if not created:
                 body, removed = await self._clean(declared, body, adopting=adopting, clean=clean)
             self._remember(declared, body)
-            return Applied(changed=applied_version != before or bool(removed), created=created, removed=removed)
+            return Applied(changed=wrote or bool(removed), created=created, removed=removed)
 
     async def _clean(
         self, declared: Declared, body: JsonObject, *, adopting: bool, clean: bool
@@ -133,7 +133,7 @@ class Writer:
         key, ours = declared.key, our_fields(body)
         seen = fingerprint(body)
         self._known[key] = Known(fingerprint=seen, uid=body["metadata"]["uid"], fields=ours, at=self._clock.monotonic())
-        self._versions[key] = seen.resource_version
+        self._seen[key] = seen
         self._ours.add(key)
         stored = drift.project(body, ours.tree)
         same = _values(stored) == _values(declared.body)
@@ -160,6 +160,15 @@ def _path(declared: Declared) -> str:
 def _not_newer(version: str, known: str) -> bool:
     """Resource versions are decimal numbers that grow (guaranteed since Kubernetes 1.35)."""
     return int(version) <= int(known)
+
+
+def _wrote(before: Fingerprint | None, after: Fingerprint) -> bool:
+    """Whether our apply wrote anything. A newer version alone proves nothing: controllers write status meanwhile."""
+    if before is None or before.resource_version == after.resource_version:
+        return before is None
+    if before.digest != after.digest or before.generation != after.generation:
+        return True
+    return after.generation == 0 and after.status == before.status
 
 
 def _only_ours(body: JsonObject) -> bool:

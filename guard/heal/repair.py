@@ -82,6 +82,11 @@ class Repairer:
             self._tasks[key] = task
             task.add_done_callback(lambda _done: self._tasks.pop(key, None))
 
+    def right(self, key: ObjectKey) -> None:
+        """The object was seen as the last apply left it, by whomever that apply was asked for."""
+        if key not in self._tasks:
+            self._drifted.pop(key, None)
+
     def drifted(self, sync: str) -> int:
         """How many of a Sync's objects are known to differ from Git: healing is off, fails, or waits out a fight."""
         return sum(name == sync for name in self._drifted.values())

@@ -104,7 +104,7 @@ class Watching:
             return
         self._present[kind].add(key)
         metadata = child(body, "metadata")
-        self._writer.saw(key, resource_version=metadata["resourceVersion"], ours=our_entry(body) is not None)
+        self._writer.saw(key, seen=fingerprint(body), ours=our_entry(body) is not None)
         declared = self._view.state.get(key)
         known = self._writer.known(key)
         if declared is None or metadata.get("deletionTimestamp"):
@@ -115,6 +115,8 @@ class Watching:
                 self._repairer.look(key, Drift(metadata=body, at=self._clock.monotonic()))
         elif self._suspicious(declared, known, body):
             self._repairer.look(key, Drift(metadata=body, at=self._clock.monotonic()))
+        else:
+            self._repairer.right(key)
 
     def _gone(self, key: ObjectKey, body: JsonObject) -> None:
         self._writer.lost(key)

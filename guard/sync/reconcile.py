@@ -12,8 +12,8 @@ from typing import Protocol
 
 import msgspec
 
-from guard import telemetry
-from guard.api import REQUESTED_AT, ObjectCounts, Sync, SyncStatus, find_condition, label_value
+from guard import api, telemetry
+from guard.api import REQUESTED_AT, Enforcement, ObjectCounts, Sync, SyncStatus, find_condition, label_value
 from guard.apply import Writer
 from guard.audit import Counts, Record, References
 from guard.audit.record import Event
@@ -72,6 +72,16 @@ class Index(Protocol):
         ...
 
 
+class _Goal(msgspec.Struct, frozen=True, kw_only=True):
+    """What an attempt is for: with the same goal reached, there is nothing to apply."""
+
+    revision: str
+    source: api.Source
+    path: str
+    prune: bool
+    requested: str
+
+
 class Reconciler:
     """Runs one Sync until cancelled. `wake` makes it look at once; `update` hands it the Sync's newest version."""
 
@@ -104,7 +114,7 @@ class Reconciler:
         self._wait = wait
         self._synced = synced
         self._drifted = drifted
-        self._done_for: tuple[str, int, str] | None = None
+        self._done: tuple[_Goal, Enforcement] | None = None
         self._backoff = Backoff(first=RETRY_FIRST_SECONDS, most=RETRY_MOST_SECONDS)
         self._failed_message = ""
         self._recalled: tuple[tuple[Declared, ...], Done] | None = None
@@ -127,7 +137,7 @@ class Reconciler:
     def resync(self) -> None:
         """Apply everything again at once, whether or not anything seems to have changed; where healing is on."""
         if self.sync.spec.enforcement.heals:
-            self._done_for = None
+            self._done = None
             self.wake.set()
 
     async def run(self) -> None:
@@ -168,11 +178,12 @@ class Reconciler:
     async def attempt(self) -> bool:
         """One round. True when the Sync is as it should be."""
         requested = _requested(self.sync)
-        generation = self.sync.metadata.generation
+        spec = self.sync.spec
         revision = ""
         try:
             revision = await self._source.fetch()
-            if self._done_for == (revision, generation, requested):
+            goal = _Goal(revision=revision, source=spec.source, path=spec.path, prune=spec.prune, requested=requested)
+            if self._is_done(goal):
                 return await self._recovered(revision)
             started = self._clock.monotonic()
             objects = await self._resolve(revision)
@@ -192,12 +203,24 @@ class Reconciler:
         await self._finish(revision, objects, counts, failures, requested=requested, started=started)
         if failures:
             return False
-        self._done_for = (revision, generation, requested)
+        self._done = (goal, spec.enforcement)
         return True
 
     async def _apply(self, objects: tuple[Declared, ...]) -> Done:
         clean = self.sync.spec.enforcement.additions == "Deny"
         return await apply_all(objects, client=self._client, writer=self._writer, clean=clean)
+
+    def _is_done(self, goal: _Goal) -> bool:
+        """Whether nothing is left to do. A change of enforcement alone applies everything again where healing is on; where it was
+        just turned off, an apply would undo the very change that it was turned off for.
+        """
+        enforcement = self.sync.spec.enforcement
+        if self._done is None or self._done[0] != goal:
+            return False
+        if not enforcement.heals:
+            # Remembered, so that turning healing on again is a change, and applies.
+            self._done = (goal, enforcement)
+        return enforcement == self._done[1]
 
     async def _resolve(self, revision: str) -> tuple[Declared, ...]:
         manifests = await self._source.manifests(revision)
@@ -261,7 +284,7 @@ class Reconciler:
             else f"{naming.plural(len(failures), 'fault')} at {revision}: " + "; ".join(failures[:FAILURES_NAMED])
         )
         took = (self._clock.monotonic() - started) * 1000
-        if counts.applied or counts.pruned or failures or self._done_for is None:
+        if counts.applied or counts.pruned or failures or self._done is None:
             self._record("sync-failed" if failures else "synced", revision, message=message, counts=counts, took=took)
         self._synced(self.name, "failed" if failures else "applied")
         _log.info("synced", sync=self.name, revision=revision, took_ms=round(took, 1), **_shown(counts))
@@ -295,7 +318,7 @@ class Reconciler:
             self._record("sync-failed", revision, message=message, counts=None, took=0.0, reason=reason)
             self._failed_message = message
         self._synced(self.name, "failed")
-        self._done_for = None
+        self._done = None
         await self._publish(Outcome(ready=False, reason=reason, message=message, attempted=revision, handled=requested))
 
     async def _recovered(self, revision: str) -> bool:
@@ -303,7 +326,8 @@ class Reconciler:
         ready = find_condition(self.status.conditions, "Ready")
         well = ready is not None and ready.status == "True"
         objects = msgspec.structs.replace(self.status.objects, drifted=self._drifted(self.name))
-        if not well or objects != self.status.objects:
+        seen = self.status.observed_generation == self.sync.metadata.generation
+        if not well or not seen or objects != self.status.objects:
             message = ready.message if ready is not None and well else f"as declared in {revision}"
             await self._publish(Outcome(ready=True, reason="Applied", message=message, attempted=revision, objects=objects))
         return True

@@ -334,9 +334,33 @@ async def _enforce(world: World, sync: str, enforcement: codec.JsonObject | None
     """Set a Sync's enforcement, and wait until Guard goes by it."""
     patch = codec.encode({"spec": {"enforcement": enforcement}}).decode()
     await world.plane.kubectl("patch", "sync", sync, "-n", "guard-system", "--type=merge", "-p", patch, identity="admin")
-    generation = (await world.guard.sync(sync))["metadata"]["generation"]
+    await eventually(lambda: _seen(world, sync), what=f"{sync} goes by its new enforcement")
 
-    async def seen() -> bool:
-        return bool((await world.guard.sync(sync)).get("status", {}).get("observedGeneration") == generation)
 
-    await eventually(seen, what=f"{sync} goes by its new enforcement")
+async def test_the_emergency_line_lets_a_person_work_until_it_is_taken_back(world: World, fresh: str) -> None:
+    sync = f"{fresh}-emergency"
+    await _second_sync(world, sync, enforcement={"mode": "Deny"})
+    await world.declare({f"{sync}/map.yaml": config_map(fresh, "default", "  color: blue")}, sync=sync)
+    refused = await world.refused("patch", "configmap", fresh, "--type=merge", '-p={"data":{"color":"red"}}')
+    patch = next(line for line in refused.stderr.splitlines() if line.startswith("Emergency")).partition("-p ")[2].strip("'")
+    await world.plane.kubectl("patch", "sync", sync, "-n", "guard-system", "--type", "merge", "-p", patch)
+
+    async def changed() -> bool:
+        edit = ("patch", "configmap", fresh, "--type=merge", '-p={"data":{"color":"red"}}')
+        return (await world.plane.kubectl(*edit, check=False)).returncode == 0
+
+    await eventually(changed, what="the person's change is let through")
+    # Past the Sync's own look at its new spec, which must not undo what it was changed for.
+    await eventually(lambda: _seen(world, sync), what=f"{sync} goes by its new enforcement")
+    assert (await world.get(f"configmap/{fresh}", "default"))["data"] == {"color": "red"}
+    await _enforce(world, sync, {"mode": "Deny", "heal": True})
+
+    async def blue() -> bool:
+        return bool((await world.get(f"configmap/{fresh}", "default"))["data"] == {"color": "blue"})
+
+    await eventually(blue, what="Git's value is back")
+
+
+async def _seen(world: World, sync: str) -> bool:
+    body = await world.guard.sync(sync)
+    return bool(body["status"]["observedGeneration"] == body["metadata"]["generation"])

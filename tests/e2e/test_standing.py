@@ -85,6 +85,7 @@ async def test_sigterm_stops_guard_in_order(world: World) -> None:
     await world.guard.start()
 
 
+@pytest.mark.case(34)
 async def test_without_its_source_guard_enforces_what_it_applied_last_also_after_a_restart(app: App, world: World) -> None:
     away = world.repository.directory.with_name("away")
     world.repository.directory.rename(away)

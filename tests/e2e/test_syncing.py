@@ -188,6 +188,7 @@ async def test_a_private_repository_over_https_is_followed(world: World, fresh: 
     assert githttp.PASSWORD not in world.guard.log.read_text()
 
 
+@pytest.mark.case(28)
 async def test_an_object_that_two_syncs_declare_stays_with_the_first(world: World, fresh: str) -> None:
     name = f"{fresh}-two"
     world.repository.commit({f"{name}/base.yaml": config_map("base", "default", "  greeting: mine")})
