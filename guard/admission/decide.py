@@ -22,7 +22,7 @@ from guard.state.drift import Change, Nature
 from guard.state.equality import MISSING, covers, same
 from guard.state.fields import FieldSet, Path
 from guard.state.ids import FIELD_MANAGER, REPAIR_MANAGER, SYNC_LABEL, ObjectKey
-from guard.state.managed import our_entry
+from guard.state.managed import Entry, our_entry
 from guard.state.policy import Enforcement, Policy
 from guard.state.requesters import Requester, classify, is_person_tool
 
@@ -97,9 +97,13 @@ class Case:
         if self.declared is None:
             return fields.EMPTY
         learned = self.view.fields(self.declared)
-        entry = our_entry(self.request.old)
+        entry = self.our_old_entry
         version = self.declared.kind.api_version
         return learned.union(entry.fields) if entry and entry.api_version == version else learned
+
+    @cached_property
+    def our_old_entry(self) -> Entry | None:
+        return our_entry(self.request.old)
 
     @cached_property
     def by_person(self) -> bool:
@@ -246,7 +250,7 @@ def tampering(case: Case) -> Decision | None:
             found.append(change)
     if found:
         return case.refuse("Tampering", found)
-    if our_entry(case.request.old) and our_entry(case.request.new) is None and _wiped(case.request.new):
+    if case.our_old_entry and _wiped(case.request.new):
         return case.refuse("ManagedFieldsWiped")
     return None
 

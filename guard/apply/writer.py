@@ -26,12 +26,16 @@ CONFLICT, UNPROCESSABLE, NOT_FOUND = 409, 422, 404
 
 
 class Known(msgspec.Struct, frozen=True):
-    """What our last write of an object left behind; `at` is monotonic seconds."""
+    """What our last apply of `body` left behind. Monotonic seconds: `looked` is when that was, `wrote` when an apply last changed
+    anything.
+    """
 
     fingerprint: Fingerprint
     uid: str
+    body: JsonObject
     fields: FieldSet
-    at: float
+    looked: float
+    wrote: float
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -95,8 +99,9 @@ class Writer:
             removed: tuple[Path, ...] = ()
             if not created:
                 body, removed = await self._clean(declared, body, adopting=adopting, clean=clean)
-            self._remember(declared, body)
-            return Applied(changed=wrote or bool(removed), created=created, removed=removed)
+            changed = wrote or bool(removed)
+            self._remember(declared, body, changed=changed)
+            return Applied(changed=changed, created=created, removed=removed)
 
     async def _clean(
         self, declared: Declared, body: JsonObject, *, adopting: bool, clean: bool
@@ -129,12 +134,21 @@ class Writer:
                 body = await self._client.apply(_path(declared), declared.body, manager=FIELD_MANAGER, force=True)
         return body, removed
 
-    def _remember(self, declared: Declared, body: JsonObject) -> None:
-        key, ours = declared.key, our_fields(body)
-        seen = fingerprint(body)
-        self._known[key] = Known(fingerprint=seen, uid=body["metadata"]["uid"], fields=ours, at=self._clock.monotonic())
+    def _remember(self, declared: Declared, body: JsonObject, *, changed: bool) -> None:
+        key, ours, now = declared.key, our_fields(body), self._clock.monotonic()
+        seen, known = fingerprint(body), self._known.get(key)
+        self._known[key] = Known(
+            fingerprint=seen,
+            uid=body["metadata"]["uid"],
+            body=declared.body,
+            fields=ours,
+            looked=now,
+            wrote=known.wrote if known and not changed else now,
+        )
         self._seen[key] = seen
         self._ours.add(key)
+        if known and not changed and known.body is declared.body and known.fields is ours:
+            return  # what was learned last time still holds
         stored = drift.project(body, ours.tree)
         same = _values(stored) == _values(declared.body)
         self._view.learn(key, Learned(body=declared.body, fields=ours, stored=None if same else stored))

@@ -17,12 +17,14 @@ from guard.base.codec import JsonObject, child
 from guard.cluster import Client, Event, collection_path, watch
 from guard.heal.repair import Drift, Repairer
 from guard.state.desired import Declared, View
-from guard.state.digest import fingerprint
+from guard.state.digest import Fingerprint, fingerprint
 from guard.state.ids import SYNC_LABEL, Kind, ObjectKey
 from guard.state.managed import our_entry
 
 # managedFields times have seconds: an apply under our name within two seconds of ours may leave the very same entry.
 SPOOF_SECONDS = 2.0
+# A controller that writes an annotation on a declared object ten times a second costs one verifying apply a second.
+DOUBT_SECONDS = 1.0
 
 _log = telemetry.get("heal")
 
@@ -39,6 +41,7 @@ class Watching:
         self._tasks: dict[Kind, asyncio.Task[None]] = {}
         self._listed: dict[Kind, asyncio.Event] = {}
         self._present: dict[Kind, set[ObjectKey]] = {}
+        self._doubts: dict[ObjectKey, Drift] = {}
 
     async def follow(self, kinds: Collection[Kind], *, seconds: float = 10.0) -> None:
         """Watch these kinds and no others. A kind that is not served yet is tried until it is; nobody waits longer than
@@ -113,25 +116,43 @@ class Watching:
             # The first apply is still to come, and will put it right; unless it is under way, and this came after it.
             if self._writer.is_writing(key):
                 self._repairer.look(key, Drift(metadata=body, at=self._clock.monotonic()))
-        elif self._suspicious(declared, known, body):
-            self._repairer.look(key, Drift(metadata=body, at=self._clock.monotonic()))
         else:
-            self._repairer.right(key)
+            self._weigh(declared, known, body)
 
     def _gone(self, key: ObjectKey, body: JsonObject) -> None:
         self._writer.lost(key)
         if self._view.state.get(key) is not None and self._writer.known(key) is not None:
             self._repairer.look(key, Drift(metadata=body, at=self._clock.monotonic(), gone=True))
 
-    def _suspicious(self, declared: Declared, known: Known, body: JsonObject) -> bool:
+    def _weigh(self, declared: Declared, known: Known, body: JsonObject) -> None:
+        """Look at once at what is drift by its metadata; at what may be, at once too, but not again and again while others
+        keep writing beside what Git declares.
+        """
+        key = declared.key
         seen, left = fingerprint(body), known.fingerprint
         if seen.resource_version == left.resource_version:
-            return False
-        if seen.digest != left.digest or seen.generation != left.generation:
-            return True
-        if not _holds(body, declared.body):
-            return True
-        if self._clock.monotonic() - known.at < SPOOF_SECONDS:
+            self._repairer.right(key)
+        elif seen.digest != left.digest or not _holds(body, declared.body):
+            self._repairer.look(key, Drift(metadata=body, at=self._clock.monotonic()))
+        elif self._is_doubtful(known, seen):
+            waiting = key in self._doubts
+            self._doubts[key] = Drift(metadata=body, at=self._clock.monotonic())
+            if not waiting:
+                pause = known.looked + DOUBT_SECONDS - self._clock.monotonic()
+                if pause > 0:
+                    asyncio.get_running_loop().call_later(pause, self._settle, key)
+                else:
+                    self._settle(key)
+        else:
+            self._repairer.right(key)
+
+    def _settle(self, key: ObjectKey) -> None:
+        self._repairer.look(key, self._doubts.pop(key))
+
+    def _is_doubtful(self, known: Known, seen: Fingerprint) -> bool:
+        """Whether this write, which left our entry as it was, may have changed what we declare all the same."""
+        left = known.fingerprint
+        if seen.generation != left.generation or self._clock.monotonic() - known.wrote < SPOOF_SECONDS:
             return True
         # Without a generation any write may be drift, except a heartbeat: one that moved a status entry.
         return seen.generation == 0 and seen.status == left.status
