@@ -15,12 +15,8 @@ def prepare(body: JsonObject, *, label: str) -> JsonObject:
     annotation maps and null timestamps are dropped (an owned empty leaf is lost as soon as a controller annotates); status is
     the cluster's.
     """
-    applied = {name: value for name, value in body.items() if name != "status"}
-    metadata = {
-        name: value
-        for name, value in child(body, "metadata").items()
-        if value is not None and not (name in {"annotations", "labels"} and not value) and name != "managedFields"
-    }
+    applied = _tidied({name: value for name, value in body.items() if name != "status"})
+    metadata = {name: value for name, value in child(applied, "metadata").items() if name != "managedFields"}
     metadata["labels"] = {**child(metadata, "labels"), SYNC_LABEL: label}
     applied["metadata"] = metadata
     if body.get("kind") == "Secret" and body.get("apiVersion") == "v1" and is_object(body.get("stringData")):
@@ -30,3 +26,22 @@ def prepare(body: JsonObject, *, label: str) -> JsonObject:
     if "aggregationRule" in body:
         applied.pop("rules", None)
     return applied
+
+
+# Where the metadata of templates stands below an object: pod templates, and the job template of a CronJob.
+_TEMPLATES = ("spec", "template", "jobTemplate")
+
+
+def _tidied(body: JsonObject) -> JsonObject:
+    """The object, and the templates in it, without empty label and annotation maps and without nulls in metadata."""
+    tidy = dict(body)
+    if is_object(body.get("metadata")):
+        tidy["metadata"] = {
+            name: value
+            for name, value in body["metadata"].items()
+            if value is not None and not (name in {"annotations", "labels"} and not value)
+        }
+    for name in _TEMPLATES:
+        if is_object(body.get(name)):
+            tidy[name] = _tidied(body[name])
+    return tidy

@@ -144,7 +144,7 @@ class Repairer:
         managers = _managers(drift, paths)
         self._healed(cause, "healed", took)
         self._record("healed", declared, reason=reason, paths=paths, managers=managers, took=took)
-        self._fights.healed(key, at=now)
+        self._fights.healed(key, frozenset(paths), at=now)
         if self._fights.begins(key):
             self._record("fight", declared, reason="FieldKeepsComingBack", paths=paths, managers=managers, took=0.0)
 

@@ -80,14 +80,16 @@ def _compare(old: Json, new: Json, git: Json, declared: Tree | None, path: Path)
 
 
 def _leaf(old: Json, new: Json, git: Json, path: Path) -> Iterator[Change]:
-    """A leaf is an atomic value, unless Git's value is an empty map or list: then what others put into it is theirs."""
-    if git in ({}, []) and type(new) is type(git):
-        if is_object(new):
-            yield from _undeclared(old or {}, new, path)
-        else:
-            yield Change(nature=Nature.ADDITION, path=path, git=git, old=old, new=new)
-        return
-    yield Change(nature=Nature.DECLARED, path=path, git=git, old=old, new=new)
+    """A leaf is an atomic value, unless it is an empty map or list (which the API server may not even store): then what others
+    put into it is theirs.
+    """
+    empty = git in ({}, []) or (git is MISSING and old is MISSING)
+    if empty and is_object(new):
+        yield from _undeclared(old or {}, new, path)
+    elif empty and is_array(new):
+        yield Change(nature=Nature.ADDITION, path=path, git=git, old=old, new=new)
+    else:
+        yield Change(nature=Nature.DECLARED, path=path, git=git, old=old, new=new)
 
 
 def _undeclared(old: Json, new: Json, path: Path) -> Iterator[Change]:

@@ -284,8 +284,10 @@ class Reconciler:
             else f"{naming.plural(len(failures), 'fault')} at {revision}: " + "; ".join(failures[:FAILURES_NAMED])
         )
         took = (self._clock.monotonic() - started) * 1000
-        if counts.applied or counts.pruned or failures or self._done is None:
+        news = counts.applied or counts.pruned or self._done is None
+        if news if not failures else message != self._failed_message:
             self._record("sync-failed" if failures else "synced", revision, message=message, counts=counts, took=took)
+        self._failed_message = message if failures else ""
         self._synced(self.name, "failed" if failures else "applied")
         _log.info("synced", sync=self.name, revision=revision, took_ms=round(took, 1), **_shown(counts))
         kinds = tuple(sorted({declared.kind for declared in objects}))
@@ -329,12 +331,11 @@ class Reconciler:
         seen = self.status.observed_generation == self.sync.metadata.generation
         if not well or not seen or objects != self.status.objects:
             message = ready.message if ready is not None and well else f"as declared in {revision}"
+            self._failed_message = ""
             await self._publish(Outcome(ready=True, reason="Applied", message=message, attempted=revision, objects=objects))
         return True
 
     async def _publish(self, outcome: Outcome) -> None:
-        if outcome.ready:
-            self._failed_message = ""
         status = advanced(self.sync, self.status, outcome, now=self._clock.now())
         if status == self.status:
             return
