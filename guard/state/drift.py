@@ -102,6 +102,8 @@ def _undeclared(old: Json, new: Json, path: Path) -> Iterator[Change]:
             if not same(before, after):
                 yield from _undeclared(before, after, (*path, f"f:{name}"))
         return
+    if all(value is MISSING or value == [] for value in (old, new)):
+        return  # null, absent and an empty list (ClusterRole rules) are stored alike
     yield Change(nature=Nature.ADDITION, path=path, git=MISSING, old=old, new=new)
 
 
