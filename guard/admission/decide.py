@@ -29,7 +29,8 @@ from guard.state.requesters import Requester, classify, is_person_tool
 Verdict = Literal["allow", "deny", "warn", "audit"]
 
 LABEL_PATH: Path = ("f:metadata", "f:labels", f"f:{SYNC_LABEL}")
-_OWNERSHIP = (("f:metadata", "f:ownerReferences"), ("f:metadata", "f:finalizers"))
+_OWNERS: Path = ("f:metadata", "f:ownerReferences")
+_FINALIZERS: Path = ("f:metadata", "f:finalizers")
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -210,7 +211,7 @@ def creation(case: Case) -> Decision | None:
     known = case.declared_fields
     if known:
         found = drift.changes(git, new, git=git, declared=known.tree)
-        wrong = [change for change in found if change.nature is not Nature.ADDITION]
+        wrong = [change for change in found if change.nature is not Nature.ADDITION and change.path != LABEL_PATH]
     else:
         wrong = list(_uncovered(new, git, ()))
     return case.refuse("CreatedUnlikeGit", wrong) if wrong else case.allow("CreatedLikeGit")
@@ -242,12 +243,8 @@ def tampering(case: Case) -> Decision | None:
     """People may not cut an object loose from Guard, nor hand it to another owner or the garbage collector."""
     if case.request.operation != "UPDATE" or not case.by_person:
         return None
-    found: list[Change] = []
-    for change in case.changes:
-        if change.path == LABEL_PATH or change.path[:2] in _OWNERSHIP:
-            if case.terminating and change.path[:2] == _OWNERSHIP[1]:
-                continue
-            found.append(change)
+    owned = {LABEL_PATH, _OWNERS} if case.terminating else {LABEL_PATH, _OWNERS, _FINALIZERS}
+    found = [change for change in case.changes if change.path == LABEL_PATH or change.path[:2] in owned]
     if found:
         return case.refuse("Tampering", found)
     if case.our_old_entry and _wiped(case.request.new):
@@ -274,7 +271,8 @@ def additions(case: Case) -> Decision | None:
     """People add nothing to declared objects but what the list allows; machines may."""
     if case.request.operation != "UPDATE" or not case.by_person or case.enforcement.additions == "Allow":
         return None
-    added = [change for change in case.changes if change.path not in ALLOWED_ADDITIONS]
+    free = {*ALLOWED_ADDITIONS, _FINALIZERS} if case.terminating else ALLOWED_ADDITIONS
+    added = [change for change in case.changes if change.path not in free]
     if added:
         return case.refuse("Addition", added)
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 
 import msgspec
@@ -52,7 +52,9 @@ def changes(old: JsonObject, new: JsonObject, *, git: JsonObject, declared: Tree
     metadata = declared.get("f:metadata", fields.EMPTY.tree)
     for name in METADATA:
         path = ("f:metadata", f"f:{name}")
-        yield from _compare(_get(before, name), _get(after, name), _get(wanted, name), metadata.get(f"f:{name}"), path)
+        # No labels are no labels, whether the map is there or not: name the entries that come and go, not the map.
+        get = child if path in _ENTRIES else _get
+        yield from _compare(get(before, name), get(after, name), get(wanted, name), metadata.get(f"f:{name}"), path)
 
 
 def _get(value: Json, name: str) -> Json:
@@ -71,12 +73,19 @@ def _compare(old: Json, new: Json, git: Json, declared: Tree | None, path: Path)
         return
     elif not declared:
         yield from _leaf(old, new, git, path)
-    elif is_object(new) and (old is MISSING or is_object(old)):
-        yield from _map(old, new, git, declared, path)
-    elif is_array(new) and (old is MISSING or is_array(old)):
-        yield from _list(old or [], new, git, declared, path)
+    elif _are(is_object, old, new) and (new is not MISSING or SELF not in declared):
+        yield from _map(old or {}, new or {}, git, declared, path)
+    elif _are(is_array, old, new):
+        yield from _list(old or [], new or [], git, declared, path)
     else:
         yield Change(nature=Nature.DECLARED, path=path, git=git, old=old, new=new)
+
+
+def _are(expected: Callable[[Json], bool], old: Json, new: Json) -> bool:
+    """Both are of the expected type, or one of them is and the other is missing: what is gone is judged field by field, since
+    declared fields may have been gone before.
+    """
+    return all(value is MISSING or expected(value) for value in (old, new))
 
 
 def _leaf(old: Json, new: Json, git: Json, path: Path) -> Iterator[Change]:
@@ -84,6 +93,8 @@ def _leaf(old: Json, new: Json, git: Json, path: Path) -> Iterator[Change]:
     put into it is theirs.
     """
     empty = git in ({}, []) or (git is MISSING and old is MISSING)
+    if path[-2:] in _ENTRIES and empty:
+        new = new or {}  # the last label or annotation takes the map with it
     if empty and is_object(new):
         yield from _undeclared(old or {}, new, path)
     elif empty and is_array(new):
@@ -107,35 +118,35 @@ def _undeclared(old: Json, new: Json, path: Path) -> Iterator[Change]:
     yield Change(nature=Nature.ADDITION, path=path, git=MISSING, old=old, new=new)
 
 
-def _map(old: Json, new: JsonObject, git: Json, declared: Tree, path: Path) -> Iterator[Change]:
-    before = old if is_object(old) else {}
-    for name in before.keys() | new.keys():
+def _map(old: JsonObject, new: JsonObject, git: Json, declared: Tree, path: Path) -> Iterator[Change]:
+    for name in old.keys() | new.keys():
         element = f"f:{name}"
-        yield from _compare(_get(before, name), _get(new, name), _get(git, name), declared.get(element), (*path, element))
+        yield from _compare(_get(old, name), _get(new, name), _get(git, name), declared.get(element), (*path, element))
 
 
 def _list(old: list[Json], new: list[Json], git: Json, declared: Tree, path: Path) -> Iterator[Change]:
     """A list of which some items are declared: by key, by value, or by place."""
+    declared = fields.spelled(declared)
     names = _key_names(declared)
-    wanted = git if is_array(git) else []
-    before, after, theirs = (_items(items, names) for items in (old, new, wanted))
+    before, after, theirs = (_items(items, names) for items in (old, new, git if is_array(git) else []))
     for element in dict.fromkeys([*before, *after]):
         was, now = before.get(element, ()), after.get(element, ())
         if len(now) > max(1, len(was)):
             yield Change(nature=Nature.DUPLICATE, path=(*path, element), git=MISSING, old=MISSING, new=MISSING)
             continue
-        if len(was) != len(now) or not all(same(one, other) for one, other in zip(was, now, strict=True)):
-            yield from _compare(
-                was[0] if was else MISSING,
-                now[0] if now else MISSING,
-                _item(theirs, element, names),
-                declared.get(element),
-                (*path, element),
-            )
-    yield from _order(list(before), list(after), declared, path, git=git)
+        # Where a key stands twice, the last item counts (environment variables).
+        pairs = (
+            zip(was, now, strict=True) if len(was) == len(now) else [(was[-1] if was else MISSING, now[-1] if now else MISSING)]
+        )
+        for one, other in pairs:
+            if not same(one, other):
+                twin = _twin(theirs, element, names)
+                wanted = theirs[twin][0] if twin else MISSING
+                yield from _compare(one, other, wanted, declared.get(element), (*path, element))
+    yield from _order(list(before), list(after), declared, path, git=theirs)
 
 
-def _order(before: list[str], after: list[str], declared: Tree, path: Path, *, git: Json) -> Iterator[Change]:
+def _order(before: list[str], after: list[str], declared: Tree, path: Path, *, git: dict[str, list[Json]]) -> Iterator[Change]:
     """The API server's apply puts declared items back in Git's order, so another order is drift. Items that came or went are
     judged on their own.
     """
@@ -144,8 +155,10 @@ def _order(before: list[str], after: list[str], declared: Tree, path: Path, *, g
     now = [element for element in after if element in kept]
     if was != now:
         names = _key_names(declared)
-        wanted = [element for element in _items(git if is_array(git) else [], names) if element in kept]
-        if now != wanted:
+        twins = {element: twin for element in kept if (twin := _twin(git, element, names)) is not None}
+        places = {element: place for place, element in enumerate(git)}
+        wanted = sorted(twins, key=lambda element: places[twins[element]])
+        if [element for element in now if element in twins] != wanted:
             yield Change(
                 nature=Nature.ORDER, path=path, git=[_label(e) for e in wanted], old=MISSING, new=[_label(e) for e in now]
             )
@@ -174,20 +187,18 @@ def _element(item: Json, names: tuple[str, ...]) -> str:
     return fields.key_element(item, names) if names and is_object(item) else fields.value_element(item)
 
 
-def _item(items: dict[str, list[Json]], element: str, names: tuple[str, ...]) -> Json:
-    """Git's item for an element. Git may leave out keys that the API server defaults (a port's protocol), so an item fits whose
-    written keys agree.
+def _twin(items: dict[str, list[Json]], element: str, names: tuple[str, ...]) -> str | None:
+    """Git's element for one of the object. Git may leave out keys that the API server defaults (a port's protocol), so an item
+    fits whose written keys agree.
     """
-    exact = items.get(element)
-    if exact:
-        return exact[0]
+    if element in items:
+        return element
     if element.startswith("k:") and len(names) > 1:
         keys = dict(fields.item_keys(element))
-        for candidates in items.values():
-            item = candidates[0]
+        for twin, (item, *_) in items.items():
             if is_object(item) and all(item[name] == value for name, value in keys.items() if name in item):
-                return item
-    return MISSING
+                return twin
+    return None
 
 
 def project(value: JsonObject, declared: Tree) -> JsonObject:
@@ -208,11 +219,14 @@ def _project(value: Json, declared: Tree) -> Json:
             if element.startswith("f:") and (name := element[2:]) in value
         }
     if is_array(value):
+        declared = fields.spelled(declared)
         names = _key_names(declared)
         kept: list[Json] = []
         for item in value:
             below = declared.get(_element(item, names))
             if below is not None:
-                kept.append(_project(item, below))
+                part = _project(item, below)
+                # The keys name the item, also those that Git leaves to their defaults and that nobody owns.
+                kept.append({**{name: item[name] for name in names if name in item}, **part} if is_object(part) else part)
         return kept
     return value

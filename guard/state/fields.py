@@ -58,7 +58,7 @@ class FieldSet:
 
     def minus(self, other: FieldSet) -> FieldSet:
         """What is in this set and not in the other; a node whose children all go, goes."""
-        return FieldSet(_minus(self.tree, other.tree))
+        return FieldSet(_minus(self.tree, other.tree) or _LEAF)
 
     def paths(self) -> Iterator[Path]:
         """Every owned path: leaves, and nodes owned themselves (`.`), parents before their children."""
@@ -70,7 +70,7 @@ class FieldSet:
             node = node.get(element)
             if node is None:
                 return False
-        return not node or SELF in node
+        return _owns_itself(node)
 
 
 EMPTY = FieldSet(_LEAF)
@@ -89,22 +89,28 @@ def _union(left: Tree, right: Tree) -> Tree:
     return merged
 
 
-def _minus(left: Tree, right: Tree) -> Tree:
+def _minus(left: Tree, right: Tree) -> Tree | None:
+    """None where nothing is left."""
+    own = _owns_itself(left) and not _owns_itself(right)
     kept: dict[str, Tree] = {}
     for element, child in left.items():
+        if element == SELF:
+            continue
         other = right.get(element)
-        if other is None:
-            kept[element] = child
-        elif child and (rest := _minus(child, other)):
-            # A leaf on the right owns the whole node: with `.` gone, what is below stays ours to judge by its own path.
+        rest = child if other is None else _minus(child, other)
+        if rest is not None:
             kept[element] = rest
-    if not right:
-        kept.pop(SELF, None)
-    return kept
+    if own and kept:
+        kept[SELF] = _LEAF
+    return kept if kept or own else None
+
+
+def _owns_itself(tree: Tree) -> bool:
+    return not tree or SELF in tree
 
 
 def _paths(tree: Tree, prefix: Path) -> Iterator[Path]:
-    if prefix and (not tree or SELF in tree):
+    if prefix and _owns_itself(tree):
         yield prefix
     for element, child in tree.items():
         if element != SELF:
@@ -121,6 +127,22 @@ def item_keys(element: str) -> tuple[tuple[str, Json], ...]:
 def item_value(element: str) -> Json:
     """The value of a `v:` element."""
     return codec.decode(element[2:].encode())
+
+
+def spelled(items: Tree) -> Tree:
+    """The items of a list under the elements that `key_element` and `value_element` write for them: the API server escapes
+    `<`, `>` and `&` (Go's JSON does), and one spelling is needed to find an item's element.
+    """
+    if not any("\\" in element for element in items):
+        return items
+    return {_spelled(element) if "\\" in element else element: child for element, child in items.items()}
+
+
+@lru_cache(maxsize=4096)
+def _spelled(element: str) -> str:
+    if element.startswith("k:"):
+        return key_element(dict(item_keys(element)), tuple(name for name, _ in item_keys(element)))
+    return value_element(item_value(element)) if element.startswith("v:") else element
 
 
 def key_element(item: JsonObject, names: tuple[str, ...]) -> str:

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guard.base.codec import Json, JsonObject
+from guard.state.drift import Change, Nature, changes, project
+from guard.state.fields import Tree, written
+
+GIT: JsonObject = {
+    "metadata": {"labels": {"app": "web"}},
+    "spec": {
+        "replicas": 2,
+        "containers": [
+            {"name": "web", "image": "nginx:1", "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]},
+            {"name": "log", "image": "busybox"},
+        ],
+        "finalizers": ["one", "two"],
+        "rules": [{"verbs": ["get"]}],
+        "empty": {},
+    },
+}
+DECLARED: Tree = {
+    "f:metadata": {"f:labels": {"f:app": {}}},
+    "f:spec": {
+        "f:replicas": {},
+        "f:containers": {
+            'k:{"name":"web"}': {
+                ".": {},
+                "f:name": {},
+                "f:image": {},
+                "f:env": {
+                    'k:{"name":"A"}': {".": {}, "f:name": {}, "f:value": {}},
+                    'k:{"name":"B"}': {".": {}, "f:name": {}, "f:value": {}},
+                },
+            },
+            'k:{"name":"log"}': {".": {}, "f:name": {}, "f:image": {}},
+        },
+        "f:finalizers": {'v:"one"': {}, 'v:"two"': {}},
+        "f:rules": {},
+        "f:empty": {},
+    },
+}
+
+
+def found(change: Callable[[Json], object], *, old: JsonObject | None = None) -> list[tuple[str, Nature]]:
+    before = copy.deepcopy(old or GIT)
+    after = copy.deepcopy(before)
+    change(after)
+    return sorted((written(one.path), one.nature) for one in changes(before, after, git=GIT, declared=DECLARED))
+
+
+def containers(body: Json) -> list[JsonObject]:
+    listed: list[JsonObject] = body["spec"]["containers"]
+    return listed
+
+
+D, A = Nature.DECLARED, Nature.ADDITION
+
+
+CASES: list[tuple[Callable[[Json], object], list[tuple[str, Nature]]]] = [
+    (lambda body: body["spec"].update(replicas=3), [("spec.replicas", D)]),
+    (lambda body: body["spec"].pop("replicas"), [("spec.replicas", D)]),
+    (lambda body: containers(body)[0].update(image="x"), [("spec.containers[name=web].image", D)]),
+    (lambda body: containers(body).pop(), [("spec.containers[name=log]", D)]),
+    (lambda body: containers(body).append({"name": "new"}), [("spec.containers[name=new]", A)]),
+    (lambda body: containers(body)[0].update(tty=True), [("spec.containers[name=web].tty", A)]),
+    (lambda body: containers(body).reverse(), [("spec.containers", Nature.ORDER)]),
+    (lambda body: containers(body)[0]["env"].reverse(), [("spec.containers[name=web].env", Nature.ORDER)]),
+    (lambda body: containers(body).append(dict(containers(body)[0])), [("spec.containers[name=web]", Nature.DUPLICATE)]),
+    (lambda body: body["spec"]["finalizers"].remove("one"), [("spec.finalizers[one]", D)]),
+    (lambda body: body["spec"]["finalizers"].append("three"), [("spec.finalizers[three]", A)]),
+    (lambda body: body["spec"]["rules"].append({}), [("spec.rules", D)]),
+    (lambda body: body["spec"]["empty"].update(a=1), [("spec.empty.a", A)]),
+    (lambda body: body["spec"].pop("empty"), [("spec.empty", D)]),
+    (lambda body: body["metadata"].update(annotations={"a": "b"}), [("metadata.annotations.a", A)]),
+    (lambda body: body["metadata"]["labels"].pop("app"), [("metadata.labels.app", D)]),
+    (lambda body: body["metadata"].pop("labels"), [("metadata.labels.app", D)]),
+    (lambda body: body.update(status={"x": 1}), []),
+    (lambda body: body["metadata"].update(resourceVersion="2", generation=4), []),
+    (lambda body: body["spec"].update(tolerations=[]), []),
+    (lambda body: body["spec"].update(paused=False), [("spec.paused", A)]),
+]
+
+
+@pytest.mark.parametrize(("change", "expected"), CASES)
+def test_each_change_is_found_where_it_is(change: Callable[[Json], object], expected: list[tuple[str, Nature]]) -> None:
+    assert found(change) == expected
+
+
+def test_putting_gits_value_back_is_no_change_and_older_drift_is_not_this_requests_fault() -> None:
+    drifted = copy.deepcopy(GIT)
+    drifted["spec"]["replicas"] = 9
+    containers(drifted)[0]["image"] = "old"
+    assert found(lambda body: body["spec"].update(replicas=2), old=drifted) == []
+    assert found(lambda body: body["metadata"].update(annotations={"a": "b"}), old=drifted) == [("metadata.annotations.a", A)]
+    assert found(lambda body: containers(body)[0].update(image="other"), old=drifted) == [("spec.containers[name=web].image", D)]
+
+
+def test_a_boolean_does_not_pass_for_a_number() -> None:
+    git: JsonObject = {"spec": {"count": 1}}
+    (change,) = changes(git, {"spec": {"count": True}}, git=git, declared={"f:spec": {"f:count": {}}})
+    assert change == Change(nature=D, path=("f:spec", "f:count"), git=1, old=1, new=True)
+
+
+LEAVES: tuple[tuple[str | int, ...], ...] = (
+    ("metadata", "labels", "app"),
+    ("spec", "replicas"),
+    ("spec", "containers", 0, "image"),
+    ("spec", "containers", 0, "env", 1, "value"),
+    ("spec", "containers", 1, "image"),
+    ("spec", "finalizers", 0),
+    ("spec", "rules", 0, "verbs", 0),
+)
+
+
+@given(st.sampled_from(LEAVES), st.integers(100) | st.text(min_size=9) | st.booleans() | st.lists(st.integers(), min_size=1))
+def test_no_declared_leaf_changes_unseen(leaf: tuple[str | int, ...], value: Json) -> None:
+    body = copy.deepcopy(GIT)
+    node: Json = body
+    for step in leaf[:-1]:
+        node = node[step]
+    node[leaf[-1]] = value
+    assert any(change.nature is D for change in changes(GIT, body, git=GIT, declared=DECLARED))
+
+
+def test_the_projection_holds_what_the_fields_name_and_nothing_else() -> None:
+    live = copy.deepcopy(GIT)
+    live["spec"]["clusterIP"] = "10.0.0.1"
+    containers(live)[0]["terminationMessagePath"] = "/dev/log"
+    containers(live).append({"name": "sidecar"})
+    assert project(live, DECLARED) == GIT
