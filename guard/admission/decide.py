@@ -246,7 +246,9 @@ def tampering(case: Case) -> Decision | None:
     owned = {LABEL_PATH, _OWNERS} if case.terminating else {LABEL_PATH, _OWNERS, _FINALIZERS}
     found = [change for change in case.changes if change.path == LABEL_PATH or change.path[:2] in owned]
     if found:
-        return case.refuse("Tampering", found)
+        # One answer for all that is wrong with the request: a PUT without our label usually changes more.
+        wrong = [change for change in case.changes if change.nature is not Nature.ADDITION and change not in found]
+        return case.refuse("DeclaredFieldChanged" if wrong else "Tampering", [*found, *wrong])
     if case.our_old_entry and _wiped(case.request.new):
         return case.refuse("ManagedFieldsWiped")
     return None

@@ -93,8 +93,6 @@ def _leaf(old: Json, new: Json, git: Json, path: Path) -> Iterator[Change]:
     put into it is theirs.
     """
     empty = git in ({}, []) or (git is MISSING and old is MISSING)
-    if path[-2:] in _ENTRIES and empty:
-        new = new or {}  # the last label or annotation takes the map with it
     if empty and is_object(new):
         yield from _undeclared(old or {}, new, path)
     elif empty and is_array(new):

@@ -171,7 +171,11 @@ class Reconciler:
             objects = await self._resolve(revision)
             await self._index.take(self.name, objects, also=self.status.kinds)
             self.loaded.set()
-            self._recalled = (objects, await self._apply(objects))
+            if self.sync.spec.enforcement.heals:
+                self._recalled = (objects, await self._apply(objects))
+            elif self._was_done():
+                # Healing is off for a reason, and a restart is none to undo what people did meanwhile.
+                self._done = (self._goal(revision), self.sync.spec.enforcement)
         except GuardError as error:
             _log.info("the last applied revision is not at hand", sync=self.name, revision=revision, error=str(error))
 
@@ -182,7 +186,7 @@ class Reconciler:
         revision = ""
         try:
             revision = await self._source.fetch()
-            goal = _Goal(revision=revision, source=spec.source, path=spec.path, prune=spec.prune, requested=requested)
+            goal = self._goal(revision)
             if self._is_done(goal):
                 return await self._recovered(revision)
             started = self._clock.monotonic()
@@ -209,6 +213,21 @@ class Reconciler:
     async def _apply(self, objects: tuple[Declared, ...]) -> Done:
         clean = self.sync.spec.enforcement.additions == "Deny"
         return await apply_all(objects, client=self._client, writer=self._writer, clean=clean)
+
+    def _goal(self, revision: str) -> _Goal:
+        spec = self.sync.spec
+        requested = _requested(self.sync)
+        return _Goal(revision=revision, source=spec.source, path=spec.path, prune=spec.prune, requested=requested)
+
+    def _was_done(self) -> bool:
+        """Whether the status says that this very Sync was reconciled without fault."""
+        ready = find_condition(self.status.conditions, "Ready")
+        return (
+            ready is not None
+            and ready.status == "True"
+            and self.status.observed_generation == self.sync.metadata.generation
+            and self.status.last_handled_reconcile_at == _requested(self.sync)
+        )
 
     def _is_done(self, goal: _Goal) -> bool:
         """Whether nothing is left to do. A change of enforcement alone applies everything again where healing is on; where it was
