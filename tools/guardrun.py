@@ -177,7 +177,8 @@ class GuardProcess:
         if self.process.returncode is not None:
             raise AssertionError(f"guard run ended with {self.process.returncode}:\n{self.tail()}")
         try:
-            return await self.metric("guard_syncs_total") >= len(self._syncs)
+            keys = [f"{sync['metadata']['namespace']}/{sync['metadata']['name']}" for sync in self._syncs]
+            return all([await self.metric("guard_syncs_total", sync=key) for key in keys])
         except aiohttp.ClientError:
             return False
 

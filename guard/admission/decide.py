@@ -22,7 +22,7 @@ from guard.state.drift import Change, Nature
 from guard.state.equality import MISSING, covers, same
 from guard.state.fields import FieldSet, Path
 from guard.state.ids import FIELD_MANAGER, REPAIR_MANAGER, SYNC_LABEL, ObjectKey
-from guard.state.managed import Entry, our_entry
+from guard.state.managed import Entry, entries, our_entry
 from guard.state.policy import Enforcement, Policy
 from guard.state.requesters import Requester, classify, is_person_tool
 
@@ -119,8 +119,11 @@ class Case:
 
     @cached_property
     def changes(self) -> tuple[Change, ...]:
-        """All that the update changes, on declared fields and beside them."""
-        return tuple(drift.changes(self.request.old, self.request.new, git=self.git, declared=self.declared_fields.tree))
+        """All that the update changes, on declared fields and beside them; but what is going may lose its finalizers, Git's too
+        (the API server lets it gain none).
+        """
+        found = drift.changes(self.request.old, self.request.new, git=self.git, declared=self.declared_fields.tree)
+        return tuple(change for change in found if not (self.terminating and change.path[:2] == _FINALIZERS))
 
     def allow(self, reason: str) -> Decision:
         return Decision(verdict="allow", reason=reason, requester=self.requester, declared=self.declared)
@@ -149,7 +152,7 @@ def scale(case: Case) -> Decision | None:
     if case.request.sub_resource != "scale" or case.declared is None:
         return None
     wanted = child(case.git, "spec").get("replicas", MISSING)
-    if wanted is MISSING:
+    if wanted is MISSING or wanted is None:
         return case.allow("ReplicasNotDeclared")
     old, new = (child(body, "spec").get("replicas", 0) for body in (case.request.old, case.request.new))
     if same(old, new) or same(new, wanted):
@@ -193,6 +196,15 @@ def subresource(case: Case) -> Decision | None:
     return None
 
 
+def other_version(case: Case) -> Decision | None:
+    """Where Git declares one kind in two versions, the API server asks in both; paths mean nothing in another version, and the
+    question in Git's own gets the answer.
+    """
+    if case.declared is not None and case.request.kind.version != case.declared.kind.version:
+        return case.allow("OtherVersion")
+    return None
+
+
 def deletion(case: Case) -> Decision | None:
     if case.request.operation != "DELETE":
         return None
@@ -203,15 +215,16 @@ def deletion(case: Case) -> Decision | None:
 
 def creation(case: Case) -> Decision | None:
     """Creating what Git declares, before Guard does, takes Git's values in every declared field. Our own label is not asked
-    for: Guard puts it there.
+    for, since Guard puts it there, but another Sync's is refused.
     """
     if case.request.operation != "CREATE":
         return None
-    new, git = case.request.new, _unlabelled(case.git)
+    new = case.request.new
+    git = case.git if SYNC_LABEL in child(child(new, "metadata"), "labels") else _unlabelled(case.git)
     known = case.declared_fields
     if known:
         found = drift.changes(git, new, git=git, declared=known.tree)
-        wrong = [change for change in found if change.nature is not Nature.ADDITION and change.path != LABEL_PATH]
+        wrong = [change for change in found if change.nature is not Nature.ADDITION]
     else:
         wrong = list(_uncovered(new, git, ()))
     return case.refuse("CreatedUnlikeGit", wrong) if wrong else case.allow("CreatedLikeGit")
@@ -243,20 +256,26 @@ def tampering(case: Case) -> Decision | None:
     """People may not cut an object loose from Guard, nor hand it to another owner or the garbage collector."""
     if case.request.operation != "UPDATE" or not case.by_person:
         return None
-    owned = {LABEL_PATH, _OWNERS} if case.terminating else {LABEL_PATH, _OWNERS, _FINALIZERS}
-    found = [change for change in case.changes if change.path == LABEL_PATH or change.path[:2] in owned]
+    found = [change for change in case.changes if change.path == LABEL_PATH or change.path[:2] in {_OWNERS, _FINALIZERS}]
     if found:
         # One answer for all that is wrong with the request: a PUT without our label usually changes more.
         wrong = [change for change in case.changes if change.nature is not Nature.ADDITION and change not in found]
         return case.refuse("DeclaredFieldChanged" if wrong else "Tampering", [*found, *wrong])
-    if case.our_old_entry and _wiped(case.request.new):
+    if case.our_old_entry and _wiped(case.our_old_entry, case.request.new):
         return case.refuse("ManagedFieldsWiped")
     return None
 
 
-def _wiped(body: JsonObject) -> bool:
-    """No managedFields at all. Losing our entry because somebody else took every field of it, unchanged, is harmless."""
-    return not child(body, "metadata").get("managedFields")
+def _wiped(ours: Entry, new: JsonObject) -> bool:
+    """Our entry is gone, and with it the only record of who owns some field. Losing it because somebody else took every field of
+    it, unchanged, is harmless; fields that are gone themselves are judged as changes.
+    """
+    if our_entry(new) is not None:
+        return False
+    left = ours.fields
+    for entry in entries(new):
+        left = left.minus(entry.fields)
+    return LABEL_PATH in left or not child(new, "metadata").get("managedFields")
 
 
 def declared_fields(case: Case) -> Decision | None:
@@ -273,8 +292,7 @@ def additions(case: Case) -> Decision | None:
     """People add nothing to declared objects but what the list allows; machines may."""
     if case.request.operation != "UPDATE" or not case.by_person or case.enforcement.additions == "Allow":
         return None
-    free = {*ALLOWED_ADDITIONS, _FINALIZERS} if case.terminating else ALLOWED_ADDITIONS
-    added = [change for change in case.changes if change.path not in free]
+    added = [change for change in case.changes if change.path not in ALLOWED_ADDITIONS]
     if added:
         return case.refuse("Addition", added)
     return None
@@ -286,6 +304,7 @@ RULES: tuple[Callable[[Case], Decision | None], ...] = (
     control_plane,
     not_declared,
     subresource,
+    other_version,
     deletion,
     creation,
     tampering,

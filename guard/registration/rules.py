@@ -142,7 +142,7 @@ def _scales(state: DesiredState) -> list[tuple[list[JsonObject], str]]:
     names: dict[Kind, list[str]] = {}
     for declared in sorted(state, key=lambda declared: declared.key):
         spec = declared.body.get("spec")
-        if isinstance(spec, Mapping) and "replicas" in spec:
+        if isinstance(spec, Mapping) and spec.get("replicas") is not None:
             names.setdefault(declared.kind, []).append(f"{declared.key.namespace}/{declared.key.name}")
     found: list[tuple[list[JsonObject], str]] = []
     for kind, pairs in sorted(names.items()):

@@ -31,13 +31,13 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 def review(
-    operation: str, kind: Kind, *, old: Json = None, new: Json = None, user: str = PERSON, manager: str = "", **more: Json
+    operation: str, of: Kind, *, old: Json = None, new: Json = None, user: str = PERSON, manager: str = "", **more: Json
 ) -> Review:
     metadata = (new or old)["metadata"]
     request = {
         "uid": "1",
-        "kind": {"group": kind.group, "version": kind.version, "kind": kind.kind},
-        "resource": {"group": kind.group, "version": kind.version, "resource": kind.resource},
+        "kind": {"group": of.group, "version": of.version, "kind": of.kind},
+        "resource": {"group": of.group, "version": of.version, "resource": of.resource},
         "operation": operation,
         "name": metadata["name"],
         "namespace": metadata.get("namespace", ""),
@@ -227,14 +227,9 @@ def test_bodies_of_undeclared_objects_are_not_decoded(operation: str) -> None:
 
 @pytest.mark.parametrize("broken", ["text", [1], 7])
 def test_an_object_that_is_none_is_no_reason_to_allow(broken: Json) -> None:
-    asked = review("UPDATE", CONFIG_MAP, old=live(), new=live())
-    data = {
-        "apiVersion": "admission.k8s.io/v1",
-        "kind": "AdmissionReview",
-        "request": {**codec.plain(asked.request), "object": broken},
-    }
+    asked = review("UPDATE", CONFIG_MAP, old=live(), new=live(), object=broken)
     with pytest.raises(DecodeError):
-        judged(parse(codec.encode(data)), view_of(DECLARED))
+        judged(asked, view_of(DECLARED))
 
 
 def test_changes_are_named_in_one_order() -> None:
