@@ -19,6 +19,8 @@ MOST_FIELDS = 10  # a screen holds them; the rest is a count
 LONGEST_VALUE = 80  # characters; a value that is longer is cut, since the line in Git shows it whole
 SHORT_COMMIT = 7
 
+_LAST_APPLIED = "f:kubectl.kubernetes.io/last-applied-configuration"
+
 _HEADLINES = {
     "DeclaredObjectDeleted": "{object} is managed from Git, so deleting it is refused.",
     "CreatedUnlikeGit": "{object} is managed from Git, so creating it with other content is refused.",
@@ -50,7 +52,12 @@ def shown_value(value: Json, *, secret: bool) -> str:
 def field_changes(case: Case, decision: Decision) -> tuple[FieldChange, ...]:
     """The changes as texts, Secret values left out: what journal, message and warnings share."""
     secret = case.request.kind.kind == "Secret" and not case.request.kind.group
-    return tuple(_field(change, secret=secret and change.path[:1] != ("f:metadata",)) for change in decision.changes)
+    return tuple(_field(change, secret=secret and not _public(change)) for change in decision.changes)
+
+
+def _public(change: Change) -> bool:
+    """Of a Secret, metadata may be shown; but for the annotation in which kubectl keeps the whole object."""
+    return change.path[:1] == ("f:metadata",) and change.path[-1] != _LAST_APPLIED
 
 
 def _field(change: Change, *, secret: bool) -> FieldChange:

@@ -20,10 +20,18 @@ def prepare(body: JsonObject, *, label: str) -> JsonObject:
     metadata["labels"] = {**child(metadata, "labels"), SYNC_LABEL: label}
     applied["metadata"] = metadata
     if body.get("kind") == "Secret" and body.get("apiVersion") == "v1" and is_object(body.get("stringData")):
-        texts = {name: base64.b64encode(str(value).encode()).decode() for name, value in body["stringData"].items()}
-        del applied["stringData"]
+        given = body["stringData"]
+        # Null is empty to the API server, and what is no text stays for it to refuse: `None` or `True` is nobody's password.
+        texts = {
+            name: base64.b64encode((text or "").encode()).decode()
+            for name, text in given.items()
+            if text is None or isinstance(text, str)
+        }
+        applied["stringData"] = {name: value for name, value in given.items() if name not in texts}
+        if not applied["stringData"]:
+            del applied["stringData"]
         applied["data"] = {**child(body, "data"), **texts}
-    if "aggregationRule" in body:
+    if is_object(body.get("aggregationRule")):
         applied.pop("rules", None)
     return applied
 

@@ -177,12 +177,11 @@ def _not_newer(version: str, known: str) -> bool:
 
 
 def _wrote(before: Fingerprint | None, after: Fingerprint) -> bool:
-    """Whether our apply wrote anything. A newer version alone proves nothing: controllers write status meanwhile."""
-    if before is None or before.resource_version == after.resource_version:
-        return before is None
-    if before.digest != after.digest or before.generation != after.generation:
-        return True
-    return after.generation == 0 and after.status == before.status
+    """Whether our apply wrote anything: then it moved the time of our entry, or gave back what the entry had lost. A newer
+    version or generation alone proves nothing, since others write meanwhile. (What is put right within the second of our last
+    write, and had left no trace in our entry, passes for unchanged.)
+    """
+    return before is None or before.ours != after.ours
 
 
 def _only_ours(body: JsonObject) -> bool:

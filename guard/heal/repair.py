@@ -74,6 +74,10 @@ class Repairer:
 
     def look(self, key: ObjectKey, drift: Drift) -> None:
         """Repair the object if it needs it; the newest drift of an object replaces one that nobody has looked at yet."""
+        declared = self._view.state.get(key)
+        if declared is not None and not self._enforcement(declared.sync).heal:
+            self._leave(declared, drift)
+            return
         waiting = self._pending.get(key)
         # What was taken away keeps its time: `took` counts from the first sign of drift.
         self._pending[key] = msgspec.structs.replace(drift, at=waiting.at) if waiting else drift

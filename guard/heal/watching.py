@@ -19,7 +19,6 @@ from guard.heal.repair import Drift, Repairer
 from guard.state.desired import Declared, View
 from guard.state.digest import Fingerprint, fingerprint
 from guard.state.ids import SYNC_LABEL, Kind, ObjectKey
-from guard.state.managed import our_entry
 
 # managedFields times have seconds: an apply under our name within two seconds of ours may leave the very same entry.
 SPOOF_SECONDS = 2.0
@@ -107,7 +106,8 @@ class Watching:
             return
         self._present[kind].add(key)
         metadata = child(body, "metadata")
-        self._writer.saw(key, seen=fingerprint(body), ours=our_entry(body) is not None)
+        seen = fingerprint(body)
+        self._writer.saw(key, seen=seen, ours=bool(seen.ours))
         declared = self._view.state.get(key)
         known = self._writer.known(key)
         if declared is None or metadata.get("deletionTimestamp"):
@@ -117,19 +117,19 @@ class Watching:
             if self._writer.is_writing(key):
                 self._repairer.look(key, Drift(metadata=body, at=self._clock.monotonic()))
         else:
-            self._weigh(declared, known, body)
+            self._weigh(declared, known, body, seen)
 
     def _gone(self, key: ObjectKey, body: JsonObject) -> None:
         self._writer.lost(key)
         if self._view.state.get(key) is not None and self._writer.known(key) is not None:
             self._repairer.look(key, Drift(metadata=body, at=self._clock.monotonic(), gone=True))
 
-    def _weigh(self, declared: Declared, known: Known, body: JsonObject) -> None:
+    def _weigh(self, declared: Declared, known: Known, body: JsonObject, seen: Fingerprint) -> None:
         """Look at once at what is drift by its metadata; at what may be, at once too, but not again and again while others
         keep writing beside what Git declares.
         """
         key = declared.key
-        seen, left = fingerprint(body), known.fingerprint
+        left = known.fingerprint
         if seen.resource_version == left.resource_version:
             self._repairer.right(key)
         elif seen.digest != left.digest or not _holds(body, declared.body):

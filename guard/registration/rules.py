@@ -6,9 +6,9 @@ controllers do does not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
-from guard.base.codec import JsonObject
+from guard.base.codec import JsonObject, child
 from guard.state.desired import DesiredState
 from guard.state.ids import GUARD_NAMESPACE, SYNC_LABEL, Kind
 from guard.state.requesters import BREAK_GLASS_GROUP, CONTROL_PLANE_PREFIXES, CONTROL_PLANE_USERS
@@ -141,8 +141,7 @@ def _scales(state: DesiredState) -> list[tuple[list[JsonObject], str]]:
     """
     names: dict[Kind, list[str]] = {}
     for declared in sorted(state, key=lambda declared: declared.key):
-        spec = declared.body.get("spec")
-        if isinstance(spec, Mapping) and spec.get("replicas") is not None:
+        if child(declared.body, "spec").get("replicas") is not None:
             names.setdefault(declared.kind, []).append(f"{declared.key.namespace}/{declared.key.name}")
     found: list[tuple[list[JsonObject], str]] = []
     for kind, pairs in sorted(names.items()):

@@ -14,10 +14,12 @@ DIGEST_BYTES = 16  # 128 bits: a collision among all objects of a cluster, over 
 
 
 class Fingerprint(msgspec.Struct, frozen=True):
-    """`digest` covers our entry and those of people's tools, `status` the entries of the status subresource, which heartbeats
-    move; `generation` is 0 for kinds that have none.
+    """`ours` covers our entry, its time included, `digest` also those of people's tools, `status` the entries of the status
+    subresource, which heartbeats move; `generation` is 0 for kinds that have none. Digests are of the entries as the API server
+    writes them, key order included.
     """
 
+    ours: bytes
     digest: bytes
     status: bytes
     generation: int
@@ -27,15 +29,19 @@ class Fingerprint(msgspec.Struct, frozen=True):
 def fingerprint(body: JsonObject) -> Fingerprint:
     """The fingerprint of an object, or of its metadata alone."""
     metadata = body["metadata"]
-    watched: list[JsonObject] = []
+    ours: list[JsonObject] = []
+    people: list[JsonObject] = []
     status: list[JsonObject] = []
     for entry in entries(body):
-        if entry.is_ours or entry.is_person:
-            watched.append(entry.raw)
+        if entry.is_ours:
+            ours.append(entry.raw)
+        elif entry.is_person:
+            people.append(entry.raw)
         if entry.subresource == "status":
             status.append(entry.raw)
     return Fingerprint(
-        digest=_hash(watched),
+        ours=(own := _hash(ours)),
+        digest=own + _hash(people) if people else own,
         status=_hash(status),
         generation=metadata.get("generation", 0),
         resource_version=metadata.get("resourceVersion", ""),
@@ -43,4 +49,4 @@ def fingerprint(body: JsonObject) -> Fingerprint:
 
 
 def _hash(entries: list[JsonObject]) -> bytes:
-    return blake2b(codec.canonical(entries), digest_size=DIGEST_BYTES).digest()
+    return blake2b(codec.encode(entries), digest_size=DIGEST_BYTES).digest() if entries else b""

@@ -39,3 +39,20 @@ def test_a_secrets_texts_become_data() -> None:
 def test_rules_beside_an_aggregation_rule_are_left_to_its_controller() -> None:
     body: JsonObject = {"kind": "ClusterRole", "metadata": {"name": "r"}, "aggregationRule": {}, "rules": []}
     assert "rules" not in prepare(body, label="ns.sync")
+
+
+def test_an_absent_aggregation_rule_leaves_the_rules_alone() -> None:
+    body: JsonObject = {"kind": "ClusterRole", "metadata": {"name": "r"}, "aggregationRule": None, "rules": [{"verbs": ["get"]}]}
+    assert prepare(body, label="ns.sync")["rules"] == [{"verbs": ["get"]}]
+
+
+def test_what_is_no_text_in_a_secret_is_left_for_the_api_server_to_refuse() -> None:
+    texts = {"user": "ada", "empty": "", "port": 5432, "debug": True, "missing": None}
+    prepared = prepare({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": texts}, label="ns.sync")
+    assert prepared["data"] == {"user": "YWRh", "empty": "", "missing": ""}
+    assert prepared["stringData"] == {"port": 5432, "debug": True}
+
+
+def test_only_a_secret_of_the_core_group_has_texts() -> None:
+    body: JsonObject = {"apiVersion": "example.com/v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"a": "b"}}
+    assert prepare(body, label="ns.sync")["stringData"] == {"a": "b"}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import msgspec
+
 from guard.base.codec import JsonObject
 from guard.registration import client_config, configuration
 from guard.registration.rules import EXPRESSION_CHARACTERS
@@ -7,6 +9,7 @@ from guard.state.desired import Declared, DesiredState
 from guard.state.ids import Kind, ObjectKey, Origin
 
 DEPLOYMENT = Kind(group="apps", version="v1", kind="Deployment", resource="deployments", namespaced=True)
+CONFIG_MAP = Kind(group="", version="v1", kind="ConfigMap", resource="configmaps", namespaced=True)
 CLIENT = client_config(url="https://127.0.0.1:1/admission", service=False, ca_bundle="YQ==")
 
 
@@ -58,3 +61,41 @@ def test_expressions_stay_within_what_the_api_server_takes() -> None:
     lengths = [len(found["expression"]) for entry in entries.values() for found in entry["matchConditions"]]
     assert max(lengths) <= EXPRESSION_CHARACTERS + 200
     assert len(entries) > 5
+
+
+def test_the_same_state_gives_the_same_configuration_whatever_the_order() -> None:
+    objects = [declared("web", replicas=1), declared("api", replicas=2), declared("map", kind=CONFIG_MAP)]
+    assert built(*objects) == built(*reversed(objects))
+
+
+def test_every_entry_has_a_name_of_its_own() -> None:
+    many = [declared(f"{number:05}-{'n' * 50}", replicas=1) for number in range(2000)]
+    state = DesiredState().with_sync("ns/s", many)
+    body = configuration(client=CLIENT, state=state, kinds=state.kinds(), sync_user="me")
+    names = [entry["name"] for entry in body["webhooks"]]
+    assert len(names) == len(set(names))
+
+
+def test_no_declared_object_is_lost_where_an_expression_is_split() -> None:
+    names = [f"{number:05}-{'n' * 50}" for number in range(2500)]
+    entries = built(*(declared(name, replicas=1) for name in names))
+    named = "".join(
+        found["expression"]
+        for name, entry in entries.items()
+        if name.startswith("scale")
+        for found in entry["matchConditions"]
+        if found["name"] == "declared"
+    )
+    assert all(named.count(f"'default/{name}'") == 1 for name in names)
+
+
+def test_replicas_that_git_leaves_empty_are_not_declared() -> None:
+    empty = msgspec.structs.replace(declared("web"), body={"spec": {"replicas": None}})
+    assert "scale" not in built(empty)
+
+
+def test_a_name_cannot_break_out_of_its_expression() -> None:
+    state = DesiredState()
+    body = configuration(client=CLIENT, state=state, kinds=[DEPLOYMENT], sync_user="o'neil\\' || true || '")
+    conditions = {found["name"]: found["expression"] for found in body["webhooks"][0]["matchConditions"]}
+    assert conditions["not-guard"] == r"request.userInfo.username != 'o\'neil\\\' || true || \''"

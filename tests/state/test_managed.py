@@ -24,8 +24,14 @@ def test_only_our_apply_to_the_object_itself_is_our_entry(other: JsonObject) -> 
     assert found.fields.tree == LABEL_FIELD
 
 
-@pytest.mark.parametrize(
-    "body", [{}, {"metadata": {}}, {"metadata": {"managedFields": None}}, {"metadata": {"managedFields": [None, {}]}}]
-)
+BARE: list[JsonObject] = [
+    {},
+    {"metadata": {}},
+    {"metadata": {"managedFields": None}},
+    {"metadata": {"managedFields": [None, {}]}},
+]
+
+
+@pytest.mark.parametrize("body", BARE)
 def test_an_object_without_entries_holds_nothing_of_ours(body: JsonObject) -> None:
     assert our_fields(body) == EMPTY

@@ -174,7 +174,7 @@ def test_gits_value_as_stored_keeps_the_defaulted_keys_of_its_items() -> None:
 
 
 def test_an_escaped_list_key_is_the_item_that_it_names() -> None:
-    """An environment variable may be called `A&B`, which the API server writes as `A\\u0026B` in managedFields."""
+    """An environment variable may be called `A&B`, which the API server escapes in managedFields."""
     declared = owned('f:env k:{"name":"A\\u0026B"} .', 'f:env k:{"name":"A\\u0026B"} f:value')
     git: JsonObject = {"env": [{"name": "A&B", "value": "1"}]}
     assert judged(git, {"env": [{"name": "A&B", "value": "2"}]}, declared) == {"env[name=A&B].value": Nature.DECLARED}
