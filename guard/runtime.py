@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 from collections.abc import Generator, Iterable
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -122,6 +122,9 @@ class Runtime:
         await self.identity.establish()
         self.client: Client = self.identity.client
         self.policy = Policy(sync_user=self.identity.username)
+        if self.identity.founded and not self.options.webhook_url:
+            hint = "for example --webhook-url https://127.0.0.1:9443"
+            raise ConfigError("the API server has to be told how to reach a Guard outside it", where="--webhook-url", hint=hint)
 
     def _observe_request(self, verb: str, code: int) -> None:
         self.metrics.api_request(verb=verb, code=str(code))
@@ -146,10 +149,20 @@ class Runtime:
         try:
             async with asyncio.timeout(CRD_SECONDS):
                 # The API server has no other way to tell.
-                while (await discover(self.client)).find(api.API_VERSION, "Sync") is None:  # noqa: ASYNC110
+                while not await self._serves_syncs():  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
         except TimeoutError as error:
             raise ConfigError("the API server does not serve the Sync kind although its definition is installed") from error
+
+    async def _serves_syncs(self) -> bool:
+        """Discovery knows a new kind before its storage answers."""
+        if (await discover(self.client)).find(api.API_VERSION, "Sync") is None:
+            return False
+        try:
+            await self.client.get(collection_path(api.SYNC))
+        except ApiStatusError:
+            return False
+        return True
 
     async def _apply_sync(self, manifest: JsonObject) -> None:
         metadata = manifest["metadata"]
@@ -256,7 +269,9 @@ class Runtime:
                 _log.warning("the watch of Syncs was interrupted", error=event.error)
             elif event.type == "LISTED":
                 syncs = {sync.key: sync for sync in map(_parsed, event.objects) if sync is not None}
-                for name in self._syncs.keys() - syncs.keys():
+                # One that cannot be read is not gone: what it said last stays in force.
+                there = {f"{body['metadata']['namespace']}/{body['metadata']['name']}" for body in event.objects}
+                for name in self._syncs.keys() - there:
                     await self._drop(name)
                 # All of them first: a label is protected from the moment its Sync is known, loaded or not.
                 for sync in syncs.values():
@@ -303,8 +318,7 @@ class Runtime:
         task, reconciler = self._tasks.pop(name, None), self._syncs.pop(name, None)
         if task is not None:
             task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await asyncio.gather(task, return_exceptions=True)
         if reconciler is not None:
             await reconciler.close()
         async with self._lock:

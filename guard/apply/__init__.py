@@ -1,6 +1,7 @@
 """Writing declared objects: from a manifest to what is applied, and the one writer that applies it."""
 
+from guard.apply.errors import told
 from guard.apply.prepare import prepare
 from guard.apply.writer import Applied, Known, Writer
 
-__all__ = ["Applied", "Known", "Writer", "prepare"]
+__all__ = ["Applied", "Known", "Writer", "prepare", "told"]

@@ -97,7 +97,8 @@ class Writer:
             wrote = _wrote(before, fingerprint(body))
             created = body["metadata"]["uid"] != known.uid if known else before is None and _only_ours(body)
             removed: tuple[Path, ...] = ()
-            if not created:
+            # Also what was created anew may be a person's, who was quicker than we were.
+            if not _only_ours(body):
                 body, removed = await self._clean(declared, body, adopting=adopting, clean=clean)
             changed = wrote or bool(removed)
             self._remember(declared, body, changed=changed)
@@ -154,14 +155,16 @@ class Writer:
         self._view.learn(key, Learned(body=declared.body, fields=ours, stored=None if same else stored))
 
     async def delete(self, declared_path: str, *, key: ObjectKey, uid: str, resource_version: str) -> bool:
-        """Delete exactly the object that was looked at; False when it was gone, or changed since."""
+        """Delete exactly the object that was looked at; False when it was gone. Raises ApiStatusError, a conflict among them when
+        the object changed since.
+        """
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
             self.forget(key)
             try:
                 await self._client.delete(declared_path, uid=uid, resource_version=resource_version)
             except ApiStatusError as error:
-                if error.code in {NOT_FOUND, CONFLICT}:
+                if error.code == NOT_FOUND:
                     return False
                 raise
             return True

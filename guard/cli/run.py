@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from typing import cast
+from urllib.parse import urlsplit
 
 import click
 import uvloop
@@ -72,6 +73,6 @@ def _run(options: Options) -> None:
 
 
 def _checked(url: str) -> str:
-    if url and not url.startswith("https://"):
-        raise ConfigError("the API server calls webhooks by https only", where="--webhook-url")
+    if url and (not url.startswith("https://") or not urlsplit(url).hostname):
+        raise ConfigError("has to be https://HOST:PORT, since the API server calls webhooks by https only", where="--webhook-url")
     return url

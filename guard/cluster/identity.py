@@ -81,6 +81,11 @@ class Identity:
         self.client = self._founder
         self.username = ""
 
+    @property
+    def founded(self) -> bool:
+        """Whether Guard works under an account that it made itself: it is outside a cluster."""
+        return self._own is not None
+
     async def establish(self) -> None:
         """Become Guard. Raises ConfigError when the kubeconfig's user may not create what is missing."""
         user = await whoami(self._founder)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 
 from guard import telemetry
-from guard.apply import Applied, Known, Writer
+from guard.apply import Applied, Known, Writer, told
 from guard.audit import FieldChange, Record, References
 from guard.audit.record import Event
 from guard.base.backoff import Backoff
@@ -81,10 +81,16 @@ class Repairer:
         waiting = self._pending.get(key)
         # What was taken away keeps its time: `took` counts from the first sign of drift.
         self._pending[key] = msgspec.structs.replace(drift, at=waiting.at) if waiting else drift
-        if key not in self._tasks:
+        known = self._tasks.get(key)
+        if known is None or known.done():
             task = asyncio.create_task(self._work(key), name=f"heal {key}")
             self._tasks[key] = task
-            task.add_done_callback(lambda _done: self._tasks.pop(key, None))
+            task.add_done_callback(lambda done: self._ended(key, done))
+
+    def _ended(self, key: ObjectKey, task: asyncio.Task[None]) -> None:
+        # Another one may have begun between this one's end and this call.
+        if self._tasks.get(key) is task:
+            del self._tasks[key]
 
     def right(self, key: ObjectKey) -> None:
         """The object was seen as the last apply left it, by whomever that apply was asked for."""
@@ -156,7 +162,7 @@ class Repairer:
         took = self._clock.monotonic() - drift.at
         self._healed("gone" if drift.gone else "changed", "failed", took)
         reason = error.reason if isinstance(error, ApiStatusError) else "Unreachable"
-        self._record("heal-failed", declared, reason=reason, paths=(), managers=(), took=took, message=error.message)
+        self._record("heal-failed", declared, reason=reason, paths=(), managers=(), took=took, message=told(error, declared.key))
 
     def _record(
         self,

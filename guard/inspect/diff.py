@@ -6,6 +6,7 @@ import asyncio
 
 import msgspec
 
+from guard.apply import told
 from guard.base import codec
 from guard.base.codec import Json
 from guard.base.errors import ApiStatusError
@@ -74,7 +75,7 @@ async def _difference(client: Client, declared: Declared) -> Difference | None:
     except ApiStatusError as error:
         if error.code == NOT_FOUND:
             return _named(declared, what="missing")
-        return _named(declared, what="unknown", problem=error.message)
+        return _named(declared, what="unknown", problem=told(error, declared.key))
     secret = declared.key.kind == "Secret" and not declared.key.group
     ours = our_fields(git)
     # From Git's values to the live ones: each declared field that is not Git's, and Git is no candidate for forgiveness.

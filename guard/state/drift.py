@@ -92,6 +92,8 @@ def _leaf(old: Json, new: Json, git: Json, path: Path) -> Iterator[Change]:
     """A leaf is an atomic value, unless it is an empty map or list (which the API server may not even store): then what others
     put into it is theirs.
     """
+    if new == [] and old is MISSING and git is MISSING:
+        return  # an empty list that the API server does not store (rules of a ClusterRole)
     empty = git in ({}, []) or (git is MISSING and old is MISSING)
     if empty and is_object(new):
         yield from _undeclared(old or {}, new, path)

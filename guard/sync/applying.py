@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from guard.apply import Writer
+from guard.apply import Writer, told
 from guard.audit import Counts
 from guard.base.backoff import Backoff
 from guard.base.codec import child, children
@@ -68,7 +68,9 @@ async def apply_all(objects: Sequence[Declared], *, client: Client, writer: Writ
             if not failed:
                 break
             if attempt == ATTEMPTS - 1:
-                tally.failures += [f"{declared.origin}: {declared.key}: {error.message}" for declared, error in failed]
+                tally.failures += [
+                    f"{declared.origin}: {declared.key}: {told(error, declared.key)}" for declared, error in failed
+                ]
             else:
                 waiting = [declared for declared, _ in failed]
                 await asyncio.sleep(backoff.next())

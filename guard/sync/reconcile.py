@@ -176,7 +176,7 @@ class Reconciler:
             elif self._was_done():
                 # Healing is off for a reason, and a restart is none to undo what people did meanwhile.
                 self._done = (self._goal(revision), self.sync.spec.enforcement)
-        except GuardError as error:
+        except Exception as error:  # noqa: BLE001 (the first attempt, which follows, says what is wrong)
             _log.info("the last applied revision is not at hand", sync=self.name, revision=revision, error=str(error))
 
     async def attempt(self) -> bool:

@@ -14,9 +14,11 @@ from tools.guardrun import Repository, eventually, sync_document
 
 
 async def versions(world: World) -> dict[str, str]:
-    """The resourceVersion of every object with our label, of every kind that is served."""
+    """The resourceVersion of every object of the Sync apps. (Other tests' Syncs, of the same repository, may have healing off.)"""
     kinds = "namespaces,configmaps,secrets,deployments.apps,services"
-    listed = await world.plane.kubectl("get", kinds, "-A", "-l", "gitopsguard.dev/sync", "-o", "json", identity="admin")
+    listed = await world.plane.kubectl(
+        "get", kinds, "-A", "-l", "gitopsguard.dev/sync=guard-system.apps", "-o", "json", identity="admin"
+    )
     return {
         f"{item['kind']} {item['metadata'].get('namespace')}/{item['metadata']['name']}": item["metadata"]["resourceVersion"]
         for item in listed.json()["items"]
