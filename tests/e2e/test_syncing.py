@@ -14,7 +14,7 @@ from tools.guardrun import Repository, eventually, sync_document
 
 
 async def versions(world: World) -> dict[str, str]:
-    """The resourceVersion of every object of the Sync apps. (Other tests' Syncs, of the same repository, may have healing off.)"""
+    """The resourceVersion of every object of the Sync apps; Syncs of other tests may have healing off."""
     kinds = "namespaces,configmaps,secrets,deployments.apps,services"
     listed = await world.plane.kubectl(
         "get", kinds, "-A", "-l", "gitopsguard.dev/sync=guard-system.apps", "-o", "json", identity="admin"
