@@ -1,0 +1,132 @@
+"""Answers reviews: decides, records what is refused, and words the answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from guard import telemetry
+from guard.admission import message, review
+from guard.admission.decide import Case, Decision, decide
+from guard.admission.review import Answer, Request, Review
+from guard.admission.server import PATH
+from guard.audit import Record, References
+from guard.audit.record import Event
+from guard.base.clock import Clock, rfc3339
+from guard.base.codec import DecodeError
+from guard.base.errors import JournalError
+from guard.state.desired import View
+from guard.state.policy import Policy
+
+FORBIDDEN, BAD_REQUEST, SERVER_ERROR = 403, 400, 500
+
+_EVENTS: dict[str, Event] = {"deny": "denied", "warn": "warned", "audit": "audited"}
+
+_log = telemetry.get("admission")
+
+
+class Meter(Protocol):
+    """What the server counts; telemetry's Metrics fits."""
+
+    def admission(self, *, path: str, decision: str, seconds: float) -> None: ...
+    def undecoded(self) -> None: ...
+    def journal_failed(self) -> None: ...
+
+
+class Judge:
+    """Answers reviews: decides, records what it refuses, and words the answer."""
+
+    def __init__(
+        self,
+        *,
+        view: View,
+        policy: Callable[[], Policy],
+        write: Callable[[Record], None],
+        references: References,
+        clock: Clock,
+        meter: Meter,
+    ) -> None:
+        self._view = view
+        self._policy = policy
+        self._write = write
+        self._references = references
+        self._clock = clock
+        self._meter = meter
+
+    def respond(self, data: bytes) -> bytes:
+        """One review's answer, encoded. Raises DecodeError when the review itself cannot be read."""
+        started = time.perf_counter()
+        parsed = review.parse(data)
+        try:
+            answer, label = self._judge(parsed)
+        except Exception as error:  # noqa: BLE001 (whatever fails inside, the answer is no, and says so)
+            answer, label = _failure(parsed.request, error), "Failure"
+        self._meter.admission(path=PATH, decision=label, seconds=time.perf_counter() - started)
+        return review.encode(answer)
+
+    def _judge(self, parsed: Review) -> tuple[Answer, str]:
+        policy = self._policy()
+        request = parsed.request
+        decision = decide(review=parsed, view=self._view, policy=policy, now=self._clock.now())
+        if "new" not in request.__dict__ and "old" not in request.__dict__:
+            self._meter.undecoded()
+        if decision.verdict == "allow":
+            return Answer(uid=request.uid, allowed=True), decision.reason
+        case = Case(request, view=self._view, policy=policy, now=self._clock.now())
+        shown = message.field_changes(case, decision)
+        reference = self._references.new()
+        notes = {"reason": decision.reason, "reference": reference}
+        if decision.declared is not None:
+            notes |= {"sync": decision.declared.sync, "revision": decision.declared.revision}
+        text = message.refusal(case, decision, shown, reference=reference)
+        try:
+            self._write(self._record(case, decision, reference=reference, shown=shown))
+        except JournalError as error:
+            self._meter.journal_failed()
+            notes["journal"] = "not written"
+            _log.error("a decision could not be recorded", reference=reference, error=str(error))
+        if decision.verdict == "deny":
+            status = {"code": FORBIDDEN, "reason": "Forbidden", "message": text}
+            return Answer(uid=request.uid, allowed=False, status=status, audit_annotations=notes), decision.reason
+        lines = message.warnings(case, decision, shown) if decision.verdict == "warn" else ()
+        return Answer(uid=request.uid, allowed=True, warnings=lines, audit_annotations=notes), decision.reason
+
+    def _record(self, case: Case, decision: Decision, *, reference: str, shown: tuple[message.FieldChange, ...]) -> Record:
+        request, declared = case.request, decision.declared
+        return Record(
+            time=rfc3339(self._clock.now()),
+            id=reference,
+            event=_EVENTS[decision.verdict],
+            reason=decision.reason,
+            sync=declared.sync if declared else "",
+            revision=declared.revision if declared else "",
+            group=request.resource.group,
+            kind=declared.key.kind if declared else request.kind.kind,
+            namespace=request.object_namespace,
+            name=request.object_name,
+            origin=str(declared.origin) if declared else "",
+            user=request.user_info.username,
+            groups=request.user_info.groups or (),
+            operation=request.operation,
+            subresource=request.sub_resource,
+            dry_run=bool(request.dry_run),
+            fields=shown,
+            message=message.headline(case, decision),
+        )
+
+
+def _failure(request: Request, error: Exception) -> Answer:
+    """A failure inside the decision denies, and says so; it never lets a change in by accident."""
+    _log.error(
+        "the decision failed",
+        kind=request.kind.kind,
+        namespace=request.namespace,
+        name=request.name,
+        error=type(error).__name__,
+        exc_info=not isinstance(error, DecodeError),
+    )
+    detail = f": {error}" if isinstance(error, DecodeError) else ""
+    text = f"Guard could not judge this change, so it is refused ({type(error).__name__}{detail}). Its log says more."
+    code = BAD_REQUEST if isinstance(error, DecodeError) else SERVER_ERROR
+    return Answer(uid=request.uid, allowed=False, status={"code": code, "reason": "InternalError", "message": text})
