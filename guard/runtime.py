@@ -30,19 +30,15 @@ from guard.heal import Repairer, Watching
 from guard.inspect import Comparison, compare
 from guard.registration import Keeper, client_config, configuration
 from guard.render import render
+from guard.render.texts import Texts
 from guard.source import GitCredentials, GitRef, GitSource, poll
+from guard.source.weblinks import web_link
 from guard.state.desired import Declared, DesiredState, View
-from guard.state.ids import FIELD_MANAGER, GUARD_NAMESPACE, Kind, Manifest
-from guard.state.policy import Enforcement, Policy
+from guard.state.fields import Path as FieldPath
+from guard.state.ids import DEFINITION, FIELD_MANAGER, GUARD_NAMESPACE, Kind, Manifest
+from guard.state.policy import Enforcement, Left, Policy
 from guard.sync import Reconciler
 
-CRD = Kind(
-    group="apiextensions.k8s.io",
-    version="v1",
-    kind="CustomResourceDefinition",
-    resource="customresourcedefinitions",
-    namespaced=False,
-)
 SECRET = Kind(group="", version="v1", kind="Secret", resource="secrets", namespaced=True)
 SERVICE_NAMES = (f"guard.{GUARD_NAMESPACE}.svc", f"guard.{GUARD_NAMESPACE}.svc.cluster.local")
 
@@ -83,6 +79,7 @@ class Runtime:
         self.started = asyncio.Event()
         self._stop = asyncio.Event()
         self._syncs: dict[str, Reconciler] = {}
+        self._sources: dict[str, _Source] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._held: dict[str, frozenset[Kind]] = {}
         self._lock = asyncio.Lock()
@@ -144,7 +141,7 @@ class Runtime:
         self.metrics.certificate_expires(self.tls.certificate.not_after)
 
     async def _install_definition(self) -> None:
-        path = object_path(CRD, namespace="", name="syncs.gitopsguard.dev")
+        path = object_path(DEFINITION, namespace="", name="syncs.gitopsguard.dev")
         await self.client.apply(path, api.sync_crd(), manager=FIELD_MANAGER, force=True)
         try:
             async with asyncio.timeout(CRD_SECONDS):
@@ -174,7 +171,7 @@ class Runtime:
 
     def _assemble(self) -> None:
         view, clock = self.view, self.clock
-        self.writer = Writer(self.client, view=view, clock=clock)
+        self.writer = Writer(self.client, view=view, clock=clock, left=self._left)
         self.repairer = Repairer(
             view=view,
             writer=self.writer,
@@ -184,7 +181,9 @@ class Runtime:
             write=self._write,
             healed=lambda cause, result, seconds: self.metrics.healed(cause=cause, result=result, seconds=seconds),
         )
-        self.watching = Watching(self.client, view=view, writer=self.writer, repairer=self.repairer, clock=clock)
+        self.watching = Watching(
+            self.client, view=view, writer=self.writer, repairer=self.repairer, clock=clock, ended=self._job_ended
+        )
         self._resources.push_async_callback(self.watching.close)
         self.keeper = Keeper(self.client, repaired=self._registration_repaired)
 
@@ -199,6 +198,14 @@ class Runtime:
     def _enforcement(self, sync: str) -> Enforcement:
         return self.policy.of(sync)
 
+    def _job_ended(self, sync: str) -> None:
+        """Its status remembers it, so that a restart does not run the Job again."""
+        if sync in self._syncs:
+            self._syncs[sync].wake.set()
+
+    def _left(self, declared: Declared) -> Left:
+        return self.policy.of(declared.sync).left(declared.key)
+
     async def _listen(self, listener: socket.socket) -> None:
         judge = admission.Judge(
             view=self.view,
@@ -207,28 +214,31 @@ class Runtime:
             references=self.references,
             clock=self.clock,
             meter=self.metrics,
+            locate=self._locate,
         )
         responders = {admission.PATH: judge.respond, **dict(self.options.responders)}
         app = admission.application(responders, ready=self._not_ready)
-        await self._serve(app, listener, tls=True)
+        serving = admission.serve(app, listener, tls=self.tls.context, meter=self.metrics)
+        await self._resources.enter_async_context(serving)
         if self.options.metrics_listen is not None:
             operations = web.Application()
             operations.router.add_get("/metrics", self._show_metrics)
             metrics_listener = _bound(self.options.metrics_listen)
             self._resources.callback(metrics_listener.close)
-            await self._serve(operations, metrics_listener, tls=False)
+            runner = web.AppRunner(operations, access_log=None)
+            await runner.setup()
+            self._resources.push_async_callback(runner.cleanup)
+            await web.SockSite(runner, metrics_listener).start()
         control = await serve_control(self.options.data_dir, journal=self.options.data_dir / "audit", diff=self._compare)
         self._resources.push_async_callback(control.cleanup)
 
-    async def _compare(self, sync: str) -> Comparison:
-        return await compare(self.client, self.view, sync=sync)
+    def _locate(self, declared: Declared, paths: tuple[FieldPath, ...]) -> admission.Located:
+        """For a refusal: from memory, since a request waits."""
+        source = self._sources.get(declared.sync)
+        return source.locate(declared, paths) if source else admission.Located(lines=(declared.origin.line,) * len(paths))
 
-    async def _serve(self, app: web.Application, listener: socket.socket, *, tls: bool) -> None:
-        runner = web.AppRunner(app, access_log=None, keepalive_timeout=admission.KEEP_ALIVE_SECONDS)
-        await runner.setup()
-        self._resources.push_async_callback(runner.cleanup)
-        context = self.tls.context if tls else None
-        await web.SockSite(runner, listener, ssl_context=context).start()
+    async def _compare(self, sync: str) -> Comparison:
+        return await compare(self.client, self.view, left=self._left, sync=sync)
 
     async def _show_metrics(self, _request: web.Request) -> web.Response:
         for sync in self.view.state.syncs():
@@ -276,7 +286,7 @@ class Runtime:
                 # All of them first: a label is protected from the moment its Sync is known, loaded or not.
                 for sync in syncs.values():
                     self._know(sync)
-                self._compile()
+                await self._recompile()
                 for name in syncs:
                     self._start(name)
                 self.started.set()
@@ -287,7 +297,7 @@ class Runtime:
                 sync = _parsed(event.object)
                 if sync is not None:
                     self._know(sync)
-                    self._compile()
+                    await self._recompile()
                     self._start(sync.key)
 
     def _know(self, sync: api.Sync) -> None:
@@ -295,9 +305,10 @@ class Runtime:
         if known is not None:
             known.update(sync)
             return
+        source = self._sources[sync.key] = _Source(self, sync.key)
         self._syncs[sync.key] = Reconciler(
             sync,
-            source=_Source(self, sync.key),
+            source=source,
             index=_Index(self),
             client=self.client,
             writer=self.writer,
@@ -316,6 +327,7 @@ class Runtime:
     async def _drop(self, name: str) -> None:
         """The Sync is gone. Its objects stay, declared by nobody."""
         task, reconciler = self._tasks.pop(name, None), self._syncs.pop(name, None)
+        self._sources.pop(name, None)
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -333,15 +345,34 @@ class Runtime:
             await self.watching.follow(self.view.state.kinds())
         self.metrics.forget_sync(name)
 
+    async def _recompile(self) -> None:
+        """The Syncs have changed: compile the policy anew, and register for what it asks of namespaces."""
+        before = self.policy.strict
+        self._compile()
+        if self.policy.strict != before:
+            async with self._lock:
+                try:
+                    await self._register(self.view.state)
+                except ClusterError as error:
+                    # The next revision or certificate registers again.
+                    _log.warning("strict namespaces were not registered", error=str(error))
+
     def _compile(self) -> None:
         """The policy that decisions go by, from the Syncs as they are now."""
         syncs = [reconciler.sync for reconciler in self._syncs.values()]
         self.policy = Policy(
             sync_user=self.identity.username,
-            syncs={sync.key: _enforcement(sync) for sync in syncs},
-            unloaded=frozenset(
-                reconciler.label for reconciler in self._syncs.values() if reconciler.name not in self.view.state.syncs()
-            ),
+            syncs={sync.key: sync.spec.enforcement.compiled for sync in syncs},
+            unloaded={
+                reconciler.label: reconciler.name
+                for reconciler in self._syncs.values()
+                if reconciler.name not in self.view.state.syncs()
+            },
+            strict={
+                namespace: sync.key
+                for sync in sorted(syncs, key=lambda sync: sync.key, reverse=True)
+                for namespace in sync.spec.enforcement.strict_namespaces
+            },
         )
 
     def sync_named(self, name: str) -> api.Sync:
@@ -381,7 +412,10 @@ class Runtime:
 
     async def _register(self, state: DesiredState) -> None:
         kinds = state.kinds().union(*self._held.values())
-        await self.keeper.ensure(configuration(client=self._target(), state=state, kinds=kinds, sync_user=self.identity.username))
+        wanted = configuration(
+            client=self._target(), state=state, kinds=kinds, sync_user=self.identity.username, strict=self.policy.strict
+        )
+        await self.keeper.ensure(wanted)
 
     def _registration_repaired(self, what: str) -> None:
         self.metrics.healed(cause="registration", result="healed", seconds=0.0)
@@ -459,6 +493,9 @@ class _Source:
         self._name = name
         self._open: tuple[api.GitSource, GitCredentials] | None = None
         self._git: GitSource | None = None
+        # Of the revisions in force and the one that may come next.
+        self._texts = Texts()
+        self._urls: dict[str, str] = {}
 
     @property
     def _sync(self) -> api.Sync:
@@ -469,10 +506,25 @@ class _Source:
 
     async def manifests(self, revision: str) -> tuple[Manifest, ...]:
         git = await self._opened()
-        return await render(await git.read(revision, path=self._sync.spec.path))
+        snapshot = await git.read(revision, path=self._sync.spec.path)
+        manifests = await render(snapshot)
+        in_force = {declared.revision for declared in self._runtime.view.state.of_sync(self._name).values()}
+        self._texts.keep(in_force)
+        self._urls = {old: url for old, url in self._urls.items() if old in in_force} | {revision: self._sync.spec.source.git.url}
+        await asyncio.to_thread(self._texts.hold, snapshot)
+        return manifests
 
     async def keep(self, revision: str) -> None:
+        self._texts.keep({revision})
         await (await self._opened()).keep(revision, owner=self._name)
+
+    def locate(self, declared: Declared, paths: tuple[FieldPath, ...]) -> admission.Located:
+        """Where the fields of a declared object stand in Git, and a link there."""
+        origin, revision = declared.origin, declared.revision
+        lines = self._texts.lines(origin, paths, revision=revision)
+        line = lines[0] if lines else origin.line
+        link = web_link(self._urls.get(revision, ""), revision=revision, file=origin.file, line=line)
+        return admission.Located(lines=lines, url=link)
 
     async def close(self) -> None:
         if self._git is not None:
@@ -506,11 +558,6 @@ class _Source:
         except (binascii.Error, UnicodeDecodeError) as error:
             raise SourceError(f"Secret {namespace}/{name} holds something that is not text") from error
         return GitCredentials(username=username, password=password, ca_certificate=ca)
-
-
-def _enforcement(sync: api.Sync) -> Enforcement:
-    wanted = sync.spec.enforcement
-    return Enforcement(mode=wanted.mode, heal=wanted.heals, additions=wanted.additions)
 
 
 def _parsed(body: JsonObject) -> api.Sync | None:

@@ -2,21 +2,23 @@
 
 from guard.admission.decide import Case, Decision, decide
 from guard.admission.judge import Judge
-from guard.admission.message import shown_value
+from guard.admission.message import Located
 from guard.admission.review import Answer, Request, Review
-from guard.admission.server import KEEP_ALIVE_SECONDS, PATH, Responder, application
+from guard.admission.server import PATH, Responder, application, serve
+from guard.admission.values import shown_value
 
 __all__ = [
-    "KEEP_ALIVE_SECONDS",
     "PATH",
     "Answer",
     "Case",
     "Decision",
     "Judge",
+    "Located",
     "Request",
     "Responder",
     "Review",
     "application",
     "decide",
+    "serve",
     "shown_value",
 ]

@@ -13,38 +13,45 @@ from typing import Literal
 
 import msgspec
 
-from guard.admission.review import Request, Review
+from guard.admission.review import ManagedEntry, Request, Review
 from guard.base.codec import Json, JsonObject, child, is_object
 from guard.state import drift, fields
-from guard.state.additions import ALLOWED_ADDITIONS, REPLICAS
+from guard.state.additions import allowed_additions
 from guard.state.desired import Declared, View
 from guard.state.drift import Change, Nature
 from guard.state.equality import MISSING, covers, same
 from guard.state.fields import FieldSet, Path
-from guard.state.ids import FIELD_MANAGER, REPAIR_MANAGER, SYNC_LABEL, ObjectKey
-from guard.state.managed import Entry, entries, our_entry
-from guard.state.policy import Enforcement, Policy
-from guard.state.requesters import Requester, classify, is_person_tool
+from guard.state.ids import FIELD_MANAGER, LABEL_PATH, REPAIR_MANAGER, SYNC_LABEL, ObjectKey
+from guard.state.managed import reaches, reaches_below
+from guard.state.policy import NOTHING_LEFT, Enforcement, Left, Policy
+from guard.state.requesters import BREAK_GLASS_GROUP, Requester, classify, is_person_tool
 
-Verdict = Literal["allow", "deny", "warn", "audit"]
+Verdict = Literal["allow", "deny", "warn", "audit", "exempt"]
 
-LABEL_PATH: Path = ("f:metadata", "f:labels", f"f:{SYNC_LABEL}")
-_OWNERS: Path = ("f:metadata", "f:ownerReferences")
-_FINALIZERS: Path = ("f:metadata", "f:finalizers")
+_METADATA = "f:metadata"
+_OWNERS: Path = (_METADATA, "f:ownerReferences")
+_FINALIZERS: Path = (_METADATA, "f:finalizers")
+
+# In a strict namespace people create these all the same: questions about rights and tokens, and notes of what happened.
+_QUESTIONS = frozenset({"authentication.k8s.io", "authorization.k8s.io"})
+_EVENTS = "events"
 
 
 class Decision(msgspec.Struct, frozen=True):
     """What becomes of a request, and why.
 
-    `reason` is a stable code. `declared` is the object that Git declares, where the rule looked it up. `changes` are what the
-    request would do that it may not.
+    `reason` is a stable code. `sync` is the Sync that has a say in it, `namespace/name`, empty where none has; `declared` the
+    object that Git declares, where the rule looked it up. `changes` are what the request would do that it may not, `count` how
+    many declared objects a cascade would take.
     """
 
     verdict: Verdict
     reason: str
     requester: Requester
+    sync: str = ""
     declared: Declared | None = None
     changes: tuple[Change, ...] = ()
+    count: int = 0
 
     @property
     def allowed(self) -> bool:
@@ -60,35 +67,57 @@ class Case:
         self.policy = policy
         self.now = now
 
+    # ---- who asks
+
     @cached_property
     def requester(self) -> Requester:
         return classify(self.request.user_info.username, sync_user=self.policy.sync_user)
 
     @cached_property
-    def declared(self) -> Declared | None:
-        """One lookup. A subresource's review carries the subresource's kind, so the resource names the object's."""
+    def by_person(self) -> bool:
+        """A person, or a machine that writes with a person's tool."""
+        if self.requester is Requester.PERSON:
+            return True
+        return self.requester is Requester.MACHINE and is_person_tool(self.request.field_manager)
+
+    # ---- about which object
+
+    @cached_property
+    def key(self) -> ObjectKey:
+        """A subresource's review may carry the subresource's kind, so the resource names the object's."""
         request = self.request
         kind = request.kind.kind
         if request.sub_resource:
             known = self.view.state.kind_of_resource(group=request.resource.group, resource=request.resource.resource)
-            if known is None:
-                return None
-            kind = known.kind
-        key = ObjectKey(
-            group=request.resource.group,
-            kind=kind,
-            namespace=request.object_namespace,
-            name=request.object_name,
-        )
-        return self.view.state.get(key)
+            kind = known.kind if known else kind
+        return ObjectKey(group=request.resource.group, kind=kind, namespace=request.object_namespace, name=request.object_name)
+
+    @cached_property
+    def declared(self) -> Declared | None:
+        """The one lookup."""
+        return self.view.state.get(self.key)
+
+    @cached_property
+    def label_before(self) -> str | None:
+        return (self.request.old_head.metadata.labels or {}).get(SYNC_LABEL)
+
+    @cached_property
+    def label_after(self) -> str | None:
+        return (self.request.new_head.metadata.labels or {}).get(SYNC_LABEL)
+
+    @cached_property
+    def terminating(self) -> bool:
+        return self.request.old_sections.is_terminating
+
+    # ---- what Git says of it
 
     @cached_property
     def git(self) -> JsonObject:
         return self.view.git(self.declared) if self.declared else {}
 
     @cached_property
-    def enforcement(self) -> Enforcement:
-        return self.policy.of(self.declared.sync if self.declared else "")
+    def our_old_entry(self) -> ManagedEntry | None:
+        return self.request.old_sections.ours
 
     @cached_property
     def declared_fields(self) -> FieldSet:
@@ -103,40 +132,86 @@ class Case:
         return learned.union(entry.fields) if entry and entry.api_version == version else learned
 
     @cached_property
-    def our_old_entry(self) -> Entry | None:
-        return our_entry(self.request.old)
+    def enforcement(self) -> Enforcement:
+        return self.policy.of(self.declared.sync if self.declared else "")
 
     @cached_property
-    def by_person(self) -> bool:
-        """A person, or a machine that writes with a person's tool."""
-        if self.requester is Requester.PERSON:
-            return True
-        return self.requester is Requester.MACHINE and is_person_tool(self.request.field_manager)
+    def left(self) -> Left:
+        """What the Sync leaves to this requester's field manager."""
+        left = self.enforcement.left(self.key)
+        return left.of(self.request.field_manager) if left else NOTHING_LEFT
 
-    @cached_property
-    def terminating(self) -> bool:
-        return bool(child(self.request.old, "metadata").get("deletionTimestamp"))
+    # ---- what the request does to it
 
     @cached_property
     def changes(self) -> tuple[Change, ...]:
-        """All that the update changes, on declared fields and beside them; but what is going may lose its finalizers, Git's too
-        (the API server lets it gain none).
+        """All that the update changes, on declared fields and beside them, but for what is left to others.
+
+        What is going may lose its finalizers, Git's too (the API server lets it gain none). A subresource other than /resize
+        changes metadata at most: `.status`, approvals and ephemeral containers are not Git's.
         """
-        found = drift.changes(self.request.old, self.request.new, git=self.git, declared=self.declared_fields.tree)
-        return tuple(change for change in found if not (self.terminating and change.path[:2] == _FINALIZERS))
+        old, new = self.request.difference
+        found = drift.changes(old, new, git=self.git, declared=self.declared_fields.tree)
+        aside = self.request.sub_resource not in {"", "resize"}
+        return tuple(
+            change
+            for change in drift.settled(found, granular=self.is_granular)
+            if not (self.terminating and change.path[:2] == _FINALIZERS)
+            and not (aside and change.path[0] != _METADATA)
+            and not (self.left and self.left.covers(change.path, change.old, change.new))
+        )
+
+    def is_granular(self, path: Path) -> bool:
+        """Whether the API server counts what the new object holds at `path` field by field: then somebody owns a field below it.
+        An atomic value is owned whole.
+        """
+        return any(reaches_below(entry.fields, path) for entry in self.request.new_sections.managed)
+
+    def is_undone(self, change: Change) -> bool:
+        """Whether the change takes away what people's tools alone had added."""
+        if change.new is not MISSING:
+            return False
+        owners = [entry.manager for entry in self.request.old_sections.managed if reaches(entry.fields, change.path)]
+        return bool(owners) and all(map(is_person_tool, owners))
+
+    # ---- the answers
 
     def allow(self, reason: str) -> Decision:
-        return Decision(verdict="allow", reason=reason, requester=self.requester, declared=self.declared)
+        sync = self.declared.sync if self.declared else ""
+        return Decision(verdict="allow", reason=reason, requester=self.requester, sync=sync, declared=self.declared)
 
-    def refuse(self, reason: str, changes: Iterable[Change] = ()) -> Decision:
-        """Refuse, as far as the Sync's enforcement mode goes."""
+    def refuse(self, reason: str, changes: Iterable[Change] = (), *, sync: str | None = None, count: int = 0) -> Decision:
+        """Refuse, as far as the Sync's enforcement goes: its mode, and whom it exempts. Where no declared object says so, `sync`
+        does whose matter it is; nobody's is refused.
+        """
+        if sync is None:
+            sync = self.declared.sync if self.declared else ""
+        enforcement = self.policy.of(sync)
         verdicts: dict[str, Verdict] = {"Deny": "deny", "Warn": "warn", "Audit": "audit"}
         return Decision(
-            verdict=verdicts[self.enforcement.mode],
+            verdict="exempt" if self._is_exempt(enforcement) else verdicts[enforcement.mode],
             reason=reason,
             requester=self.requester,
+            sync=sync,
             declared=self.declared,
             changes=tuple(sorted(changes, key=lambda change: change.path)),
+            count=count,
+        )
+
+    def _is_exempt(self, enforcement: Enforcement) -> bool:
+        if not enforcement.exempt:
+            return False
+        user, key = self.request.user_info, self.key
+        return any(
+            exemption.fits(
+                user=user.username,
+                groups=user.groups or (),
+                group=key.group,
+                kind=key.kind,
+                namespace=key.namespace,
+                operation=self.request.operation,
+            )
+            for exemption in enforcement.exempt
         )
 
 
@@ -147,17 +222,26 @@ def sync_controller(case: Case) -> Decision | None:
     return None
 
 
+def break_glass(case: Case) -> Decision | None:
+    """The group that the registration keeps inside the API server; asked all the same, it gets the same answer."""
+    if BREAK_GLASS_GROUP in (case.request.user_info.groups or ()):
+        return case.allow("BreakGlass")
+    return None
+
+
 def scale(case: Case) -> Decision | None:
     """/scale sets the replicas of its parent. An autoscaler is held to Git as people are, where Git declares replicas."""
     if case.request.sub_resource != "scale" or case.declared is None:
         return None
-    wanted = child(case.git, "spec").get("replicas", MISSING)
-    if wanted is MISSING or wanted is None:
+    declared = case.declared
+    if declared.scale is None or declared.replicas is None:
         return case.allow("ReplicasNotDeclared")
+    if case.left.holds(declared.scale):
+        return case.allow("LeftToOthers")
     old, new = (child(body, "spec").get("replicas", 0) for body in (case.request.old, case.request.new))
-    if same(old, new) or same(new, wanted):
+    if same(old, new) or same(new, declared.replicas):
         return case.allow("SameAsGit")
-    change = Change(nature=Nature.DECLARED, path=REPLICAS, git=wanted, old=old, new=new)
+    change = Change(nature=Nature.DECLARED, path=declared.scale, git=declared.replicas, old=old, new=new)
     return case.refuse("ReplicasDeclared", [change])
 
 
@@ -168,40 +252,74 @@ def control_plane(case: Case) -> Decision | None:
     return None
 
 
+def cascade(case: Case) -> Decision | None:
+    """Deleting a Namespace or a CustomResourceDefinition deletes what is in it, or of it, declared itself or not."""
+    request = case.request
+    if request.operation != "DELETE" or request.sub_resource:
+        return None
+    resource = (request.resource.group, request.resource.resource)
+    if resource == ("", "namespaces"):
+        held, reason = case.view.state.in_namespace(request.object_name), "NamespaceHoldsDeclared"
+    elif resource == ("apiextensions.k8s.io", "customresourcedefinitions"):
+        held, reason = case.view.state.of_definition(request.object_name), "DefinitionHasDeclared"
+    else:
+        return None
+    if not held or case.terminating:
+        return None
+    return case.refuse(reason, sync=case.policy.strictest(held), count=sum(held.values()))
+
+
+def git_not_loaded(case: Case) -> Decision | None:
+    """While a Sync has no revision, an object's label and our entry on it say what Git declared: its values are as they were."""
+    if case.declared is not None or not case.policy.unloaded or case.request.sub_resource:
+        return None
+    sync = case.policy.unloaded.get(case.label_before or "")
+    if sync is None:
+        return None
+    if case.request.operation == "DELETE":
+        return None if case.terminating else case.refuse("GitNotLoaded", sync=sync)
+    old, new = case.request.difference
+    owned = case.our_old_entry.fields.tree if case.our_old_entry else fields.EMPTY.tree
+    found = drift.settled(drift.changes(old, new, git=old, declared=owned), granular=case.is_granular)
+    allowed = allowed_additions(case.key, scale=None)
+    strict = case.by_person and case.policy.of(sync).additions == "Deny"
+    wrong = [change for change in found if change.nature is not Nature.ADDITION or (strict and change.path not in allowed)]
+    return case.refuse("GitNotLoaded", wrong, sync=sync) if wrong else None
+
+
 def not_declared(case: Case) -> Decision | None:
-    """Nobody's business but its owner's, unless somebody else passes it off as Guard's."""
+    """Nobody's business but its owner's, unless somebody else passes it off as Guard's, or puts it where only Git does."""
     if case.declared is not None:
         return None
-    if case.request.sub_resource:
+    request = case.request
+    if request.sub_resource or request.operation == "DELETE":
         return case.allow("NotDeclared")
-    if (case.request.old_head.metadata.labels or {}).get(SYNC_LABEL) in case.policy.unloaded:
-        return case.refuse("GitNotLoaded")
-    if case.request.operation == "DELETE":
-        return case.allow("NotDeclared")
-    if case.by_person:
-        before = (case.request.old_head.metadata.labels or {}).get(SYNC_LABEL)
-        after = (case.request.new_head.metadata.labels or {}).get(SYNC_LABEL)
-        if after is not None and after != before:
-            label = Change(nature=Nature.ADDITION, path=LABEL_PATH, git=MISSING, old=before or MISSING, new=after)
-            return case.refuse("ForeignLabel", [label])
-    if case.request.field_manager in {FIELD_MANAGER, REPAIR_MANAGER}:
+    if case.by_person and case.label_after is not None and case.label_after != case.label_before:
+        old = case.label_before or MISSING
+        label = Change(nature=Nature.ADDITION, path=LABEL_PATH, git=MISSING, old=old, new=case.label_after)
+        return case.refuse("ForeignLabel", [label])
+    if request.field_manager in {FIELD_MANAGER, REPAIR_MANAGER}:
         return case.refuse("ForeignFieldManager")
+    if case.by_person and request.operation == "CREATE":
+        sync = case.policy.strict.get(case.key.namespace)
+        if sync is not None and case.key.group not in _QUESTIONS and request.resource.resource != _EVENTS:
+            return case.refuse("StrictNamespace", sync=sync)
     return case.allow("NotDeclared")
-
-
-def subresource(case: Case) -> Decision | None:
-    """Subresources other than /scale do not change what Git declares: status, eviction, tokens, approvals."""
-    if case.request.sub_resource:
-        return case.allow("Subresource")
-    return None
 
 
 def other_version(case: Case) -> Decision | None:
     """Where Git declares one kind in two versions, the API server asks in both; paths mean nothing in another version, and the
     question in Git's own gets the answer.
     """
-    if case.declared is not None and case.request.kind.version != case.declared.kind.version:
+    if case.declared is not None and case.request.resource.version != case.declared.kind.version:
         return case.allow("OtherVersion")
+    return None
+
+
+def subresource(case: Case) -> Decision | None:
+    """What is made through a subresource is no change of the object: bindings, evictions, tokens."""
+    if case.request.sub_resource and case.request.operation != "UPDATE":
+        return case.allow("Subresource")
     return None
 
 
@@ -223,10 +341,14 @@ def creation(case: Case) -> Decision | None:
     git = case.git if SYNC_LABEL in child(child(new, "metadata"), "labels") else _unlabelled(case.git)
     known = case.declared_fields
     if known:
-        found = drift.changes(git, new, git=git, declared=known.tree)
-        wrong = [change for change in found if change.nature is not Nature.ADDITION]
+        found = drift.settled(drift.changes(git, new, git=git, declared=known.tree), granular=case.is_granular)
     else:
-        wrong = list(_uncovered(new, git, ()))
+        found = _uncovered(new, git, ())
+    wrong = [
+        change
+        for change in found
+        if change.nature is not Nature.ADDITION and not case.left.covers(change.path, change.git, change.new)
+    ]
     return case.refuse("CreatedUnlikeGit", wrong) if wrong else case.allow("CreatedLikeGit")
 
 
@@ -261,21 +383,21 @@ def tampering(case: Case) -> Decision | None:
         # One answer for all that is wrong with the request: a PUT without our label usually changes more.
         wrong = [change for change in case.changes if change.nature is not Nature.ADDITION and change not in found]
         return case.refuse("DeclaredFieldChanged" if wrong else "Tampering", [*found, *wrong])
-    if case.our_old_entry and _wiped(case.our_old_entry, case.request.new):
+    if case.our_old_entry and _is_wiped(case.our_old_entry, case.request):
         return case.refuse("ManagedFieldsWiped")
     return None
 
 
-def _wiped(ours: Entry, new: JsonObject) -> bool:
+def _is_wiped(ours: ManagedEntry, request: Request) -> bool:
     """Our entry is gone, and with it the only record of who owns some field. Losing it because somebody else took every field of
     it, unchanged, is harmless; fields that are gone themselves are judged as changes.
     """
-    if our_entry(new) is not None:
+    if request.new_sections.ours is not None:
         return False
     left = ours.fields
-    for entry in entries(new):
+    for entry in request.new_sections.managed:
         left = left.minus(entry.fields)
-    return LABEL_PATH in left or not child(new, "metadata").get("managedFields")
+    return LABEL_PATH in left or not request.new_sections.managed
 
 
 def declared_fields(case: Case) -> Decision | None:
@@ -289,10 +411,11 @@ def declared_fields(case: Case) -> Decision | None:
 
 
 def additions(case: Case) -> Decision | None:
-    """People add nothing to declared objects but what the list allows; machines may."""
+    """People add nothing to declared objects but what the list allows, nor change or remove what machines added; machines may."""
     if case.request.operation != "UPDATE" or not case.by_person or case.enforcement.additions == "Allow":
         return None
-    added = [change for change in case.changes if change.path not in ALLOWED_ADDITIONS]
+    allowed = allowed_additions(case.key, scale=case.declared.scale if case.declared else None)
+    added = [change for change in case.changes if change.path not in allowed and not case.is_undone(change)]
     if added:
         return case.refuse("Addition", added)
     return None
@@ -300,11 +423,14 @@ def additions(case: Case) -> Decision | None:
 
 RULES: tuple[Callable[[Case], Decision | None], ...] = (
     sync_controller,
+    break_glass,
     scale,
     control_plane,
+    cascade,
+    git_not_loaded,
     not_declared,
-    subresource,
     other_version,
+    subresource,
     deletion,
     creation,
     tampering,

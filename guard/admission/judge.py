@@ -11,17 +11,18 @@ from guard.admission import message, review
 from guard.admission.decide import Case, Decision, decide
 from guard.admission.review import Answer, Request, Review
 from guard.admission.server import PATH
+from guard.admission.values import printable
 from guard.audit import Record, References
 from guard.audit.record import Event
 from guard.base.clock import Clock, rfc3339
-from guard.base.codec import DecodeError
+from guard.base.codec import DecodeError, JsonObject
 from guard.base.errors import JournalError
 from guard.state.desired import View
 from guard.state.policy import Policy
 
 FORBIDDEN, BAD_REQUEST, SERVER_ERROR = 403, 400, 500
 
-_EVENTS: dict[str, Event] = {"deny": "denied", "warn": "warned", "audit": "audited"}
+_EVENTS: dict[str, Event] = {"deny": "denied", "warn": "warned", "audit": "audited", "exempt": "exempted"}
 
 _log = telemetry.get("admission")
 
@@ -46,6 +47,7 @@ class Judge:
         references: References,
         clock: Clock,
         meter: Meter,
+        locate: message.Locate = message.at_the_object,
     ) -> None:
         self._view = view
         self._policy = policy
@@ -53,6 +55,7 @@ class Judge:
         self._references = references
         self._clock = clock
         self._meter = meter
+        self._locate = locate
 
     def respond(self, data: bytes) -> bytes:
         """One review's answer, encoded. Raises DecodeError when the review itself cannot be read."""
@@ -69,17 +72,15 @@ class Judge:
         policy = self._policy()
         request = parsed.request
         decision = decide(review=parsed, view=self._view, policy=policy, now=self._clock.now())
-        if "new" not in request.__dict__ and "old" not in request.__dict__:
+        if request.is_undecoded:
             self._meter.undecoded()
         if decision.verdict == "allow":
             return Answer(uid=request.uid, allowed=True), decision.reason
         case = Case(request, view=self._view, policy=policy, now=self._clock.now())
         shown = message.field_changes(case, decision)
         reference = self._references.new()
-        notes = {"reason": decision.reason, "reference": reference}
-        if decision.declared is not None:
-            notes |= {"sync": decision.declared.sync, "revision": decision.declared.revision}
-        text = message.refusal(case, decision, shown, reference=reference)
+        wording = message.Wording(case, decision, shown, reference=reference, locate=self._locate)
+        notes = wording.notes()
         try:
             self._write(self._record(case, decision, reference=reference, shown=shown))
         except JournalError as error:
@@ -87,9 +88,9 @@ class Judge:
             notes["journal"] = "not written"
             _log.error("a decision could not be recorded", reference=reference, error=str(error))
         if decision.verdict == "deny":
-            status = {"code": FORBIDDEN, "reason": "Forbidden", "message": text}
+            status = _status(request, wording)
             return Answer(uid=request.uid, allowed=False, status=status, audit_annotations=notes), decision.reason
-        lines = message.warnings(case, decision, shown) if decision.verdict == "warn" else ()
+        lines = wording.warnings() if decision.verdict == "warn" else ()
         return Answer(uid=request.uid, allowed=True, warnings=lines, audit_annotations=notes), decision.reason
 
     def _record(self, case: Case, decision: Decision, *, reference: str, shown: tuple[message.FieldChange, ...]) -> Record:
@@ -99,7 +100,7 @@ class Judge:
             id=reference,
             event=_EVENTS[decision.verdict],
             reason=decision.reason,
-            sync=declared.sync if declared else "",
+            sync=decision.sync,
             revision=declared.revision if declared else "",
             group=request.resource.group,
             kind=declared.key.kind if declared else request.kind.kind,
@@ -116,6 +117,23 @@ class Judge:
         )
 
 
+def _status(request: Request, wording: message.Wording) -> JsonObject:
+    """A denial as a metav1.Status; the API server passes it on but for its own words before the message."""
+    details = {
+        "name": request.object_name,
+        "group": request.resource.group,
+        "kind": request.resource.resource,  # as the API server itself has it in what it forbids
+        "causes": wording.causes(),
+    }
+    return {
+        "status": "Failure",
+        "code": FORBIDDEN,
+        "reason": "Forbidden",
+        "message": wording.refusal(),
+        "details": details,
+    }
+
+
 def _failure(request: Request, error: Exception) -> Answer:
     """A failure inside the decision denies, and says so; it never lets a change in by accident."""
     _log.error(
@@ -128,5 +146,6 @@ def _failure(request: Request, error: Exception) -> Answer:
     )
     detail = f": {error}" if isinstance(error, DecodeError) else ""
     text = f"Guard could not judge this change, so it is refused ({type(error).__name__}{detail}). Its log says more."
-    code = BAD_REQUEST if isinstance(error, DecodeError) else SERVER_ERROR
-    return Answer(uid=request.uid, allowed=False, status={"code": code, "reason": "InternalError", "message": text})
+    code, reason = (BAD_REQUEST, "BadRequest") if isinstance(error, DecodeError) else (SERVER_ERROR, "InternalError")
+    status = {"status": "Failure", "code": code, "reason": reason, "message": printable(text)}
+    return Answer(uid=request.uid, allowed=False, status=status)

@@ -1,37 +1,92 @@
 """What a refused person reads: what Git says, where it says so, and what to do.
 
-kubectl prints the text after `admission webhook "..." denied the request: `, so the first line stands on its own and the rest is
-indented under it. Values of Secrets are never shown.
+kubectl prints the text after `admission webhook "..." denied the request: `, and desktop tools may show one line only, so the
+first line stands on its own. Values of Secrets are never shown.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
+from typing import TypeAlias
+
+import msgspec
+
 from guard.admission.decide import Case, Decision
+from guard.admission.values import HIDDEN, cut_middle, printable, shown_pair, shown_path
 from guard.audit import FieldChange
-from guard.base import codec, naming
-from guard.base.codec import Json
-from guard.state import fields
+from guard.base import naming
+from guard.base.codec import JsonObject
+from guard.state.desired import Declared
 from guard.state.drift import Change, Nature
 from guard.state.equality import MISSING
+from guard.state.fields import Path
 from guard.state.ids import SYNC_LABEL
 
 MOST_FIELDS = 10  # a screen holds them; the rest is a count
-LONGEST_VALUE = 80  # characters; a value that is longer is cut, since the line in Git shows it whole
+MOST_RECORDED = 100  # more than anybody reads; a ConfigMap may hold ten thousand keys
 SHORT_COMMIT = 7
 
-_LAST_APPLIED = "f:kubectl.kubernetes.io/last-applied-configuration"
+LONGEST_HEADLINE = 100  # characters, unless the words alone are longer: what one line of a terminal or a toast holds
+LONGEST_LINE = 360  # of a field: a path of 160 with two values
+SHORTEST_PATH = 30  # to which a path is cut, whatever stands behind it
+
+# Past 4,096 characters in all the API server cuts every warning to 256 (apiserver, endpoints/filters/warning.go). Lines of at
+# most 256 are never cut, and 14 of them (headline, fields, a count, place, hint) stay below the sum.
+LONGEST_WARNING = 256
+
+# Of a path in an audit annotation: the API server limits none, but who keeps its log may limit the event. Ten are below 1 KiB.
+LONGEST_NOTED = 96
+
+_SHOWN_OF_SECRETS = {("f:metadata", "f:labels"), ("f:metadata", "f:finalizers"), ("f:metadata", "f:ownerReferences")}
 
 _HEADLINES = {
-    "DeclaredObjectDeleted": "{object} is managed from Git, so deleting it is refused.",
-    "CreatedUnlikeGit": "{object} is managed from Git, so creating it with other content is refused.",
-    "ReplicasDeclared": "{object} is managed from Git, so scaling it is refused.",
-    "Tampering": "{object} is managed from Git, so its ownership cannot be changed by hand.",
-    "ManagedFieldsWiped": "{object} is managed from Git, so its managedFields cannot be wiped.",
-    "ForeignLabel": "{object} is not managed from Git, so it may not carry the label " + SYNC_LABEL + ".",
-    "ForeignFieldManager": "{object} is not managed from Git, so the field managers guard and guard-repair may not write it.",
-    "GitNotLoaded": "{object} is managed from Git, which Guard has not been able to load since it started.",
+    "Addition": "{object} is managed from Git, which does not declare this, so it {refused}.",
+    "CreatedUnlikeGit": "{object} is managed from Git, so creating it with other content {refused}.",
+    "DeclaredObjectDeleted": "{object} is managed from Git, so deleting it {refused}.",
+    "DefinitionHasDeclared": "{object} has {instances} managed from Git, so deleting it {refused}.",
+    "ForeignFieldManager": "{object} is not managed from Git, so the field manager {manager} {may_not} write it.",
+    "ForeignLabel": "{object} is not managed from Git, so it {may_not} carry the label " + SYNC_LABEL + ".",
+    "GitNotLoaded": "{object} is managed from Git, which Guard has not loaded yet, so this change {refused}.",
+    "ManagedFieldsWiped": "{object} is managed from Git, so its managedFields {cannot} be wiped.",
+    "NamespaceHoldsDeclared": "{object} holds {objects} managed from Git, so deleting it {refused}.",
+    "ReplicasDeclared": "{object} is managed from Git, so scaling it {refused}.",
+    "StrictNamespace": "{object} is not in Git, so creating it in this namespace {refused}.",
+    "Tampering": "{object} is managed from Git, so its ownership {cannot} be changed by hand.",
 }
-_HEADLINE = "{object} is managed from Git, so this change is refused."
+_HEADLINE = "{object} is managed from Git, so this change {refused}."
+
+_REFUSED = {"refused": "is refused", "cannot": "cannot", "may_not": "may not"}
+_TOLERATED = {"refused": "would be refused under Deny", "cannot": "should not", "may_not": "should not"}
+_EXEMPTED = {**_TOLERATED, "refused": "would be refused without an exemption"}
+
+# What people set to get something done, for which Git is the way as well.
+_ANY = ""
+_HINTS: dict[tuple[str, Path], str] = {
+    ("Deployment", ("f:spec", "f:paused")): "to pause a rollout, declare it in Git",
+    ("Job", ("f:spec", "f:suspend")): "to suspend it, declare it in Git",
+    ("CronJob", ("f:spec", "f:suspend")): "to suspend it, declare it in Git",
+    ("PersistentVolumeClaim", ("f:spec", "f:resources", "f:requests", "f:storage")): "to grow it, declare the size in Git",
+    (_ANY, ("f:metadata", "f:labels", "f:app.kubernetes.io/managed-by")): "for Helm to take it over, remove it from Git first",
+    (_ANY, ("f:metadata", "f:annotations", "f:meta.helm.sh/release-name")): "for Helm to take it over, remove it from Git first",
+}
+
+
+class Located(msgspec.Struct, frozen=True):
+    """Where Git says so: the line (from 1) of each path that was asked for, and a web link to the first of them, or to the
+    object where none was; empty where there is none.
+    """
+
+    lines: tuple[int, ...] = ()
+    url: str = ""
+
+
+Locate: TypeAlias = Callable[[Declared, tuple[Path, ...]], Located]
+
+
+def at_the_object(declared: Declared, paths: tuple[Path, ...]) -> Located:
+    """Where nothing is known but the line in which the object begins."""
+    return Located(lines=(declared.origin.line,) * len(paths))
 
 
 def short_revision(revision: str) -> str:
@@ -41,80 +96,158 @@ def short_revision(revision: str) -> str:
     return f"{name}@{digest}" if at else digest
 
 
-def shown_value(value: Json, *, secret: bool) -> str:
-    if secret:
-        return "another value (not shown)"
-    text = value if isinstance(value, str) else codec.encode(value).decode()
-    text = " ".join(text.split())
-    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 3] + "..."
-
-
 def field_changes(case: Case, decision: Decision) -> tuple[FieldChange, ...]:
-    """The changes as texts, Secret values left out: what journal, message and warnings share."""
-    secret = case.request.kind.kind == "Secret" and not case.request.kind.group
-    return tuple(_field(change, secret=secret and not _public(change)) for change in decision.changes)
-
-
-def _public(change: Change) -> bool:
-    """Of a Secret, metadata may be shown; but for the annotation in which kubectl keeps the whole object."""
-    return change.path[:1] == ("f:metadata",) and change.path[-1] != _LAST_APPLIED
+    """The first MOST_RECORDED changes as texts, Secret values left out: what journal, message and warnings share."""
+    resource = case.request.resource
+    secret = not resource.group and (resource.resource == "secrets" or case.request.kind.kind == "Secret")
+    return tuple(_field(change, secret=secret) for change in decision.changes[:MOST_RECORDED])
 
 
 def _field(change: Change, *, secret: bool) -> FieldChange:
-    def text(value: Json) -> str:
-        return "" if value is MISSING else shown_value(value, secret=secret)
-
-    return FieldChange(path=fields.written(change.path), git=text(change.git), asked=text(change.new))
-
-
-def _line(change: Change, shown: FieldChange) -> str:
-    if change.nature is Nature.DUPLICATE:
-        return f"{shown.path}: appears twice"
-    if change.nature is Nature.ORDER:
-        return f"{shown.path}: Git's order is {shown.git}, you asked for {shown.asked}"
-    asked = "you asked to remove it" if change.new is MISSING else f"you asked for {shown.asked}"
-    if change.git is not MISSING:
-        if shown.git == shown.asked:
-            return (
-                f"{shown.path}: differs from Git (not shown)" if "not shown" in shown.git else f"{shown.path}: differs from Git"
-            )
-        return f"{shown.path}: Git has {shown.git}, {asked}"
-    if change.old is MISSING:
-        asked = f"you asked to add {shown.asked}"
-    return f"{shown.path}: not in Git, {asked}"
+    if secret and change.path[:2] not in _SHOWN_OF_SECRETS:
+        # Annotations, too: tools keep copies of the data there (kubectl's last-applied-configuration, OpenShift's token-secret).
+        # And values may stand in a path, as items of sets.
+        names = next((place for place, element in enumerate(change.path) if not element.startswith("f:")), len(change.path))
+        git, asked = ("" if value is MISSING else HIDDEN for value in (change.git, change.new))
+        return FieldChange(path=shown_path(change.path[:names]), git=git, asked=asked)
+    git, asked = shown_pair(change.git, change.new)
+    return FieldChange(path=shown_path(change.path), git=git, asked=asked)
 
 
 def headline(case: Case, decision: Decision) -> str:
-    known = decision.declared
-    kind = known.key.kind if known else case.request.kind.kind
-    named = naming.titled(kind=kind, namespace=case.request.object_namespace, name=case.request.object_name)
-    return _HEADLINES.get(decision.reason, _HEADLINE).format(object=named)
+    """The first line, which says it all. Long names lose their middle."""
+    named = printable(cut_middle(_named(case, decision), 2 * LONGEST_HEADLINE))
+    words = {
+        "deny": _REFUSED,
+        "exempt": _EXEMPTED,
+    }.get(decision.verdict, _TOLERATED) | {
+        "manager": printable(case.request.field_manager),
+        "objects": naming.plural(decision.count, "object"),
+        "instances": naming.plural(decision.count, "instance"),
+    }
+    template = _HEADLINES.get(decision.reason, _HEADLINE)
+    room = LONGEST_HEADLINE - len(template.format(object="", **words))
+    return template.format(object=cut_middle(named, max(room, LONGEST_HEADLINE // 2)), **words)
 
 
-def details(decision: Decision, shown: tuple[FieldChange, ...]) -> list[str]:
-    lines = [_line(change, text) for change, text in zip(decision.changes, shown, strict=True)]
-    if len(lines) > MOST_FIELDS:
-        lines[MOST_FIELDS:] = [f"and {naming.plural(len(lines) - MOST_FIELDS, 'more field')}"]
-    return lines
+def _named(case: Case, decision: Decision) -> str:
+    kind = decision.declared.key.kind if decision.declared else case.key.kind
+    name = case.request.object_name or "(name to be generated)"
+    return naming.titled(kind=kind, namespace=case.request.object_namespace, name=name)
 
 
-def refusal(case: Case, decision: Decision, shown: tuple[FieldChange, ...], *, reference: str) -> str:
-    """The whole message of a denial."""
-    lines = [headline(case, decision), *(f"  {line}" for line in details(decision, shown))]
-    if decision.declared is not None:
-        declared = decision.declared
-        lines.append(f"Change it in Git: {declared.origin} ({short_revision(declared.revision)})")
-        namespace, _, name = declared.sync.partition("/")
-        loosen = """'{"spec":{"enforcement":{"mode":"Warn","heal":false}}}'"""
-        lines.append(f"Emergency, for all of {declared.sync}: kubectl patch sync {name} -n {namespace} --type merge -p {loosen}")
-    lines.append(f"Reference: {reference} (guard audit --reference {reference})")
-    return "\n".join(lines)
+class Wording:
+    """One decision in words: a denial's text, its causes for tools, warnings, notes for the API server's audit log."""
 
+    def __init__(
+        self, case: Case, decision: Decision, shown: tuple[FieldChange, ...], *, reference: str, locate: Locate = at_the_object
+    ) -> None:
+        self._case = case
+        self._decision = decision
+        self._shown = shown
+        self._reference = reference
+        self._headline = headline(case, decision)
+        self._changes = list(zip(decision.changes[:MOST_FIELDS], shown, strict=False))
+        self._locate = locate
 
-def warnings(case: Case, decision: Decision, shown: tuple[FieldChange, ...]) -> tuple[str, ...]:
-    """Under Warn the change passes; kubectl prints each of these on a line of its own."""
-    first = headline(case, decision).replace("is refused", "would be refused under Deny")
-    lines = [first, *details(decision, shown)]
-    if decision.declared is not None:
-        lines.append(f"Change it in Git: {decision.declared.origin} ({short_revision(decision.declared.revision)})")
-    return tuple(lines)
+    @cached_property
+    def _located(self) -> Located:
+        declared = self._decision.declared
+        return self._locate(declared, tuple(change.path for change, _ in self._changes)) if declared else Located()
+
+    def refusal(self) -> str:
+        """The whole message of a denial."""
+        lines = [self._headline, *(f"  {line}" for line in self._details(LONGEST_LINE))]
+        if place := self._place(most=0):
+            lines.append(place)
+        if self._decision.sync:
+            namespace, _, name = self._decision.sync.partition("/")
+            loosen = """'{"spec":{"enforcement":{"mode":"Warn","heal":false}}}'"""
+            command = f"kubectl patch sync {name} -n {namespace} --type merge -p {loosen}"
+            lines.append(f"Emergency, for all of {self._decision.sync}: {command}")
+        lines.append(f"Reference: {self._reference} (guard audit --reference {self._reference})")
+        return "\n".join(lines)
+
+    def causes(self) -> list[JsonObject]:
+        """`status.details.causes` for tools that read the answer: one for each field shown, and the reason code with the place in
+        Git and the reference.
+        """
+        where = self._place(most=0) or self._headline
+        causes: list[JsonObject] = [{"reason": self._decision.reason, "message": f"{where} Reference: {self._reference}"}]
+        for change, shown in self._changes:
+            reason = "FieldValueDuplicate" if change.nature is Nature.DUPLICATE else "FieldValueForbidden"
+            causes.append({"reason": reason, "field": shown.path, "message": self._said(change, shown)})
+        return causes
+
+    def warnings(self) -> tuple[str, ...]:
+        """Under Warn the change passes; kubectl prints each of these on a line of its own, of LONGEST_WARNING at most."""
+        lines = [self._headline, *self._details(LONGEST_WARNING), self._place(most=LONGEST_WARNING)]
+        # Clients decode what looks like an encoded word of a mail header, and it may stand for anything.
+        return tuple(cut_middle(line.replace("=?", "= ?"), LONGEST_WARNING) for line in lines if line)
+
+    def notes(self) -> dict[str, str]:
+        """For the API server's audit log, which puts the webhook's name before each: names of fields, no values."""
+        decision = self._decision
+        notes = {"reason": decision.reason, "reference": self._reference}
+        if decision.sync:
+            notes["sync"] = decision.sync
+        if decision.declared is not None:
+            notes["revision"] = decision.declared.revision
+        if self._changes:
+            paths = (cut_middle(shown.path, LONGEST_NOTED) for _, shown in self._changes)
+            notes["fields"] = ", ".join([*paths, *self._rest()])
+        return notes
+
+    def _details(self, most: int) -> list[str]:
+        lines = [self._line(place, most) for place in range(len(self._changes))] + [f"and {rest}" for rest in self._rest()]
+        match self._decision.reason:
+            case "NamespaceHoldsDeclared" | "DefinitionHasDeclared":
+                lines.append("Deleting it would delete them, too. Remove them from Git first.")
+            case "StrictNamespace":
+                lines.append(f"{self._decision.sync} has the namespace among its strictNamespaces. Declare the object in Git.")
+            case "GitNotLoaded":
+                lines.append(f"What keeps Git from being loaded: guard status {self._decision.sync}".rstrip())
+            case _:
+                pass
+        return lines
+
+    def _rest(self) -> list[str]:
+        more = len(self._decision.changes) - len(self._changes)
+        return [naming.plural(more, "more field")] if more else []
+
+    def _line(self, place: int, most: int) -> str:
+        change, shown = self._changes[place]
+        text = f": {self._said(change, shown)}"
+        if len(set(self._located.lines)) > 1 and change.git is not MISSING:
+            text += f" (line {self._located.lines[place]})"
+        return cut_middle(shown.path, max(most - len(text), SHORTEST_PATH)) + text
+
+    def _said(self, change: Change, shown: FieldChange) -> str:
+        """What Git says of a field and what was asked for, without its path."""
+        if change.nature is Nature.DUPLICATE:
+            return "appears twice"
+        if change.nature is Nature.ORDER:
+            return f"Git's order is {shown.git}, you asked for {shown.asked}"
+        asked = "you asked to remove it" if change.new is MISSING else f"you asked for {shown.asked}"
+        if change.git is MISSING:
+            if change.old is MISSING:
+                asked = "you asked to add it" if shown.asked == HIDDEN else f"you asked to add {shown.asked}"
+            said = f"not in Git, {asked}"
+        elif shown.git == HIDDEN and shown.asked:
+            said = f"differs from Git {HIDDEN}"
+        else:
+            # Before Git is loaded, the values that it had stand in for it.
+            said = f"Git {'had' if self._decision.reason == 'GitNotLoaded' else 'has'} {shown.git}, {asked}"
+        kind = self._case.key.kind
+        hint = _HINTS.get((kind, change.path)) or _HINTS.get((_ANY, change.path))
+        return f"{said} ({hint})" if hint else said
+
+    def _place(self, *, most: int) -> str:
+        """The line in Git to change, with a link to it, unless that makes it longer than `most`, where that is not 0."""
+        declared = self._decision.declared
+        if declared is None:
+            return ""
+        line = self._located.lines[0] if self._located.lines else declared.origin.line
+        text = f"Change it in Git: {printable(declared.origin.file)}:{line} ({printable(short_revision(declared.revision))})"
+        linked = f"{text} {self._located.url}" if self._located.url else text
+        return text if most and len(linked) > most else linked

@@ -9,6 +9,9 @@ import msgspec
 
 from guard.base import codec
 from guard.base.codec import DecodeError, JsonObject
+from guard.state.drift import METADATA
+from guard.state.fields import FieldSet
+from guard.state.ids import FIELD_MANAGER
 
 Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
 
@@ -47,6 +50,77 @@ class _Head(msgspec.Struct, frozen=True):
     metadata: _Metadata = _Metadata()
 
 
+class ManagedEntry(msgspec.Struct, frozen=True, rename="camel"):
+    """An entry of managedFields with its fields left undecoded."""
+
+    manager: str = ""
+    operation: str = ""
+    subresource: str = ""
+    api_version: str = ""
+    fields_v1: msgspec.Raw = msgspec.field(name="fieldsV1", default=msgspec.Raw(b"{}"))
+
+    @property
+    def is_ours(self) -> bool:
+        return self.manager == FIELD_MANAGER and self.operation == "Apply" and not self.subresource
+
+    @property
+    def fields(self) -> FieldSet:
+        """Raises DecodeError."""
+        return FieldSet.parse(codec.decode_as(self.fields_v1, dict[str, codec.Json]))
+
+
+# The metadata has sections of its own; nobody judges the status.
+_APART = frozenset({"metadata", "status"})
+
+
+class Sections:
+    """An object of a review in its sections, each left undecoded: most changes leave most of them as they are, byte for byte."""
+
+    def __init__(self, raw: msgspec.Raw) -> None:
+        """Raises DecodeError for what is no object."""
+        self.top = _sections(raw)
+        self.metadata = _sections(self.top.get("metadata"))
+
+    def without(self, other: Sections) -> JsonObject:
+        """The object, decoded, without the sections that another object has byte for byte alike, and without what nobody judges.
+        Raises DecodeError.
+        """
+        top, metadata = other.top, other.metadata
+        found: JsonObject = {
+            name: codec.decode(raw) for name, raw in self.top.items() if name not in _APART and not _alike(raw, top.get(name))
+        }
+        found["metadata"] = {
+            name: codec.decode(raw)
+            for name in METADATA
+            if (raw := self.metadata.get(name)) is not None and not _alike(raw, metadata.get(name))
+        }
+        return found
+
+    @cached_property
+    def managed(self) -> tuple[ManagedEntry, ...]:
+        """The entries of managedFields. Raises DecodeError."""
+        raw = self.metadata.get("managedFields")
+        return () if raw is None or bytes(raw) == _NULL else codec.decode_as(raw, tuple[ManagedEntry, ...])
+
+    @cached_property
+    def ours(self) -> ManagedEntry | None:
+        """Our Apply entry."""
+        return next((entry for entry in self.managed if entry.is_ours), None)
+
+    @property
+    def is_terminating(self) -> bool:
+        raw = self.metadata.get("deletionTimestamp")
+        return raw is not None and bytes(raw) not in (_NULL, b'""')
+
+
+def _sections(raw: msgspec.Raw | None) -> dict[str, msgspec.Raw]:
+    return {} if raw is None or bytes(raw) == _NULL else codec.decode_as(raw, dict[str, msgspec.Raw])
+
+
+def _alike(one: msgspec.Raw, other: msgspec.Raw | None) -> bool:
+    return other is not None and bytes(one) == bytes(other)
+
+
 class Request(msgspec.Struct, frozen=True, rename="camel", dict=True):
     """`request` of a review. `namespace` is the object's own name for Namespace objects: use `object_namespace`."""
 
@@ -74,6 +148,25 @@ class Request(msgspec.Struct, frozen=True, rename="camel", dict=True):
         return _object(self.old_object)
 
     @cached_property
+    def new_sections(self) -> Sections:
+        return Sections(self.object)
+
+    @cached_property
+    def old_sections(self) -> Sections:
+        return Sections(self.old_object)
+
+    @cached_property
+    def difference(self) -> tuple[JsonObject, JsonObject]:
+        """The old object and the new one without what they have in common, by sections. Raises DecodeError."""
+        old, new = self.old_sections, self.new_sections
+        return old.without(new), new.without(old)
+
+    @property
+    def is_undecoded(self) -> bool:
+        """Whether nobody has asked for more of the objects than their names and labels."""
+        return not self.__dict__.keys() & {"old", "new", "old_sections", "new_sections"}
+
+    @cached_property
     def new_head(self) -> _Head:
         return _head(self.object)
 
@@ -90,7 +183,7 @@ class Request(msgspec.Struct, frozen=True, rename="camel", dict=True):
     def object_namespace(self) -> str:
         return "" if self.resource.resource == "namespaces" and not self.resource.group else self.namespace
 
-    @property
+    @cached_property
     def field_manager(self) -> str:
         if bytes(self.options) == _NULL:
             return ""

@@ -2,6 +2,7 @@
 
 from guard.apply.errors import told
 from guard.apply.prepare import prepare
+from guard.apply.wanted import wanted
 from guard.apply.writer import Applied, Known, Writer
 
-__all__ = ["Applied", "Known", "Writer", "prepare", "told"]
+__all__ = ["Applied", "Known", "Writer", "prepare", "told", "wanted"]

@@ -5,34 +5,39 @@ cannot fight each other.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
 from weakref import WeakValueDictionary
 
 import msgspec
 
+from guard.apply.wanted import TAINTS, depends_on_live, handed_over, has_taints, wanted
 from guard.base.clock import Clock
 from guard.base.codec import JsonObject, child
 from guard.base.errors import ApiStatusError
 from guard.cluster import Client, object_path
 from guard.state import drift
-from guard.state.additions import Removal, additions, shared_entries
+from guard.state.additions import Removal, additions, allowed_additions, field_set, shared_entries
 from guard.state.desired import Declared, Learned, View
 from guard.state.digest import Fingerprint, fingerprint
-from guard.state.fields import FieldSet, Path
+from guard.state.fields import EMPTY, FieldSet, Path
 from guard.state.ids import FIELD_MANAGER, REPAIR_MANAGER, ObjectKey
-from guard.state.managed import our_fields
+from guard.state.jobs import manifest_digest
+from guard.state.managed import our_entry, our_fields
+from guard.state.policy import NOTHING_LEFT, Left
 
 CLEANING_TRIES = 3  # a patch that meets a newer object is made again from what the API server holds by then
 CONFLICT, UNPROCESSABLE, NOT_FOUND = 409, 422, 404
 
 
 class Known(msgspec.Struct, frozen=True):
-    """What our last apply of `body` left behind. Monotonic seconds: `looked` is when that was, `wrote` when an apply last changed
-    anything.
+    """What our last apply of `body` left behind; `applied` is what of it was applied. Monotonic seconds: `looked` is when that
+    was, `wrote` when an apply last changed anything.
     """
 
     fingerprint: Fingerprint
     uid: str
     body: JsonObject
+    applied: JsonObject
     fields: FieldSet
     looked: float
     wrote: float
@@ -47,14 +52,20 @@ class Applied(msgspec.Struct, frozen=True):
 
 
 class Writer:
-    def __init__(self, client: Client, *, view: View, clock: Clock) -> None:
+    """`left` tells what the Sync of a declared object leaves to others of it."""
+
+    def __init__(
+        self, client: Client, *, view: View, clock: Clock, left: Callable[[Declared], Left] = lambda _declared: NOTHING_LEFT
+    ) -> None:
         self._client = client
+        self._left = left
         self._view = view
         self._clock = clock
         self._locks: WeakValueDictionary[ObjectKey, asyncio.Lock] = WeakValueDictionary()
         self._known: dict[ObjectKey, Known] = {}
         self._seen: dict[ObjectKey, Fingerprint] = {}
         self._ours: set[ObjectKey] = set()
+        self._ended: dict[ObjectKey, str] = {}
 
     def known(self, key: ObjectKey) -> Known | None:
         return self._known.get(key)
@@ -73,9 +84,23 @@ class Writer:
         """The watch has seen the object go."""
         self._seen.pop(key, None)
 
+    def ended(self, key: ObjectKey, manifest: str) -> bool:
+        """A Job of this manifest (its digest) has ended and has a time to live: once gone it is not applied again. True when that
+        is news.
+        """
+        news = self._ended.get(key) != manifest
+        self._ended[key] = manifest
+        return news
+
+    def has_ended(self, declared: Declared) -> bool:
+        return declared.key in self._ended and self._ended[declared.key] == manifest_digest(declared.body)
+
+    def all_ended(self) -> Mapping[ObjectKey, str]:
+        return self._ended
+
     def forget(self, key: ObjectKey) -> None:
         """The object is declared no more."""
-        for memory in (self._known, self._seen):
+        for memory in (self._known, self._seen, self._ended):
             memory.pop(key, None)
         self._ours.discard(key)
 
@@ -91,37 +116,67 @@ class Writer:
             known = self._known.get(key)
             if unless_newer_than and known and _not_newer(unless_newer_than, known.fingerprint.resource_version):
                 return None
-            adopting = key not in self._ours
-            before = self._seen.get(key)
-            body = await self._client.apply(_path(declared), declared.body, manager=FIELD_MANAGER, force=True)
+            left, ended = self._left(declared), self.has_ended(declared)
+            before, live, adopting = self._seen.get(key), None, False
+            if key not in self._ours or ended or depends_on_live(declared.body, left):
+                live = await self._get(declared)
+                if live is None and ended:
+                    return Applied(changed=False, created=False)
+                if live is not None:
+                    # A name that we have applied before is never adopted again, nor what carries our entry.
+                    adopting = key not in self._ours and our_entry(live) is None
+                    # Before the apply, so that a Guard that is killed in between has taken nothing for its own.
+                    live = await self._hand_over(declared, live, adopting=adopting, left=left)
+                    before = fingerprint(live)
+            applied = wanted(declared.body, live, left)
+            body = await self._client.apply(_path(declared), applied, manager=FIELD_MANAGER, force=True)
             wrote = _wrote(before, fingerprint(body))
-            created = body["metadata"]["uid"] != known.uid if known else before is None and _only_ours(body)
+            created = body["metadata"]["uid"] != known.uid if known else before is None and _is_only_ours(body)
             removed: tuple[Path, ...] = ()
             # Also what was created anew may be a person's, who was quicker than we were.
-            if not _only_ours(body):
-                body, removed = await self._clean(declared, body, adopting=adopting, clean=clean)
+            if not _is_only_ours(body) or left:
+                body, removed = await self._clean(declared, body, left=left, clean=clean and not adopting)
             changed = wrote or bool(removed)
-            self._remember(declared, body, changed=changed)
+            self._remember(declared, body, applied=wanted(declared.body, body, left), changed=changed)
             return Applied(changed=changed, created=created, removed=removed)
 
+    async def _get(self, declared: Declared) -> JsonObject | None:
+        try:
+            return await self._client.get(_path(declared))
+        except ApiStatusError as error:
+            if error.code == NOT_FOUND:
+                return None
+            raise
+
+    async def _hand_over(self, declared: Declared, live: JsonObject, *, adopting: bool, left: Left) -> JsonObject:
+        """Rename what people own on an object that we adopt, and give up what is left to others; values stay as they are."""
+        for attempt in range(CLEANING_TRIES):
+            entries = shared_entries(live, EMPTY, adopting=adopting, handed=handed_over(live, left))
+            if entries is None:
+                break
+            try:
+                return await self._client.json_patch(_path(declared), _entries_replaced(live, entries), manager=REPAIR_MANAGER)
+            except ApiStatusError as error:
+                if error.code not in {CONFLICT, UNPROCESSABLE} or attempt == CLEANING_TRIES - 1:
+                    raise
+                live = await self._client.get(_path(declared))
+        return live
+
     async def _clean(
-        self, declared: Declared, body: JsonObject, *, adopting: bool, clean: bool
+        self, declared: Declared, body: JsonObject, *, left: Left, clean: bool
     ) -> tuple[JsonObject, tuple[Path, ...]]:
         """Give up people's co-ownership of declared fields, and take their additions away, by JSON patches that test the version
         they were made for: moving other managers' fields into our entry instead would reset replicas and node ports.
         """
         removed: tuple[Path, ...] = ()
+        allowed = allowed_additions(declared.key, scale=declared.scale)
         for attempt in range(CLEANING_TRIES):
             ours = our_fields(body)
-            removals = additions(body, ours) if clean and not adopting else ()
-            entries = shared_entries(body, ours, adopting=adopting)
+            removals = additions(body, ours, allowed=allowed, left=left) if clean else ()
+            entries = shared_entries(body, ours, adopting=False, handed=handed_over(body, left))
             if not removals and entries is None:
                 break
-            operations: list[JsonObject] = [
-                {"op": "test", "path": "/metadata/resourceVersion", "value": body["metadata"]["resourceVersion"]}
-            ]
-            if entries is not None:
-                operations.append({"op": "replace", "path": "/metadata/managedFields", "value": entries})
+            operations = _entries_replaced(body, entries)
             for removal in removals:
                 operations += _operations(removal)
             try:
@@ -132,16 +187,18 @@ class Writer:
                 # A failed test is 422, as is an object that would become invalid.
                 if error.code not in {CONFLICT, UNPROCESSABLE} or attempt == CLEANING_TRIES - 1:
                     raise
-                body = await self._client.apply(_path(declared), declared.body, manager=FIELD_MANAGER, force=True)
+                again = wanted(declared.body, body, left)
+                body = await self._client.apply(_path(declared), again, manager=FIELD_MANAGER, force=True)
         return body, removed
 
-    def _remember(self, declared: Declared, body: JsonObject, *, changed: bool) -> None:
+    def _remember(self, declared: Declared, body: JsonObject, *, applied: JsonObject, changed: bool) -> None:
         key, ours, now = declared.key, our_fields(body), self._clock.monotonic()
         seen, known = fingerprint(body), self._known.get(key)
         self._known[key] = Known(
             fingerprint=seen,
             uid=body["metadata"]["uid"],
             body=declared.body,
+            applied=applied,
             fields=ours,
             looked=now,
             wrote=known.wrote if known and not changed else now,
@@ -150,7 +207,9 @@ class Writer:
         self._ours.add(key)
         if known and not changed and known.body is declared.body and known.fields is ours:
             return  # what was learned last time still holds
-        stored = drift.project(body, ours.tree)
+        if has_taints(declared.body):
+            ours = ours.union(field_set([TAINTS]))
+        stored = drift.project(body, ours.tree, manifest=declared.body)
         same = _values(stored) == _values(declared.body)
         self._view.learn(key, Learned(body=declared.body, fields=ours, stored=None if same else stored))
 
@@ -187,7 +246,7 @@ def _wrote(before: Fingerprint | None, after: Fingerprint) -> bool:
     return before is None or before.ours != after.ours
 
 
-def _only_ours(body: JsonObject) -> bool:
+def _is_only_ours(body: JsonObject) -> bool:
     return all(entry.get("manager") == FIELD_MANAGER for entry in body["metadata"].get("managedFields", ()))
 
 
@@ -195,6 +254,14 @@ def _values(body: JsonObject) -> JsonObject:
     """The object without its name, which no set of fields holds."""
     metadata = {name: value for name, value in child(body, "metadata").items() if name not in {"name", "namespace"}}
     return {**{name: value for name, value in body.items() if name not in {"apiVersion", "kind"}}, "metadata": metadata}
+
+
+def _entries_replaced(body: JsonObject, entries: list[JsonObject] | None) -> list[JsonObject]:
+    """The start of a patch that holds for this very version of the object, with other entries of managedFields."""
+    found: list[JsonObject] = [{"op": "test", "path": "/metadata/resourceVersion", "value": body["metadata"]["resourceVersion"]}]
+    if entries is not None:
+        found.append({"op": "replace", "path": "/metadata/managedFields", "value": entries})
+    return found
 
 
 def _operations(removal: Removal) -> list[JsonObject]:

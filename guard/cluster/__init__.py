@@ -2,7 +2,7 @@
 
 from guard.cluster.client import Client, collection_path, object_path
 from guard.cluster.connection import Connection, connect, in_cluster
-from guard.cluster.discovery import Served, discover
+from guard.cluster.discovery import Served, discover, scales_of
 from guard.cluster.identity import Identity, identity_objects, whoami
 from guard.cluster.watch import Event, watch
 
@@ -18,6 +18,7 @@ __all__ = [
     "identity_objects",
     "in_cluster",
     "object_path",
+    "scales_of",
     "watch",
     "whoami",
 ]

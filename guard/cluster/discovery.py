@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from guard.base.codec import JsonObject, child, children
-from guard.cluster.client import Client
-from guard.state.ids import Kind
+from guard.base.errors import ApiStatusError
+from guard.cluster.client import Client, object_path
+from guard.state.fields import Path
+from guard.state.ids import DEFINITION, REPLICAS, Kind
+
+# Deployments, replica sets, stateful sets, replication controllers.
+BUILT_IN_SCALES = frozenset({"", "apps"})
+NOT_FOUND = 404
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
@@ -15,11 +22,16 @@ AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryLi
 class Served:
     """The kinds that a server serves at one moment."""
 
-    def __init__(self, kinds: Iterable[Kind]) -> None:
+    def __init__(self, kinds: Iterable[Kind], *, scales: Mapping[Kind, Path] = MappingProxyType({})) -> None:
         self._kinds = {(kind.api_version, kind.kind): kind for kind in kinds}
+        self._scales = scales
 
     def find(self, api_version: str, kind: str) -> Kind | None:
         return self._kinds.get((api_version, kind))
+
+    def scale(self, kind: Kind) -> Path | None:
+        """The path of the replicas that a kind's /scale sets; None where it has none."""
+        return self._scales.get(kind)
 
     def versions(self, group: str, kind: str) -> frozenset[str]:
         """The apiVersions in which a kind is served."""
@@ -27,21 +39,54 @@ class Served:
 
 
 async def discover(client: Client) -> Served:
+    """Raises ClusterError."""
     core, groups = await asyncio.gather(client.get("/api", accept=AGGREGATED), client.get("/apis", accept=AGGREGATED))
-    return Served([*_kinds(core), *_kinds(groups)])
+    found = [*_kinds(core), *_kinds(groups)]
+    scaled = [kind for kind, subresources in found if "scale" in subresources]
+    custom = [kind for kind in scaled if kind.group not in BUILT_IN_SCALES]
+    scales = {kind: REPLICAS for kind in scaled if kind.group in BUILT_IN_SCALES}
+    paths = await asyncio.gather(*(_custom_scale(client, kind) for kind in custom))
+    scales |= {kind: path for kind, path in zip(custom, paths, strict=True) if path is not None}
+    return Served([kind for kind, _ in found], scales=scales)
 
 
-def _kinds(answer: JsonObject) -> Iterable[Kind]:
+def _kinds(answer: JsonObject) -> Iterable[tuple[Kind, frozenset[str]]]:
+    """The kinds, each with the names of its subresources."""
     for group in children(answer, "items"):
         name = child(group, "metadata").get("name", "")
         for version in children(group, "versions"):
             for resource in children(version, "resources"):
                 response = child(resource, "responseKind")
                 if response.get("kind"):
-                    yield Kind(
+                    kind = Kind(
                         group=name,
                         version=version["version"],
                         kind=response["kind"],
                         resource=resource["resource"],
                         namespaced=resource["scope"] == "Namespaced",
                     )
+                    yield kind, frozenset(found.get("subresource", "") for found in children(resource, "subresources"))
+
+
+async def _custom_scale(client: Client, kind: Kind) -> Path | None:
+    """Discovery tells that a kind has a /scale; which field it sets only the definition tells. None where there is no definition
+    (an aggregated API) or the very version is gone by now.
+    """
+    try:
+        definition = await client.get(object_path(DEFINITION, namespace="", name=f"{kind.resource}.{kind.group}"))
+    except ApiStatusError as error:
+        if error.code == NOT_FOUND:
+            return None
+        raise
+    return scales_of(definition).get(kind.version)
+
+
+def scales_of(definition: JsonObject) -> dict[str, Path]:
+    """For each version of a CustomResourceDefinition that has a /scale, the path of the replicas that it sets."""
+    found: dict[str, Path] = {}
+    for version in children(child(definition, "spec"), "versions"):
+        path = child(child(version, "subresources"), "scale").get("specReplicasPath")
+        if isinstance(path, str) and path:
+            # `.spec.size`: dotted names only, says the API server's validation.
+            found[str(version.get("name"))] = tuple(f"f:{name}" for name in path.strip(".").split("."))
+    return found

@@ -8,7 +8,7 @@ at by an apply that writes nothing when nothing is wrong.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from guard import telemetry
 from guard.apply import Known, Writer
@@ -19,6 +19,7 @@ from guard.heal.repair import Drift, Repairer
 from guard.state.desired import Declared, View
 from guard.state.digest import Fingerprint, fingerprint
 from guard.state.ids import SYNC_LABEL, Kind, ObjectKey
+from guard.state.jobs import goes_by_itself, manifest_digest
 
 # managedFields times have seconds: an apply under our name within two seconds of ours may leave the very same entry.
 SPOOF_SECONDS = 2.0
@@ -29,9 +30,21 @@ _log = telemetry.get("heal")
 
 
 class Watching:
-    """`follow` sets the kinds to watch and returns once each of them is listed; `close` ends all."""
+    """`follow` sets the kinds to watch and returns once each of them is listed; `close` ends all. `ended` is told the Sync of a
+    Job that ended and has a time to live.
+    """
 
-    def __init__(self, client: Client, *, view: View, writer: Writer, repairer: Repairer, clock: Clock) -> None:
+    def __init__(
+        self,
+        client: Client,
+        *,
+        view: View,
+        writer: Writer,
+        repairer: Repairer,
+        clock: Clock,
+        ended: Callable[[str], None],
+    ) -> None:
+        self._ended = ended
         self._client = client
         self._view = view
         self._writer = writer
@@ -110,7 +123,11 @@ class Watching:
         self._writer.saw(key, seen=seen, ours=bool(seen.ours))
         declared = self._view.state.get(key)
         known = self._writer.known(key)
-        if declared is None or metadata.get("deletionTimestamp"):
+        if declared is None:
+            return
+        if goes_by_itself(declared.body, body) and self._writer.ended(key, manifest_digest(declared.body)):
+            self._ended(declared.sync)
+        if metadata.get("deletionTimestamp"):
             return
         if known is None:
             # The first apply is still to come, and will put it right; unless it is under way, and this came after it.
@@ -121,7 +138,10 @@ class Watching:
 
     def _gone(self, key: ObjectKey, body: JsonObject) -> None:
         self._writer.lost(key)
-        if self._view.state.get(key) is not None and self._writer.known(key) is not None:
+        declared = self._view.state.get(key)
+        if declared is None or self._writer.known(key) is None:
+            return
+        if not self._writer.has_ended(declared):
             self._repairer.look(key, Drift(metadata=body, at=self._clock.monotonic(), gone=True))
 
     def _weigh(self, declared: Declared, known: Known, body: JsonObject, seen: Fingerprint) -> None:
@@ -132,7 +152,7 @@ class Watching:
         left = known.fingerprint
         if seen.resource_version == left.resource_version:
             self._repairer.right(key)
-        elif seen.digest != left.digest or not _holds(body, declared.body):
+        elif seen.digest != left.digest or not _holds(body, known.applied):
             self._repairer.look(key, Drift(metadata=body, at=self._clock.monotonic()))
         elif self._is_doubtful(known, seen):
             waiting = key in self._doubts

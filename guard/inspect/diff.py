@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import msgspec
 
-from guard.apply import told
+from guard.apply import told, wanted
 from guard.base import codec
 from guard.base.codec import Json
 from guard.base.errors import ApiStatusError
 from guard.cluster import Client, object_path
 from guard.state import drift, fields
-from guard.state.additions import additions
+from guard.state.additions import additions, allowed_additions
 from guard.state.desired import Declared, View
 from guard.state.equality import MISSING
-from guard.state.fields import FieldSet
 from guard.state.ids import FIELD_MANAGER
-from guard.state.managed import our_fields
+from guard.state.managed import entries, our_fields, reaches_below
+from guard.state.policy import Left
 
 READS_AT_ONCE = 10
 NOT_FOUND = 404
@@ -52,26 +53,26 @@ class Comparison(msgspec.Struct, frozen=True):
     differences: tuple[Difference, ...]
 
 
-async def compare(client: Client, view: View, *, sync: str = "") -> Comparison:
+async def compare(client: Client, view: View, *, left: Callable[[Declared], Left], sync: str = "") -> Comparison:
     """Compare everything declared, or what one Sync (`namespace/name`) declares, with the cluster. Reads only: a dry-run apply
-    says what Git's values would be stored as.
+    says what Git's values would be stored as. `left` tells what of an object is left to others.
     """
     limit = asyncio.Semaphore(READS_AT_ONCE)
 
     async def one(declared: Declared) -> Difference | None:
         async with limit:
-            return await _difference(client, declared)
+            return await _difference(client, declared, left(declared))
 
     wanted = [declared for declared in view.state if sync in {"", declared.sync}]
     found = await asyncio.gather(*(one(declared) for declared in sorted(wanted, key=lambda declared: declared.key)))
     return Comparison(objects=len(wanted), differences=tuple(difference for difference in found if difference is not None))
 
 
-async def _difference(client: Client, declared: Declared) -> Difference | None:
+async def _difference(client: Client, declared: Declared, left: Left) -> Difference | None:
     path = object_path(declared.kind, namespace=declared.key.namespace, name=declared.key.name)
     try:
         live = await client.get(path)
-        git = await client.apply(path, declared.body, manager=FIELD_MANAGER, force=True, dry_run=True)
+        git = await client.apply(path, wanted(declared.body, live, left), manager=FIELD_MANAGER, force=True, dry_run=True)
     except ApiStatusError as error:
         if error.code == NOT_FOUND:
             return _named(declared, what="missing")
@@ -79,14 +80,20 @@ async def _difference(client: Client, declared: Declared) -> Difference | None:
     secret = declared.key.kind == "Secret" and not declared.key.group
     ours = our_fields(git)
     # From Git's values to the live ones: each declared field that is not Git's, and Git is no candidate for forgiveness.
+    stored = drift.project(git, ours.tree, manifest=declared.body)
+    found = drift.settled(
+        drift.changes(git, live, git=stored, declared=ours.tree),
+        granular=lambda path: any(reaches_below(entry.fields, path) for entry in entries(live)),
+    )
     shown = [
         _field(change.path, git=change.old, live=change.new, secret=secret)
-        for change in drift.changes(git, live, git=drift.project(git, ours.tree), declared=ours.tree)
+        for change in found
         if change.nature is not drift.Nature.ADDITION
     ]
+    allowed = allowed_additions(declared.key, scale=declared.scale)
     shown += [
         _field(removal.path, git=MISSING, live=_at(live, removal.pointer), secret=secret)
-        for removal in additions(live, ours.union(FieldSet(our_fields(live).tree)))
+        for removal in additions(live, ours.union(our_fields(live)), allowed=allowed, left=left)
     ]
     return _named(declared, what="changed", fields=tuple(shown)) if shown else None
 

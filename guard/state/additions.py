@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import cast
 
 import msgspec
 
@@ -10,26 +12,46 @@ from guard.base import codec
 from guard.base.codec import Json, JsonObject, is_array, is_object
 from guard.state import fields
 from guard.state.fields import EMPTY, SELF, FieldSet, Path, Tree
+from guard.state.ids import ObjectKey
 from guard.state.managed import Entry, entries
+from guard.state.policy import NOTHING_LEFT, Left
 
-REPLICAS: Path = ("f:spec", "f:replicas")
 _ANNOTATIONS: Path = ("f:metadata", "f:annotations")
+_RESTARTED: Path = ("f:spec", "f:template", *_ANNOTATIONS, "f:kubectl.kubernetes.io/restartedAt")
+_ROLLED_OUT = frozenset({("apps", "DaemonSet"), ("apps", "Deployment"), ("apps", "StatefulSet")})
+_NODES = frozenset({("", "Node")})
+_EVERY: frozenset[tuple[str, str]] = frozenset()
 
-# What people may change on any declared object where Git does not declare it (`additions: Deny`); docs/operations.md lists it.
-ALLOWED_ADDITIONS: frozenset[Path] = frozenset(
-    {
-        # kubectl rollout restart
-        ("f:spec", "f:template", "f:metadata", "f:annotations", "f:kubectl.kubernetes.io/restartedAt"),
-        # kubectl scale, where the replicas path is a field of the object
-        REPLICAS,
-        # kubectl cordon, uncordon, drain, taint
-        ("f:spec", "f:unschedulable"),
-        ("f:spec", "f:taints"),
-        # kubectl apply of the file in Git; kubectl annotate of a rollout's cause
-        (*_ANNOTATIONS, "f:kubectl.kubernetes.io/last-applied-configuration"),
-        (*_ANNOTATIONS, "f:kubernetes.io/change-cause"),
-    }
+
+class Allowed(msgspec.Struct, frozen=True):
+    """A field that people may change where Git does not declare it: on `kinds` (group, kind), on all where there are none."""
+
+    path: Path
+    kinds: frozenset[tuple[str, str]]
+    command: str
+
+
+# What people may change on a declared object where Git does not declare it (`additions: Deny`); docs/operations.md lists it. The
+# replicas of whatever has a /scale come on top: kubectl scale.
+ALLOWED_ADDITIONS: tuple[Allowed, ...] = (
+    Allowed(_RESTARTED, _ROLLED_OUT, "kubectl rollout restart"),
+    Allowed(("f:spec", "f:unschedulable"), _NODES, "kubectl cordon, uncordon, drain"),
+    Allowed(("f:spec", "f:taints"), _NODES, "kubectl taint"),
+    Allowed((*_ANNOTATIONS, "f:kubectl.kubernetes.io/last-applied-configuration"), _EVERY, "kubectl apply of the file in Git"),
+    Allowed((*_ANNOTATIONS, "f:kubernetes.io/change-cause"), _EVERY, "kubectl annotate of a rollout's cause"),
 )
+
+
+@lru_cache(maxsize=1024)
+def _allowed(group: str, kind: str, scale: Path | None) -> frozenset[Path]:
+    found = {allowed.path for allowed in ALLOWED_ADDITIONS if not allowed.kinds or (group, kind) in allowed.kinds}
+    return frozenset(found if scale is None else found | {scale})
+
+
+def allowed_additions(key: ObjectKey, *, scale: Path | None) -> frozenset[Path]:
+    """What people may change on this object. `scale` is the path of its replicas, None for kinds without a /scale."""
+    return _allowed(key.group, key.kind, scale)
+
 
 # Entries that hold what an object was created with, before anybody applied it.
 BEFORE_FIRST_APPLY = "before-first-apply"
@@ -37,17 +59,14 @@ BEFORE_FIRST_APPLY = "before-first-apply"
 ADOPTED_MANAGER = "before-guard"
 
 
-def _tree(paths: frozenset[Path]) -> FieldSet:
-    found = EMPTY
+def field_set(paths: Iterable[Path]) -> FieldSet:
+    """The set of these fields, each with all below it."""
+    root: dict[str, Tree] = {}
     for path in paths:
-        tree: Tree = {}
-        for element in reversed(path):
-            tree = {element: tree}
-        found = found.union(FieldSet(tree))
-    return found
-
-
-_ALLOWED = _tree(ALLOWED_ADDITIONS)
+        node = root
+        for element in path:
+            node = cast("dict[str, Tree]", node.setdefault(element, {}))
+    return FieldSet(root)
 
 
 class Removal(msgspec.Struct, frozen=True):
@@ -58,14 +77,16 @@ class Removal(msgspec.Struct, frozen=True):
     tests: tuple[tuple[tuple[str | int, ...], Json], ...] = ()
 
 
-def additions(body: JsonObject, ours: FieldSet) -> tuple[Removal, ...]:
-    """The fields that only people's tools own, that Git does not declare and that are not on the list, as removals in an order
-    in which each leaves the places of the next as they are.
+def additions(body: JsonObject, ours: FieldSet, *, allowed: frozenset[Path], left: Left = NOTHING_LEFT) -> tuple[Removal, ...]:
+    """The fields that only people's tools own, that Git does not declare, that are not on the list and not left to them, as
+    removals in an order in which each leaves the places of the next as they are.
     """
-    theirs, others = EMPTY, ours.union(_ALLOWED)
+    theirs, others = EMPTY, ours.union(field_set(allowed))
     for entry in entries(body):
         if entry.is_person and entry.subresource != "status":
             theirs = theirs.union(entry.fields)
+            if left and (mine := left.of(entry.manager)):
+                others = others.union(field_set(path for path in entry.fields.paths() if mine.holds(path)))
         elif not entry.is_ours:
             others = others.union(entry.fields)
     return tuple(_removals(theirs.tree, others.tree, body, (), ()))
@@ -113,14 +134,20 @@ def _place(value: Json, element: str, siblings: Tree) -> tuple[str | int, Json, 
     return None
 
 
-def shared_entries(body: JsonObject, ours: FieldSet, *, adopting: bool) -> list[JsonObject] | None:
+def shared_entries(body: JsonObject, ours: FieldSet, *, adopting: bool, handed: FieldSet = EMPTY) -> list[JsonObject] | None:
     """The managedFields list with people's entries relieved of what we declare (or Git's later removals would leave the value to
-    them), None where nothing needs to change. When adopting, what is left of those entries moves to a name that is no person's.
+    them), None where nothing needs to change. When adopting, what is left of people's entries moves to a name that is no
+    person's, and so do those of our own fields that are `handed` over.
     """
     changed = False
     kept: list[JsonObject] = []
     for entry in entries(body):
-        if not _relievable(entry):
+        if entry.is_ours and handed:
+            changed = True
+            kept.append({**entry.raw, "fieldsV1": entry.fields.minus(handed).tree})
+            kept.append({**entry.raw, "manager": ADOPTED_MANAGER, "operation": "Update", "fieldsV1": handed.tree})
+            continue
+        if not _is_relievable(entry):
             kept.append(entry.raw)
             continue
         left = entry.fields.minus(ours)
@@ -136,8 +163,8 @@ def shared_entries(body: JsonObject, ours: FieldSet, *, adopting: bool) -> list[
     return _merged(kept) if changed else None
 
 
-def _relievable(entry: Entry) -> bool:
-    return (entry.is_person or entry.manager == BEFORE_FIRST_APPLY) and not entry.subresource
+def _is_relievable(entry: Entry) -> bool:
+    return (entry.is_person or entry.manager in {BEFORE_FIRST_APPLY, ADOPTED_MANAGER}) and not entry.subresource
 
 
 def _merged(kept: list[JsonObject]) -> list[JsonObject]:

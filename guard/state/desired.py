@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
 import msgspec
 
-from guard.base.codec import JsonObject
-from guard.state.fields import EMPTY, FieldSet
+from guard.base.codec import Json, JsonObject, is_object
+from guard.state.fields import EMPTY, FieldSet, Path
 from guard.state.ids import Kind, ObjectKey, Origin
 
 
 class Declared(msgspec.Struct, frozen=True):
-    """An object that Git declares. `body` is the manifest as Guard applies it, our label included."""
+    """An object that Git declares. `body` is the manifest as Guard applies it, our label included; `scale` is the path of the
+    replicas that its /scale sets, None for kinds that have none.
+    """
 
     key: ObjectKey
     kind: Kind
@@ -21,6 +24,15 @@ class Declared(msgspec.Struct, frozen=True):
     origin: Origin
     sync: str
     revision: str
+    scale: Path | None = None
+
+    @property
+    def replicas(self) -> Json:
+        """How many replicas Git declares; None where it leaves them to others."""
+        value: Json = self.body
+        for element in self.scale or ("f:",):
+            value = value.get(element[2:]) if is_object(value) else None
+        return value
 
 
 class Learned(msgspec.Struct, frozen=True):
@@ -40,13 +52,16 @@ class Conflict(msgspec.Struct, frozen=True):
     holder: Declared
 
 
+_NONE: Mapping[str, int] = MappingProxyType({})
+
+
 class DesiredState:
     """Immutable; a new revision makes a new index that shares what did not change.
 
     Lookups are by (group, kind, namespace, name), since a cluster serves one object in several versions.
     """
 
-    __slots__ = ("_objects", "_resources", "_syncs")
+    __slots__ = ("_instances", "_namespaces", "_objects", "_resources", "_syncs")
 
     def __init__(self, syncs: Mapping[str, Mapping[ObjectKey, Declared]] = MappingProxyType({})) -> None:
         self._syncs = syncs
@@ -57,6 +72,14 @@ class DesiredState:
         self._resources: dict[tuple[str, str], Kind] = {
             (declared.kind.group, declared.kind.resource): declared.kind for declared in self._objects.values()
         }
+        self._namespaces: dict[str, Counter[str]] = {}
+        self._instances: dict[str, Counter[str]] = {}
+        for declared in self._objects.values():
+            if declared.key.namespace:
+                self._namespaces.setdefault(declared.key.namespace, Counter())[declared.sync] += 1
+            if declared.kind.group:
+                definition = f"{declared.kind.resource}.{declared.kind.group}"
+                self._instances.setdefault(definition, Counter())[declared.sync] += 1
 
     def get(self, key: ObjectKey) -> Declared | None:
         return self._objects.get(key)
@@ -64,6 +87,22 @@ class DesiredState:
     def kind_of_resource(self, *, group: str, resource: str) -> Kind | None:
         """The declared kind behind a resource name: reviews of subresources carry no kind of their own."""
         return self._resources.get((group, resource))
+
+    def in_namespace(self, namespace: str) -> Mapping[str, int]:
+        """How many declared objects a namespace holds, by Sync."""
+        return self._namespaces.get(namespace, _NONE)
+
+    def of_definition(self, name: str) -> Mapping[str, int]:
+        """How many declared objects are instances of a CustomResourceDefinition (`<resource>.<group>`), by Sync."""
+        return self._instances.get(name, _NONE)
+
+    def namespaces(self) -> frozenset[str]:
+        """The namespaces that hold declared objects."""
+        return frozenset(self._namespaces)
+
+    def definitions(self) -> frozenset[str]:
+        """The names that CustomResourceDefinitions of declared kinds have; built-in kinds are among them, and have none."""
+        return frozenset(self._instances)
 
     def kinds(self) -> frozenset[Kind]:
         return frozenset(declared.kind for declared in self._objects.values())

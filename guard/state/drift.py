@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 
 import msgspec
@@ -27,6 +27,8 @@ class Nature(Enum):
     """Declared list items stand in an order that is not Git's."""
     DUPLICATE = "duplicate"
     """A list key appears twice."""
+    FILLED = "filled"
+    """Something was put into a map or list that Git declares empty: `settled` tells which of the first two it is."""
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -69,15 +71,14 @@ def _compare(old: Json, new: Json, git: Json, declared: Tree | None, path: Path)
         return
     if declared is None:
         yield from _undeclared(old, new, path)
-    elif same(new, git):
-        return
     elif not declared:
-        yield from _leaf(old, new, git, path)
+        if not same(new, git):
+            yield from _leaf(old, new, git, path)
     elif _are(is_object, old, new) and (new is not MISSING or SELF not in declared):
         yield from _map(old or {}, new or {}, git, declared, path)
     elif _are(is_array, old, new):
         yield from _list(old or [], new or [], git, declared, path)
-    else:
+    elif not same(new, git):
         yield Change(nature=Nature.DECLARED, path=path, git=git, old=old, new=new)
 
 
@@ -89,18 +90,26 @@ def _are(expected: Callable[[Json], bool], old: Json, new: Json) -> bool:
 
 
 def _leaf(old: Json, new: Json, git: Json, path: Path) -> Iterator[Change]:
-    """A leaf is an atomic value, unless it is an empty map or list (which the API server may not even store): then what others
-    put into it is theirs.
-    """
+    """A leaf is an atomic value, or a map or list that was declared empty (which the API server may not even store)."""
     if new == [] and old is MISSING and git is MISSING:
         return  # an empty list that the API server does not store (rules of a ClusterRole)
-    empty = git in ({}, []) or (git is MISSING and old is MISSING)
-    if empty and is_object(new):
-        yield from _undeclared(old or {}, new, path)
-    elif empty and is_array(new):
-        yield Change(nature=Nature.ADDITION, path=path, git=git, old=old, new=new)
+    if (git in ({}, []) or (git is MISSING and old is MISSING)) and (is_object(new) or is_array(new)):
+        yield Change(nature=Nature.FILLED, path=path, git=git, old=old, new=new)
     else:
         yield Change(nature=Nature.DECLARED, path=path, git=git, old=old, new=new)
+
+
+def settled(found: Iterable[Change], *, granular: Callable[[Path], bool]) -> Iterator[Change]:
+    """The changes with those that fill what Git declares empty told apart: others may fill what the API server counts item by
+    item (`granular`, asked for a path in the new object), an atomic value is Git's whole.
+    """
+    for change in found:
+        if change.nature is not Nature.FILLED:
+            yield change
+        elif granular(change.path):
+            yield from _undeclared(change.old, change.new, change.path)
+        else:
+            yield msgspec.structs.replace(change, nature=Nature.DECLARED)
 
 
 def _undeclared(old: Json, new: Json, path: Path) -> Iterator[Change]:
@@ -201,31 +210,37 @@ def _twin(items: dict[str, list[Json]], element: str, names: tuple[str, ...]) ->
     return None
 
 
-def project(value: JsonObject, declared: Tree) -> JsonObject:
-    """The part of an object that a set of fields names: what the API server made of an applied manifest."""
-    return _project(value, declared)
+def project(value: JsonObject, declared: Tree, *, manifest: JsonObject) -> JsonObject:
+    """The part of an object that a set of fields names: what the API server made of an applied manifest. What the manifest leaves
+    empty stays so, whatever defaults filled it: those are nobody's.
+    """
+    return _project(value, declared, manifest)
 
 
-def _project(value: Json, declared: Tree) -> Json:
+def _project(value: Json, declared: Tree, manifest: Json) -> Json:
     if not any(element != SELF for element in declared):
         # A leaf; or a node owned itself while all it holds belongs to others.
-        if SELF in declared:
+        if SELF in declared or manifest in ({}, []):
             return {} if is_object(value) else [] if is_array(value) else value
         return value
     if is_object(value):
+        given = manifest if is_object(manifest) else {}
         return {
-            name: _project(value[name], declared[element])
+            name: _project(value[name], declared[element], given.get(name))
             for element in declared
             if element.startswith("f:") and (name := element[2:]) in value
         }
     if is_array(value):
         declared = fields.spelled(declared)
         names = _key_names(declared)
+        given = _items(manifest, names) if is_array(manifest) else {}
         kept: list[Json] = []
         for item in value:
-            below = declared.get(_element(item, names))
+            element = _element(item, names)
+            below = declared.get(element)
             if below is not None:
-                part = _project(item, below)
+                twin = _twin(given, element, names)
+                part = _project(item, below, given[twin][0] if twin else None)
                 # The keys name the item, also those that Git leaves to their defaults and that nobody owns.
                 kept.append({**{name: item[name] for name in names if name in item}, **part} if is_object(part) else part)
         return kept

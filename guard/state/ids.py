@@ -8,9 +8,12 @@ from guard.base import naming
 from guard.base.codec import JsonObject
 
 SYNC_LABEL = "gitopsguard.dev/sync"
+LABEL_PATH = ("f:metadata", "f:labels", f"f:{SYNC_LABEL}")  # as managedFields write it
 FIELD_MANAGER = "guard"
 REPAIR_MANAGER = "guard-repair"
 GUARD_NAMESPACE = "guard-system"
+
+REPLICAS = ("f:spec", "f:replicas")  # what /scale sets of the built-in kinds that have one
 
 LABEL_VALUE_LENGTH = 63  # the API server's limit for a label's value
 
@@ -35,6 +38,16 @@ class Kind(msgspec.Struct, frozen=True, order=True):
     def group_kind(self) -> str:
         """`Deployment.apps`, `ConfigMap`: the form that kubectl takes."""
         return f"{self.kind}.{self.group}" if self.group else self.kind
+
+
+DEFINITION = Kind(
+    group="apiextensions.k8s.io",
+    version="v1",
+    kind="CustomResourceDefinition",
+    resource="customresourcedefinitions",
+    namespaced=False,
+)
+NAMESPACE = Kind(group="", version="v1", kind="Namespace", resource="namespaces", namespaced=False)
 
 
 class ObjectKey(msgspec.Struct, frozen=True, order=True):

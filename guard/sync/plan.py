@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from guard.apply import prepare
 from guard.base.codec import JsonObject, child, children
 from guard.base.errors import RenderError
+from guard.cluster import scales_of
 from guard.state.desired import Declared
+from guard.state.fields import Path
 from guard.state.ids import Kind, Manifest, ObjectKey
 
 # An object in an early stage is there before the next stage begins: definitions and namespaces first, then what others refer to.
@@ -19,16 +21,20 @@ STAGES = 3
 _MOST_NAMED = 5  # faults listed in one error; the rest is a count
 
 Find = Callable[[str, str], Kind | None]
+Scale = Callable[[Kind], Path | None]
 
 
-def resolve(manifests: Iterable[Manifest], *, find: Find, sync: str, label: str, revision: str) -> tuple[Declared, ...]:
+def resolve(
+    manifests: Iterable[Manifest], *, find: Find, sync: str, label: str, revision: str, scale: Scale = lambda _kind: None
+) -> tuple[Declared, ...]:
     """The declared objects of one revision.
 
-    `find` maps (apiVersion, kind) to a served kind. Raises RenderError, naming file and line, for unknown kinds, namespaces that
-    are missing or out of place, and objects declared twice: a revision is taken whole or not at all.
+    `find` maps (apiVersion, kind) to a served kind, `scale` a kind to the path of the replicas that its /scale sets. Raises
+    RenderError, naming file and line, for unknown kinds, namespaces that are missing or out of place, and objects declared twice:
+    a revision is taken whole or not at all.
     """
     manifests = tuple(manifests)
-    coming = _coming(manifests)
+    coming, scales = _coming(manifests)
     found: dict[ObjectKey, Declared] = {}
     faults: list[str] = []
     for manifest in manifests:
@@ -58,6 +64,7 @@ def resolve(manifests: Iterable[Manifest], *, find: Find, sync: str, label: str,
             origin=manifest.origin,
             sync=sync,
             revision=revision,
+            scale=scales.get(kind) or scale(kind),
         )
     if faults:
         more = f"; and {len(faults) - _MOST_NAMED} more" if len(faults) > _MOST_NAMED else ""
@@ -65,14 +72,15 @@ def resolve(manifests: Iterable[Manifest], *, find: Find, sync: str, label: str,
     return tuple(found.values())
 
 
-def _coming(manifests: Sequence[Manifest]) -> Mapping[tuple[str, str], Kind]:
-    """The kinds that CustomResourceDefinitions among the manifests will serve."""
+def _coming(manifests: Sequence[Manifest]) -> tuple[Mapping[tuple[str, str], Kind], Mapping[Kind, Path]]:
+    """The kinds that CustomResourceDefinitions among the manifests will serve, and what their /scale sets."""
     kinds: dict[tuple[str, str], Kind] = {}
+    scales: dict[Kind, Path] = {}
     for manifest in manifests:
         if manifest.body.get("kind") != "CustomResourceDefinition":
             continue
         spec: JsonObject = child(manifest.body, "spec")
-        names = child(spec, "names")
+        names, paths = child(spec, "names"), scales_of(manifest.body)
         for version in children(spec, "versions"):
             if version.get("served"):
                 kind = Kind(
@@ -83,7 +91,9 @@ def _coming(manifests: Sequence[Manifest]) -> Mapping[tuple[str, str], Kind]:
                     namespaced=spec.get("scope") == "Namespaced",
                 )
                 kinds[kind.api_version, kind.kind] = kind
-    return kinds
+                if kind.version in paths:
+                    scales[kind] = paths[kind.version]
+    return kinds, scales
 
 
 def stages(objects: Iterable[Declared]) -> list[list[Declared]]:

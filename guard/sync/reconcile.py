@@ -13,7 +13,7 @@ from typing import Protocol
 import msgspec
 
 from guard import api, telemetry
-from guard.api import REQUESTED_AT, Enforcement, ObjectCounts, Sync, SyncStatus, find_condition, label_value
+from guard.api import REQUESTED_AT, EndedJob, Enforcement, ObjectCounts, Sync, SyncStatus, find_condition, label_value
 from guard.apply import Writer
 from guard.audit import Counts, Record, References
 from guard.audit.record import Event
@@ -23,7 +23,7 @@ from guard.base.clock import Clock, rfc3339
 from guard.base.errors import ApiStatusError, ClusterError, GuardError, RenderError
 from guard.cluster import Client, Served
 from guard.state.desired import Declared, DesiredState
-from guard.state.ids import Kind, Manifest
+from guard.state.ids import Kind, Manifest, ObjectKey
 from guard.sync import prune
 from guard.sync.applying import Done, apply_all
 from guard.sync.plan import resolve
@@ -141,6 +141,7 @@ class Reconciler:
             self.wake.set()
 
     async def run(self) -> None:
+        self._recall_ended_jobs()
         await self._recall()
         while True:
             try:
@@ -248,11 +249,11 @@ class Reconciler:
         served = await self._index.served(fresh=False)
         arguments = {"sync": self.name, "label": self.label, "revision": revision}
         try:
-            return resolve(manifests, find=served.find, **arguments)
+            return resolve(manifests, find=served.find, scale=served.scale, **arguments)
         except RenderError:
             # A kind may have come since the API server was last asked.
             served = await self._index.served(fresh=True)
-            return resolve(manifests, find=served.find, **arguments)
+            return resolve(manifests, find=served.find, scale=served.scale, **arguments)
 
     def _refuse_conflicts(self, objects: tuple[Declared, ...]) -> None:
         conflicts = self._index.state.conflicts(self.name, objects)
@@ -326,6 +327,7 @@ class Reconciler:
                 # A kind that could not be pruned yet has to be looked at again.
                 kinds=tuple(sorted({*kinds, *self.status.kinds})) if failures else kinds,
                 handled=requested,
+                ended_jobs=self._ended_jobs(),
             )
         )
         await self._source.keep(revision)
@@ -348,11 +350,28 @@ class Reconciler:
         well = ready is not None and ready.status == "True"
         objects = msgspec.structs.replace(self.status.objects, drifted=self._drifted(self.name))
         seen = self.status.observed_generation == self.sync.metadata.generation
-        if not well or not seen or objects != self.status.objects:
+        ended = self._ended_jobs()
+        if not well or not seen or objects != self.status.objects or ended != self.status.ended_jobs:
             message = ready.message if ready is not None and well else f"as declared in {revision}"
             self._failed_message = ""
-            await self._publish(Outcome(ready=True, reason="Applied", message=message, attempted=revision, objects=objects))
+            outcome = Outcome(
+                ready=True, reason="Applied", message=message, attempted=revision, objects=objects, ended_jobs=ended
+            )
+            await self._publish(outcome)
         return True
+
+    def _ended_jobs(self) -> tuple[EndedJob, ...]:
+        """Of this Sync's Jobs, those that went by their time to live."""
+        declared = self._index.state.of_sync(self.name)
+        return tuple(
+            EndedJob(namespace=key.namespace, name=key.name, digest=digest)
+            for key, digest in sorted(self._writer.all_ended().items())
+            if key in declared
+        )
+
+    def _recall_ended_jobs(self) -> None:
+        for job in self.status.ended_jobs:
+            self._writer.ended(ObjectKey(group="batch", kind="Job", namespace=job.namespace, name=job.name), job.digest)
 
     async def _publish(self, outcome: Outcome) -> None:
         status = advanced(self.sync, self.status, outcome, now=self._clock.now())

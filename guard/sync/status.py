@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from guard.api import SYNC, ObjectCounts, Sync, SyncStatus, set_condition
+from guard.api import SYNC, EndedJob, ObjectCounts, Sync, SyncStatus, set_condition
 from guard.base import codec
 from guard.base.errors import ApiStatusError
 from guard.cluster import Client, object_path
@@ -26,6 +26,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     objects: ObjectCounts | None = None
     kinds: tuple[Kind, ...] | None = None
     handled: str = ""
+    ended_jobs: tuple[EndedJob, ...] | None = None
 
 
 def advanced(sync: Sync, status: SyncStatus, outcome: Outcome, *, now: datetime) -> SyncStatus:
@@ -47,6 +48,7 @@ def advanced(sync: Sync, status: SyncStatus, outcome: Outcome, *, now: datetime)
         last_handled_reconcile_at=outcome.handled or status.last_handled_reconcile_at,
         objects=outcome.objects or status.objects,
         kinds=status.kinds if outcome.kinds is None else outcome.kinds,
+        ended_jobs=status.ended_jobs if outcome.ended_jobs is None else outcome.ended_jobs,
     )
 
 

@@ -35,6 +35,9 @@ class Metrics:
         self._undecoded = Counter(
             "guard_admission_undecoded", "Reviews answered without decoding the objects in them.", registry=registry
         )
+        self._rejected = Counter(
+            "guard_admission_rejected", "Requests and connections that got no review back.", ("reason",), registry=registry
+        )
         self._heals = Counter("guard_heals", "Repairs of declared objects.", ("cause", "result"), registry=registry)
         self._heal_duration = Histogram(
             "guard_heal_duration_seconds", "Time from noticing a drift to its repair.", buckets=HEAL_BUCKETS, registry=registry
@@ -58,6 +61,9 @@ class Metrics:
 
     def undecoded(self) -> None:
         self._undecoded.inc()
+
+    def admission_rejected(self, *, reason: str) -> None:
+        self._rejected.labels(reason).inc()
 
     def healed(self, *, cause: str, result: str, seconds: float) -> None:
         self._heals.labels(cause, result).inc()

@@ -15,7 +15,7 @@ from guard.base import codec
 from guard.base.codec import DecodeError, Json, JsonObject
 from guard.state.desired import Declared, DesiredState, Learned, View
 from guard.state.fields import FieldSet
-from guard.state.ids import SYNC_LABEL, Kind, ObjectKey, Origin
+from guard.state.ids import REPLICAS, SYNC_LABEL, Kind, ObjectKey, Origin
 from guard.state.policy import Enforcement, Policy
 from guard.state.requesters import GUARD_USER
 
@@ -50,7 +50,8 @@ def judged(
     manager: str = "",
     old: JsonObject | None = None,
     enforcement: Enforcement | None = None,
-    unloaded: frozenset[str] = frozenset(),
+    groups: tuple[str, ...] = (),
+    unloaded: dict[str, str] | None = None,
 ) -> Decision:
     before = copy.deepcopy(old or LIVE)
     before["metadata"]["name"] = name
@@ -64,7 +65,7 @@ def judged(
         "subResource": subresource,
         "name": name,
         "namespace": "default",
-        "userInfo": {"username": user},
+        "userInfo": {"username": user, "groups": groups},
         "object": None if operation == "DELETE" else after,
         "oldObject": None if operation == "CREATE" else before,
         "options": {"fieldManager": manager},
@@ -73,10 +74,12 @@ def judged(
     view = View()
     key = ObjectKey(group="apps", kind="Deployment", namespace="default", name="web")
     git = {"metadata": LIVE["metadata"], "spec": LIVE["spec"]}
-    declared = Declared(key=key, kind=DEPLOYMENT, body=git, origin=Origin(file="f", line=1), sync="ns/s", revision="r")
+    declared = Declared(
+        key=key, kind=DEPLOYMENT, body=git, origin=Origin(file="f", line=1), sync="ns/s", revision="r", scale=REPLICAS
+    )
     view.replace(DesiredState().with_sync("ns/s", [declared]))
     view.learn(key, Learned(body=git, fields=FieldSet.parse(FIELDS), stored=None))
-    policy = Policy(syncs={"ns/s": enforcement or Enforcement()}, unloaded=unloaded)
+    policy = Policy(syncs={"ns/s": enforcement or Enforcement()}, unloaded=unloaded or {})
     return decide(review=parse(codec.encode(body)), view=view, policy=policy, now=datetime.now(UTC))
 
 
@@ -135,14 +138,32 @@ CASES: list[tuple[Callable[[], Decision], str, str]] = [
     (lambda: judged(operation="DELETE"), "deny", "DeclaredObjectDeleted"),
     (lambda: judged(operation="DELETE", user=OPERATOR), "deny", "DeclaredObjectDeleted"),
     (lambda: judged(operation="DELETE", name="other"), "allow", "NotDeclared"),
-    (lambda: judged(operation="DELETE", name="other", unloaded=frozenset({"ns.s"})), "deny", "GitNotLoaded"),
+    (lambda: judged(operation="DELETE", name="other", unloaded={"ns.s": "ns/s"}), "deny", "GitNotLoaded"),
     (lambda: judged(operation="CREATE"), "allow", "CreatedLikeGit"),
     (lambda: judged(labelled_off, operation="CREATE"), "allow", "CreatedLikeGit"),
     (lambda: judged(scaled, operation="CREATE"), "deny", "CreatedUnlikeGit"),
     (lambda: judged(operation="CREATE", name="other"), "deny", "ForeignLabel"),
     (lambda: judged(operation="CREATE", name="other", user=OPERATOR), "allow", "NotDeclared"),
     (lambda: judged(operation="CREATE", name="other", user=OPERATOR, manager="guard"), "deny", "ForeignFieldManager"),
-    (lambda: judged(scaled, subresource="status"), "allow", "Subresource"),
+    (lambda: judged(scaled, subresource="status"), "allow", "NothingDeclaredChanged"),
+    (lambda: judged(scaled, subresource="resize"), "deny", "DeclaredFieldChanged"),
+    (lambda: judged(annotated, subresource="status"), "deny", "Addition"),
+    (lambda: judged(annotated, subresource="status", user=OPERATOR), "allow", "NothingDeclaredChanged"),
+    (lambda: judged(labelled_off, subresource="status"), "deny", "Tampering"),
+    (lambda: judged(labelled_off, subresource="status", user=OPERATOR), "deny", "DeclaredFieldChanged"),
+    (lambda: judged(owned, subresource="finalize"), "deny", "Tampering"),
+    (lambda: judged(scaled, subresource="ephemeralcontainers"), "allow", "NothingDeclaredChanged"),
+    (lambda: judged(scaled, subresource="eviction", operation="CREATE"), "allow", "Subresource"),
+    (lambda: judged(scaled, groups=("gitopsguard:break-glass",)), "allow", "BreakGlass"),
+    (lambda: judged(scaled, name="other", unloaded={"ns.s": "ns/s"}), "deny", "GitNotLoaded"),
+    (lambda: judged(annotated, name="other", unloaded={"ns.s": "ns/s"}), "deny", "GitNotLoaded"),
+    (lambda: judged(annotated, name="other", unloaded={"ns.s": "ns/s"}, user=OPERATOR), "allow", "NotDeclared"),
+    (lambda: judged(scaled, name="other", unloaded={"ns.s": "ns/s"}, user=OPERATOR), "deny", "GitNotLoaded"),
+    (
+        lambda: judged(scaled, name="other", unloaded={"ns.s": "ns/s"}, enforcement=Enforcement(mode="Warn")),
+        "warn",
+        "GitNotLoaded",
+    ),
 ]
 
 

@@ -104,7 +104,10 @@ def test_an_interval_that_is_none_or_too_short_is_refused(interval: str) -> None
     [
         (body({"enforcement": {"mode": "deny"}}), "spec.enforcement.mode: 'deny' is not one of Audit, Deny, Warn"),
         (body({"enforcement": {"additions": "Warn"}}), "spec.enforcement.additions: 'Warn' is not one of Allow, Deny"),
-        (body({"enforcement": {"modes": "x"}}), "spec.enforcement.modes is not known; allowed: mode, heal, additions"),
+        (
+            body({"enforcement": {"modes": "x"}}),
+            "spec.enforcement.modes is not known; allowed: mode, heal, additions, strictNamespaces, ignore, exempt",
+        ),
         (body({"prun": True}), "spec.prun is not known; allowed: source, path, prune, enforcement"),
         ({**body(), "specs": {}}, "specs is not known; allowed: apiVersion, kind, metadata, spec, status"),
         (with_git(ref={"brnch": "x"}), "spec.source.git.ref.brnch is not known; allowed: branch, tag, commit"),

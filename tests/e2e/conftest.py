@@ -103,6 +103,11 @@ class App:
         before = self.text[: self.text.index(needle)]
         return before.rpartition("---\n")[0].count("\n") + (2 if "---\n" in before else 1)
 
+    def line_of(self, path: str, value: str) -> int:
+        """The line in the file that gives the field, the first one of its name, this value."""
+        wanted = f"{path.rpartition('.')[2]}: {value}"
+        return next(number for number, line in enumerate(self.text.splitlines(), 1) if line.strip() == wanted)
+
 
 @pytest.fixture
 async def app(world: World, fresh: str) -> App:

@@ -48,9 +48,8 @@ async def test_a_changed_declared_field_is_refused(  # noqa: PLR0917 (fixtures a
     refused = await world.refused(*command, "-n", app.namespace, environment=editor)
     # kubectl edit shows the refusal in the file it reopens, and its path on standard error.
     assert f"{path}: Git has {git}, you asked for {asked}" in refused.stderr
-    kind = {"deployment": "kind: Deployment", "configmap": "kind: ConfigMap"}[resource.split("/")[0]]
     revision = world.repository.git("rev-parse", "HEAD")[:7]
-    assert f"Change it in Git: {app.file}:{app.line(kind)} (main@{revision})" in refused.stderr
+    assert f"Change it in Git: {app.file}:{app.line_of(path, git)} (main@{revision})" in refused.stderr
     after = await world.get(resource, app.namespace)
     assert after == before
 

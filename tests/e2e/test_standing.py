@@ -209,7 +209,7 @@ async def test_a_body_that_is_no_review_gets_a_clear_answer_and_no_harm(world: W
         headers = {"Content-Type": "application/json"}
         async with session.post(url, data=body, headers=headers, ssl=context) as response:
             assert response.status == 400
-            assert "not an AdmissionReview" in await response.text()
+            assert "an AdmissionReview that can be answered" in await response.text()
     await world.refused("delete", "configmap/base", "-n", "default")
 
 
@@ -282,7 +282,7 @@ async def test_a_guard_with_a_new_authority_and_no_source_says_why_it_refuses(ap
     try:
         await world.guard.start()
         refused = await world.refused("delete", "configmap/settings", "-n", app.namespace)
-        assert "which Guard has not been able to load since it started" in refused.stderr
+        assert "which Guard has not loaded yet" in refused.stderr
     finally:
         await world.guard.kill()
         away.rename(world.repository.directory)

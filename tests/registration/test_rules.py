@@ -6,7 +6,7 @@ from guard.base.codec import JsonObject
 from guard.registration import client_config, configuration
 from guard.registration.rules import EXPRESSION_CHARACTERS
 from guard.state.desired import Declared, DesiredState
-from guard.state.ids import Kind, ObjectKey, Origin
+from guard.state.ids import DEFINITION, NAMESPACE, REPLICAS, Kind, ObjectKey, Origin
 
 DEPLOYMENT = Kind(group="apps", version="v1", kind="Deployment", resource="deployments", namespaced=True)
 CONFIG_MAP = Kind(group="", version="v1", kind="ConfigMap", resource="configmaps", namespaced=True)
@@ -16,12 +16,15 @@ CLIENT = client_config(url="https://127.0.0.1:1/admission", service=False, ca_bu
 def declared(name: str, *, replicas: int | None = None, kind: Kind = DEPLOYMENT) -> Declared:
     key = ObjectKey(group=kind.group, kind=kind.kind, namespace="default", name=name)
     spec = {} if replicas is None else {"replicas": replicas}
-    return Declared(key=key, kind=kind, body={"spec": spec}, origin=Origin(file="f", line=1), sync="ns/s", revision="r")
+    return Declared(
+        key=key, kind=kind, body={"spec": spec}, origin=Origin(file="f", line=1), sync="ns/s", revision="r", scale=REPLICAS
+    )
 
 
-def built(*objects: Declared) -> dict[str, JsonObject]:
+def built(*objects: Declared, strict: tuple[str, ...] = ()) -> dict[str, JsonObject]:
     state = DesiredState().with_sync("ns/s", objects)
-    body = configuration(client=CLIENT, state=state, kinds=state.kinds(), sync_user="system:serviceaccount:guard-system:guard")
+    user = "system:serviceaccount:guard-system:guard"
+    body = configuration(client=CLIENT, state=state, kinds=state.kinds(), sync_user=user, strict=strict)
     return {entry["name"].removesuffix(".gitopsguard.dev"): entry for entry in body["webhooks"]}
 
 
@@ -30,9 +33,12 @@ def test_people_are_refused_when_guard_is_down_and_the_control_plane_goes_on() -
     assert {name: entry["failurePolicy"] for name, entry in entries.items()} == {
         "changes": "Fail",
         "control-plane-changes": "Ignore",
+        "subresources": "Fail",
         "creations": "Ignore",
         "scale": "Fail",
         "control-plane-scale": "Ignore",
+        "namespaces": "Fail",
+        "customresourcedefinitions": "Fail",
     }
 
 
@@ -99,3 +105,50 @@ def test_a_name_cannot_break_out_of_its_expression() -> None:
     body = configuration(client=CLIENT, state=state, kinds=[DEPLOYMENT], sync_user="o'neil\\' || true || '")
     conditions = {found["name"]: found["expression"] for found in body["webhooks"][0]["matchConditions"]}
     assert conditions["not-guard"] == r"request.userInfo.username != 'o\'neil\\\' || true || \''"
+
+
+def condition(entry: JsonObject, name: str) -> str:
+    (found,) = [found["expression"] for found in entry["matchConditions"] if found["name"] == name]
+    return found
+
+
+def test_deletions_that_cascade_are_asked_about_by_the_names_that_hold_something() -> None:
+    entries = built(declared("web"))
+    assert condition(entries["namespaces"], "holds-declared") == "oldObject.metadata.name in ['default']"
+    assert "'deployments.apps'" in condition(entries["customresourcedefinitions"], "holds-declared")
+    (rule,) = entries["namespaces"]["rules"]
+    assert (rule["operations"], rule["resources"], rule["scope"]) == (["DELETE"], ["namespaces"], "Cluster")
+    assert not entries["namespaces"]["objectSelector"]
+
+
+def test_what_is_declared_itself_is_asked_about_once() -> None:
+    for kind in (NAMESPACE, DEFINITION):
+        itself = msgspec.structs.replace(
+            declared("n", kind=kind), key=ObjectKey(group=kind.group, kind=kind.kind, namespace="", name="n")
+        )
+        (expression,) = built(declared("web"), itself)[kind.resource]["objectSelector"]["matchExpressions"]
+        assert expression["operator"] == "DoesNotExist"
+
+
+def test_subresources_are_asked_about_when_they_change_metadata() -> None:
+    entries = built(declared("web"), declared("pod", kind=Kind("", "v1", "Pod", "pods", namespaced=True)))
+    resources = {resource for rule in entries["subresources"]["rules"] for resource in rule["resources"]}
+    assert resources == {"deployments/status", "pods/status", "pods/resize", "pods/ephemeralcontainers"}
+    assert entries["subresources"]["objectSelector"]
+    assert "object.metadata.?labels != oldObject.metadata.?labels" in condition(entries["subresources"], "changes-metadata")
+
+
+def test_everything_created_in_a_strict_namespace_is_asked_about_but_what_is_asked_about_anyway() -> None:
+    assert "strict" not in built(declared("web"))
+    entry = built(declared("web"), strict=("shop", "bank"))["strict"]
+    among, outside = entry["namespaceSelector"]["matchExpressions"]
+    assert (among["operator"], among["values"]) == ("In", ["bank", "shop"])
+    assert (outside["operator"], outside["values"]) == ("NotIn", ["guard-system"])
+    assert condition(entry, "not-asked-already-0").endswith("in ['apps/deployments'])")
+    assert entry["failurePolicy"] == "Ignore"
+
+
+def test_a_custom_resources_scale_is_asked_about_where_git_declares_its_own_path() -> None:
+    widget = msgspec.structs.replace(declared("gear"), scale=("f:spec", "f:size"), body={"spec": {"size": 3}})
+    assert "'default/gear'" in condition(built(widget)["scale"], "declared")
+    assert "scale" not in built(msgspec.structs.replace(widget, body={"spec": {"replicas": 3}}))

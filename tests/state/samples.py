@@ -6,20 +6,15 @@ from collections.abc import Mapping
 from typing import cast
 
 from guard.base.codec import Json, JsonObject
-from guard.state import Declared, DesiredState, FieldSet, Kind, Learned, ObjectKey, Origin, View
-from guard.state.ids import SYNC_LABEL
+from guard.state import Declared, DesiredState, FieldSet, Kind, Learned, ObjectKey, Origin, View, ids
+from guard.state.fields import Path
+from guard.state.ids import REPLICAS, SYNC_LABEL
 
 CONFIG_MAP = Kind(group="", version="v1", kind="ConfigMap", resource="configmaps", namespaced=True)
 SECRET = Kind(group="", version="v1", kind="Secret", resource="secrets", namespaced=True)
-NAMESPACE = Kind(group="", version="v1", kind="Namespace", resource="namespaces", namespaced=False)
 DEPLOYMENT = Kind(group="apps", version="v1", kind="Deployment", resource="deployments", namespaced=True)
-CRD = Kind(
-    group="apiextensions.k8s.io",
-    version="v1",
-    kind="CustomResourceDefinition",
-    resource="customresourcedefinitions",
-    namespaced=False,
-)
+NAMESPACE = ids.NAMESPACE
+NODE = Kind(group="", version="v1", kind="Node", resource="nodes", namespaced=False)
 LABEL = "guard-system.apps"
 SYNC = "guard-system/apps"
 REVISION = "main@sha1:3f2c1ab0000000000000000000000000000000aa"
@@ -63,10 +58,14 @@ def object_of(kind: Kind, *, name: str = "web", namespace: str = "shop", label: 
     return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, **more}
 
 
-def declared_as(kind: Kind, body: JsonObject, *, sync: str = SYNC, origin: str = "apps/web.yaml") -> Declared:
+def declared_as(
+    kind: Kind, body: JsonObject, *, sync: str = SYNC, origin: str = "apps/web.yaml", scale: Path | None = None
+) -> Declared:
     metadata = body["metadata"]
     key = ObjectKey(group=kind.group, kind=kind.kind, namespace=metadata.get("namespace", ""), name=metadata["name"])
-    return Declared(key=key, kind=kind, body=body, origin=Origin(file=origin, line=17), sync=sync, revision=REVISION)
+    if scale is None and kind == DEPLOYMENT:
+        scale = REPLICAS
+    return Declared(key=key, kind=kind, body=body, origin=Origin(file=origin, line=17), sync=sync, revision=REVISION, scale=scale)
 
 
 def view_of(*objects: Declared, learned: Mapping[ObjectKey, Learned] | None = None) -> View:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from guard.base.codec import JsonObject
-from guard.state.additions import ADOPTED_MANAGER, additions, shared_entries
+from guard.state.additions import ADOPTED_MANAGER, additions, allowed_additions, shared_entries
 from guard.state.fields import FieldSet, written
+from guard.state.ids import REPLICAS, ObjectKey
 
+ALLOWED = allowed_additions(ObjectKey(group="apps", kind="Deployment", namespace="shop", name="web"), scale=REPLICAS)
 OURS = FieldSet({"f:spec": {"f:containers": {'k:{"name":"web"}': {".": {}, "f:name": {}, "f:image": {}}}}})
 
 
@@ -36,7 +38,7 @@ INJECTOR = entry("injector", {"f:spec": {"f:containers": {'k:{"name":"agent"}': 
 
 
 def test_only_what_people_alone_own_is_removed_from_the_end_of_lists_to_their_start() -> None:
-    removals = additions(body(PERSON, INJECTOR), OURS)
+    removals = additions(body(PERSON, INJECTOR), OURS, allowed=ALLOWED)
     assert {written(removal.path) for removal in removals} == {
         "spec.containers[name=second]",
         "spec.containers[name=web].tty",
@@ -71,4 +73,4 @@ def test_what_people_owned_before_the_adoption_stays_theirs_under_another_name()
 
 def test_nothing_to_share_changes_nothing() -> None:
     assert shared_entries(body(INJECTOR), OURS, adopting=True) is None
-    assert additions(body(INJECTOR), OURS) == ()
+    assert additions(body(INJECTOR), OURS, allowed=ALLOWED) == ()

@@ -75,7 +75,7 @@ CASES: list[tuple[Callable[[Json], object], list[tuple[str, Nature]]]] = [
     (lambda body: body["spec"]["finalizers"].remove("one"), [("spec.finalizers[one]", D)]),
     (lambda body: body["spec"]["finalizers"].append("three"), [("spec.finalizers[three]", A)]),
     (lambda body: body["spec"]["rules"].append({}), [("spec.rules", D)]),
-    (lambda body: body["spec"]["empty"].update(a=1), [("spec.empty.a", A)]),
+    (lambda body: body["spec"]["empty"].update(a=1), [("spec.empty", Nature.FILLED)]),
     (lambda body: body["spec"].pop("empty"), [("spec.empty", D)]),
     (lambda body: body["metadata"].update(annotations={"a": "b"}), [("metadata.annotations.a", A)]),
     (lambda body: body["metadata"]["labels"].pop("app"), [("metadata.labels.app", D)]),
@@ -133,4 +133,4 @@ def test_the_projection_holds_what_the_fields_name_and_nothing_else() -> None:
     live["spec"]["clusterIP"] = "10.0.0.1"
     containers(live)[0]["terminationMessagePath"] = "/dev/log"
     containers(live).append({"name": "sidecar"})
-    assert project(live, DECLARED) == GIT
+    assert project(live, DECLARED, manifest=GIT) == GIT

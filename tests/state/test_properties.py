@@ -146,7 +146,7 @@ def test_another_order_of_declared_items_is_a_change_wherever_others_stand(order
 
 @given(objects, objects)
 def test_what_was_applied_is_found_again_among_what_others_added(git: JsonObject, others: JsonObject) -> None:
-    assert project({**others, **git}, fields_of(git)) == git
+    assert project({**others, **git}, fields_of(git), manifest=git) == git
 
 
 PORTS: JsonObject = {"spec": {"ports": [{"port": 80}, {"port": 443}]}}
@@ -170,7 +170,7 @@ def test_a_list_key_that_git_leaves_to_its_default_still_names_the_item(git: Jso
 
 
 def test_gits_value_as_stored_keeps_the_defaulted_keys_of_its_items() -> None:
-    assert project({"spec": {**STORED["spec"], "type": "ClusterIP"}}, OWNED_PORTS) == STORED
+    assert project({"spec": {**STORED["spec"], "type": "ClusterIP"}}, OWNED_PORTS, manifest=PORTS) == STORED
 
 
 def test_an_escaped_list_key_is_the_item_that_it_names() -> None:

@@ -1,0 +1,78 @@
+"""What to apply to an object as it stands: Git's manifest but for what is left to others."""
+
+from __future__ import annotations
+
+from guard.base.codec import Json, JsonObject, child, children
+from guard.state.additions import field_set
+from guard.state.fields import FieldSet, Path
+from guard.state.ids import LABEL_PATH
+from guard.state.managed import entries, our_fields
+from guard.state.pointers import Pointer, pointer_of, without
+from guard.state.policy import Left
+
+TAINTS: Path = ("f:spec", "f:taints")
+# The node controllers' own: they come and go with the node's condition, beside whatever Git declares in the same atomic list.
+CONTROL_PLANE_TAINTS = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/")
+
+
+def depends_on_live(manifest: JsonObject, left: Left) -> bool:
+    """Whether what to apply can only be told from the object as it stands."""
+    return bool(left) or has_taints(manifest)
+
+
+def wanted(manifest: JsonObject, live: JsonObject | None, left: Left) -> JsonObject:
+    """The manifest as it is to be applied to `live`, None where there is no such object yet: a new one gets all of it, also what
+    is left to others from then on.
+    """
+    if live is None:
+        return manifest
+    body = manifest
+    pointers = list(_left_fields(live, left))
+    if pointers:
+        body = without(body, pointers)
+    return _with_taints(body, live) if has_taints(body) else body
+
+
+def _left_fields(live: JsonObject, left: Left) -> list[Pointer]:
+    found: list[Pointer] = []
+    for rule in left.rules:
+        if not rule.managers:
+            found += rule.paths
+            continue
+        one = Left((rule,))
+        for entry in entries(live):
+            if entry.manager in rule.managers:
+                found += [pointer_of(path) for path in entry.fields.paths() if one.holds(path)]
+    return found
+
+
+def handed_over(live: JsonObject, left: Left) -> FieldSet:
+    """Of our own fields, those that are left to everyone: ours to give up before an apply without them would take them away."""
+    if not left:
+        return field_set(())
+    everyone = Left(tuple(rule for rule in left.rules if not rule.managers))
+    return field_set(path for path in our_fields(live).paths() if path != LABEL_PATH and everyone.holds(path))
+
+
+def has_taints(body: JsonObject) -> bool:
+    return body.get("kind") == "Node" and bool(children(child(body, "spec"), "taints"))
+
+
+def _with_taints(body: JsonObject, live: JsonObject) -> JsonObject:
+    """Taints are one atomic list. Where the live one says what Git says, it is left as it is, whoever owns it by now."""
+    spec, standing = child(body, "spec"), children(child(live, "spec"), "taints")
+    theirs = [taint for taint in standing if is_control_plane(taint)]
+    mine = [taint for taint in standing if not is_control_plane(taint)]
+    if [_identity(taint) for taint in mine] != [_identity(taint) for taint in children(spec, "taints")]:
+        return {**body, "spec": {**spec, "taints": [*children(spec, "taints"), *theirs]}}
+    if TAINTS in our_fields(live):
+        return {**body, "spec": {**spec, "taints": standing}}
+    return {**body, "spec": {name: value for name, value in spec.items() if name != "taints"}}
+
+
+def is_control_plane(taint: JsonObject) -> bool:
+    return str(taint.get("key", "")).startswith(CONTROL_PLANE_TAINTS)
+
+
+def _identity(taint: JsonObject) -> tuple[Json, ...]:
+    return taint.get("key"), taint.get("effect"), taint.get("value") or ""
