@@ -46,7 +46,8 @@ check: $(READY)  ## lint, format, types, layers, cases
 	@echo "== import-linter";   $(BIN)/lint-imports
 	@echo "== cases";           $(BIN)/python -m tools.cases
 
-bench: setup  ## what Guard costs at admission, and how fast it heals
+bench: setup  ## what a decision and the index cost, what Guard costs at admission, and how fast it heals
+	@$(BIN)/python -m bench.decision
 	@$(BIN)/python -m bench.admission
 	@$(BIN)/python -m bench.heal
 

@@ -27,7 +27,7 @@ from guard.cluster import Client, Identity, Served, connect, discover, object_pa
 from guard.cluster.client import collection_path
 from guard.control import serve as serve_control
 from guard.heal import Repairer, Watching
-from guard.inspect import Comparison, compare
+from guard.inspect import Comparison, Explanation, compare, explain
 from guard.registration import Keeper, client_config, configuration
 from guard.render import render
 from guard.render.texts import Texts
@@ -37,6 +37,7 @@ from guard.state.desired import Declared, DesiredState, View
 from guard.state.fields import Path as FieldPath
 from guard.state.ids import DEFINITION, FIELD_MANAGER, GUARD_NAMESPACE, Kind, Manifest
 from guard.state.policy import Enforcement, Left, Policy
+from guard.state.vouched import Vouched
 from guard.sync import Reconciler
 
 SECRET = Kind(group="", version="v1", kind="Secret", resource="secrets", namespaced=True)
@@ -75,6 +76,7 @@ class Runtime:
         self.clock = clock or SystemClock()
         self.metrics = telemetry.Metrics()
         self.view = View()
+        self.vouched = Vouched()
         self.policy = Policy()
         self.started = asyncio.Event()
         self._stop = asyncio.Event()
@@ -182,7 +184,13 @@ class Runtime:
             healed=lambda cause, result, seconds: self.metrics.healed(cause=cause, result=result, seconds=seconds),
         )
         self.watching = Watching(
-            self.client, view=view, writer=self.writer, repairer=self.repairer, clock=clock, ended=self._job_ended
+            self.client,
+            view=view,
+            writer=self.writer,
+            repairer=self.repairer,
+            clock=clock,
+            vouched=self.vouched,
+            ended=self._job_ended,
         )
         self._resources.push_async_callback(self.watching.close)
         self.keeper = Keeper(self.client, repaired=self._registration_repaired)
@@ -214,6 +222,7 @@ class Runtime:
             references=self.references,
             clock=self.clock,
             meter=self.metrics,
+            vouched=self.vouched,
             locate=self._locate,
         )
         responders = {admission.PATH: judge.respond, **dict(self.options.responders)}
@@ -229,7 +238,9 @@ class Runtime:
             await runner.setup()
             self._resources.push_async_callback(runner.cleanup)
             await web.SockSite(runner, metrics_listener).start()
-        control = await serve_control(self.options.data_dir, journal=self.options.data_dir / "audit", diff=self._compare)
+        control = await serve_control(
+            self.options.data_dir, journal=self.options.data_dir / "audit", diff=self._compare, explain=self._explain
+        )
         self._resources.push_async_callback(control.cleanup)
 
     def _locate(self, declared: Declared, paths: tuple[FieldPath, ...]) -> admission.Located:
@@ -239,6 +250,18 @@ class Runtime:
 
     async def _compare(self, sync: str) -> Comparison:
         return await compare(self.client, self.view, left=self._left, sync=sync)
+
+    async def _explain(self, kind: str, name: str, *, namespace: str) -> Explanation:
+        return await explain(
+            self.client,
+            kind,
+            name,
+            namespace=namespace,
+            view=self.view,
+            policy=self.policy,
+            locate=self._locate,
+            journal=self.options.data_dir / "audit",
+        )
 
     async def _show_metrics(self, _request: web.Request) -> web.Response:
         for sync in self.view.state.syncs():

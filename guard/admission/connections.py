@@ -44,8 +44,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     # An API server has at most 200 changes in flight (--max-mutating-requests-inflight) and 25 idle connections: three of them
     # need 675. With the handshakes below the 1,024 descriptors of a process where nobody raised them; git and watches need some.
     connections: int = 700
-    # Of all unfinished bodies: 18 of the largest reviews at once. A whole body is judged in the same step as it is read.
-    bodies: int = 128 * MIB
+    # Of all unfinished bodies: 9 of the largest reviews at once. A whole body is judged in the same step as it is read.
+    bodies: int = 64 * MIB
     # A refused body is read and dropped for so long, or closing would reset the connection before the answer is read.
     linger: float = 2.0
     # How often connections are looked through.

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from functools import cached_property
 from typing import Literal
 
 import msgspec
 
 from guard.admission.review import ManagedEntry, Request, Review
 from guard.base.codec import Json, JsonObject, child, is_object
+from guard.base.lazy import lazy
 from guard.state import drift, fields
 from guard.state.additions import allowed_additions
 from guard.state.desired import Declared, View
@@ -69,11 +69,11 @@ class Case:
 
     # ---- who asks
 
-    @cached_property
+    @lazy
     def requester(self) -> Requester:
         return classify(self.request.user_info.username, sync_user=self.policy.sync_user)
 
-    @cached_property
+    @lazy
     def by_person(self) -> bool:
         """A person, or a machine that writes with a person's tool."""
         if self.requester is Requester.PERSON:
@@ -82,7 +82,7 @@ class Case:
 
     # ---- about which object
 
-    @cached_property
+    @lazy
     def key(self) -> ObjectKey:
         """A subresource's review may carry the subresource's kind, so the resource names the object's."""
         request = self.request
@@ -92,34 +92,34 @@ class Case:
             kind = known.kind if known else kind
         return ObjectKey(group=request.resource.group, kind=kind, namespace=request.object_namespace, name=request.object_name)
 
-    @cached_property
+    @lazy
     def declared(self) -> Declared | None:
         """The one lookup."""
         return self.view.state.get(self.key)
 
-    @cached_property
+    @lazy
     def label_before(self) -> str | None:
         return (self.request.old_head.metadata.labels or {}).get(SYNC_LABEL)
 
-    @cached_property
+    @lazy
     def label_after(self) -> str | None:
         return (self.request.new_head.metadata.labels or {}).get(SYNC_LABEL)
 
-    @cached_property
+    @lazy
     def terminating(self) -> bool:
         return self.request.old_sections.is_terminating
 
     # ---- what Git says of it
 
-    @cached_property
+    @lazy
     def git(self) -> JsonObject:
         return self.view.git(self.declared) if self.declared else {}
 
-    @cached_property
+    @lazy
     def our_old_entry(self) -> ManagedEntry | None:
         return self.request.old_sections.ours
 
-    @cached_property
+    @lazy
     def declared_fields(self) -> FieldSet:
         """What our Apply entry owns in the old object, joined with what our last apply was given. Paths of another API version
         are not compared: the same path may mean another field there.
@@ -131,11 +131,11 @@ class Case:
         version = self.declared.kind.api_version
         return learned.union(entry.fields) if entry and entry.api_version == version else learned
 
-    @cached_property
+    @lazy
     def enforcement(self) -> Enforcement:
         return self.policy.of(self.declared.sync if self.declared else "")
 
-    @cached_property
+    @lazy
     def left(self) -> Left:
         """What the Sync leaves to this requester's field manager."""
         left = self.enforcement.left(self.key)
@@ -143,7 +143,7 @@ class Case:
 
     # ---- what the request does to it
 
-    @cached_property
+    @lazy
     def changes(self) -> tuple[Change, ...]:
         """All that the update changes, on declared fields and beside them, but for what is left to others.
 
@@ -421,6 +421,9 @@ def additions(case: Case) -> Decision | None:
     return None
 
 
+# What the reason says of a change that no rule has a word on.
+HARMLESS = "NothingDeclaredChanged"
+
 RULES: tuple[Callable[[Case], Decision | None], ...] = (
     sync_controller,
     break_glass,
@@ -446,4 +449,4 @@ def decide(*, review: Review, view: View, policy: Policy, now: datetime) -> Deci
         decision = rule(case)
         if decision is not None:
             return decision
-    return case.allow("NothingDeclaredChanged")
+    return case.allow(HARMLESS)

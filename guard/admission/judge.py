@@ -8,7 +8,7 @@ from typing import Protocol
 
 from guard import telemetry
 from guard.admission import message, review
-from guard.admission.decide import Case, Decision, decide
+from guard.admission.decide import HARMLESS, Case, Decision, decide
 from guard.admission.review import Answer, Request, Review
 from guard.admission.server import PATH
 from guard.admission.values import printable
@@ -19,6 +19,7 @@ from guard.base.codec import DecodeError, JsonObject
 from guard.base.errors import JournalError
 from guard.state.desired import View
 from guard.state.policy import Policy
+from guard.state.vouched import Vouched
 
 FORBIDDEN, BAD_REQUEST, SERVER_ERROR = 403, 400, 500
 
@@ -47,6 +48,7 @@ class Judge:
         references: References,
         clock: Clock,
         meter: Meter,
+        vouched: Vouched | None = None,
         locate: message.Locate = message.at_the_object,
     ) -> None:
         self._view = view
@@ -56,6 +58,7 @@ class Judge:
         self._clock = clock
         self._meter = meter
         self._locate = locate
+        self._vouched = vouched if vouched is not None else Vouched()
 
     def respond(self, data: bytes) -> bytes:
         """One review's answer, encoded. Raises DecodeError when the review itself cannot be read."""
@@ -75,6 +78,7 @@ class Judge:
         if request.is_undecoded:
             self._meter.undecoded()
         if decision.verdict == "allow":
+            self._vouch(request, decision)
             return Answer(uid=request.uid, allowed=True), decision.reason
         case = Case(request, view=self._view, policy=policy, now=self._clock.now())
         shown = message.field_changes(case, decision)
@@ -92,6 +96,13 @@ class Judge:
             return Answer(uid=request.uid, allowed=False, status=status, audit_annotations=notes), decision.reason
         lines = wording.warnings() if decision.verdict == "warn" else ()
         return Answer(uid=request.uid, allowed=True, warnings=lines, audit_annotations=notes), decision.reason
+
+    def _vouch(self, request: Request, decision: Decision) -> None:
+        """Tell healing of an update that is to be stored and leaves what Git declares alone."""
+        if decision.reason != HARMLESS or decision.declared is None or request.sub_resource or request.dry_run:
+            return
+        managed, generation = request.stored_as
+        self._vouched.note(decision.declared.key, managed=managed, generation=generation, at=self._clock.monotonic())
 
     def _record(self, case: Case, decision: Decision, *, reference: str, shown: tuple[message.FieldChange, ...]) -> Record:
         request, declared = case.request, decision.declared

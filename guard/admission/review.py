@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Literal
 
 import msgspec
 
 from guard.base import codec
 from guard.base.codec import DecodeError, JsonObject
+from guard.base.lazy import lazy
 from guard.state.drift import METADATA
 from guard.state.fields import FieldSet
 from guard.state.ids import FIELD_MANAGER
@@ -66,7 +66,7 @@ class ManagedEntry(msgspec.Struct, frozen=True, rename="camel"):
     @property
     def fields(self) -> FieldSet:
         """Raises DecodeError."""
-        return FieldSet.parse(codec.decode_as(self.fields_v1, dict[str, codec.Json]))
+        return FieldSet.parse_raw(bytes(self.fields_v1))
 
 
 # The metadata has sections of its own; nobody judges the status.
@@ -96,13 +96,13 @@ class Sections:
         }
         return found
 
-    @cached_property
+    @lazy
     def managed(self) -> tuple[ManagedEntry, ...]:
         """The entries of managedFields. Raises DecodeError."""
         raw = self.metadata.get("managedFields")
         return () if raw is None or bytes(raw) == _NULL else codec.decode_as(raw, tuple[ManagedEntry, ...])
 
-    @cached_property
+    @lazy
     def ours(self) -> ManagedEntry | None:
         """Our Apply entry."""
         return next((entry for entry in self.managed if entry.is_ours), None)
@@ -137,25 +137,25 @@ class Request(msgspec.Struct, frozen=True, rename="camel", dict=True):
     old_object: msgspec.Raw = msgspec.Raw(_NULL)
     options: msgspec.Raw = msgspec.Raw(_NULL)
 
-    @cached_property
+    @lazy
     def new(self) -> JsonObject:
         """The object as it would be stored; empty on DELETE. Raises DecodeError."""
         return _object(self.object)
 
-    @cached_property
+    @lazy
     def old(self) -> JsonObject:
         """The object as it is stored; empty on CREATE. Raises DecodeError."""
         return _object(self.old_object)
 
-    @cached_property
+    @lazy
     def new_sections(self) -> Sections:
         return Sections(self.object)
 
-    @cached_property
+    @lazy
     def old_sections(self) -> Sections:
         return Sections(self.old_object)
 
-    @cached_property
+    @lazy
     def difference(self) -> tuple[JsonObject, JsonObject]:
         """The old object and the new one without what they have in common, by sections. Raises DecodeError."""
         old, new = self.old_sections, self.new_sections
@@ -166,11 +166,17 @@ class Request(msgspec.Struct, frozen=True, rename="camel", dict=True):
         """Whether nobody has asked for more of the objects than their names and labels."""
         return not self.__dict__.keys() & {"old", "new", "old_sections", "new_sections"}
 
-    @cached_property
+    @property
+    def stored_as(self) -> tuple[bytes, int]:
+        """How a watch will show the new object: its managedFields, undecoded, and its generation, 0 for kinds without one."""
+        metadata = self.new_sections.metadata
+        return bytes(metadata.get("managedFields", b"null")), int(bytes(metadata.get("generation", b"0")))
+
+    @lazy
     def new_head(self) -> _Head:
         return _head(self.object)
 
-    @cached_property
+    @lazy
     def old_head(self) -> _Head:
         return _head(self.old_object)
 
@@ -183,7 +189,7 @@ class Request(msgspec.Struct, frozen=True, rename="camel", dict=True):
     def object_namespace(self) -> str:
         return "" if self.resource.resource == "namespaces" and not self.resource.group else self.namespace
 
-    @cached_property
+    @lazy
     def field_manager(self) -> str:
         if bytes(self.options) == _NULL:
             return ""

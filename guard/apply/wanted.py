@@ -67,7 +67,7 @@ def _with_taints(body: JsonObject, live: JsonObject) -> JsonObject:
         return {**body, "spec": {**spec, "taints": [*children(spec, "taints"), *theirs]}}
     if TAINTS in our_fields(live):
         return {**body, "spec": {**spec, "taints": standing}}
-    return {**body, "spec": {name: value for name, value in spec.items() if name != "taints"}}
+    return without(body, [pointer_of(TAINTS)])
 
 
 def is_control_plane(taint: JsonObject) -> bool:

@@ -80,6 +80,15 @@ class Writer:
         if ours:
             self._ours.add(key)
 
+    def moved_on(self, key: ObjectKey, seen: Fingerprint) -> None:
+        """A write of somebody else's that is known to leave what we declare alone. Our last look stays as old as it is: an object
+        that was adrift before has not been put right by it.
+        """
+        known = self._known.get(key)
+        if known is not None:
+            fingerprint = msgspec.structs.replace(known.fingerprint, generation=seen.generation, status=seen.status)
+            self._known[key] = msgspec.structs.replace(known, fingerprint=fingerprint)
+
     def lost(self, key: ObjectKey) -> None:
         """The watch has seen the object go."""
         self._seen.pop(key, None)

@@ -11,7 +11,7 @@ import click
 from guard.base.errors import GuardError
 
 # Module below guard.cli for each command.
-COMMANDS = ("audit", "diff", "reconcile", "run", "status")
+COMMANDS = ("audit", "check", "diff", "explain", "reconcile", "run", "status")
 
 FINE, FOUND, UNUSABLE = 0, 1, 2
 

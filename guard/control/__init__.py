@@ -1,6 +1,6 @@
 """The control interface of a running Guard, both ends of it."""
 
-from guard.control.client import audit, diff
+from guard.control.client import audit, diff, explain
 from guard.control.server import SOCKET, serve
 
-__all__ = ["SOCKET", "audit", "diff", "serve"]
+__all__ = ["SOCKET", "audit", "diff", "explain", "serve"]

@@ -12,7 +12,7 @@ from guard.audit import Record
 from guard.base import codec
 from guard.base.errors import ControlError
 from guard.control.server import SOCKET
-from guard.inspect import Comparison
+from guard.inspect import Comparison, Explanation
 
 LARGEST_LINE = 8 * 1024 * 1024
 
@@ -39,6 +39,12 @@ async def diff(directory: Path, *, sync: str) -> Comparison:
     """What `guard diff` shows. Raises ControlError."""
     async with _ask(directory, "/v1/diff", {"sync": sync}) as response:
         return codec.decode_as(await response.read(), Comparison)
+
+
+async def explain(directory: Path, *, kind: str, name: str, namespace: str) -> Explanation:
+    """What `guard explain` shows. Raises ControlError, also for a kind or an object that is not there."""
+    async with _ask(directory, "/v1/explain", {"kind": kind, "name": name, "namespace": namespace}) as response:
+        return codec.decode_as(await response.read(), Explanation)
 
 
 async def audit(directory: Path, query: Mapping[str, str]) -> AsyncGenerator[Record]:

@@ -11,13 +11,14 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 from aiohttp import web
 
 from guard.audit import Filter, follow, read
 from guard.base import codec
 from guard.base.errors import ConfigError, GuardError
-from guard.inspect import Comparison
+from guard.inspect import Comparison, Explanation
 
 SOCKET = "control.sock"
 LONGEST_SOCKET_PATH = 100  # bytes; Linux takes 107, macOS 103
@@ -25,7 +26,13 @@ LONGEST_SOCKET_PATH = 100  # bytes; Linux takes 107, macOS 103
 Diff = Callable[[str], Awaitable[Comparison]]
 
 
-async def serve(directory: Path, *, journal: Path, diff: Diff) -> web.AppRunner:
+class Explain(Protocol):
+    """What `guard explain` shows. Raises GuardError, a ConfigError for what is not there."""
+
+    async def __call__(self, kind: str, name: str, *, namespace: str) -> Explanation: ...
+
+
+async def serve(directory: Path, *, journal: Path, diff: Diff, explain: Explain) -> web.AppRunner:
     """Serve until the runner is cleaned up. Raises ConfigError where the socket cannot be made."""
     app = web.Application()
 
@@ -34,6 +41,14 @@ async def serve(directory: Path, *, journal: Path, diff: Diff) -> web.AppRunner:
             found = await diff(request.query.get("sync", ""))
         except GuardError as error:
             return web.Response(status=502, text=str(error))
+        return web.Response(body=codec.encode(found), content_type="application/json")
+
+    async def show_explanation(request: web.Request) -> web.Response:
+        query = request.query
+        try:
+            found = await explain(query.get("kind", ""), query.get("name", ""), namespace=query.get("namespace", ""))
+        except GuardError as error:
+            return web.Response(status=404 if isinstance(error, ConfigError) else 502, text=str(error))
         return web.Response(body=codec.encode(found), content_type="application/json")
 
     async def show_audit(request: web.Request) -> web.StreamResponse:
@@ -53,6 +68,7 @@ async def serve(directory: Path, *, journal: Path, diff: Diff) -> web.AppRunner:
         return response
 
     app.router.add_get("/v1/diff", show_diff)
+    app.router.add_get("/v1/explain", show_explanation)
     app.router.add_get("/v1/audit", show_audit)
     # A follower would hold a stop back for as long as it likes.
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, handler_cancellation=True)

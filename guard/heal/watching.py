@@ -20,6 +20,7 @@ from guard.state.desired import Declared, View
 from guard.state.digest import Fingerprint, fingerprint
 from guard.state.ids import SYNC_LABEL, Kind, ObjectKey
 from guard.state.jobs import goes_by_itself, manifest_digest
+from guard.state.vouched import Vouched
 
 # managedFields times have seconds: an apply under our name within two seconds of ours may leave the very same entry.
 SPOOF_SECONDS = 2.0
@@ -42,8 +43,10 @@ class Watching:
         writer: Writer,
         repairer: Repairer,
         clock: Clock,
+        vouched: Vouched,
         ended: Callable[[str], None],
     ) -> None:
+        self._vouched = vouched
         self._ended = ended
         self._client = client
         self._view = view
@@ -154,7 +157,7 @@ class Watching:
             self._repairer.right(key)
         elif seen.digest != left.digest or not _holds(body, known.applied):
             self._repairer.look(key, Drift(metadata=body, at=self._clock.monotonic()))
-        elif self._is_doubtful(known, seen):
+        elif self._is_doubtful(known, seen) and not self._is_vouched(key, known, child(body, "metadata"), seen):
             waiting = key in self._doubts
             self._doubts[key] = Drift(metadata=body, at=self._clock.monotonic())
             if not waiting:
@@ -168,6 +171,16 @@ class Watching:
 
     def _settle(self, key: ObjectKey) -> None:
         self._repairer.look(key, self._doubts.pop(key))
+
+    def _is_vouched(self, key: ObjectKey, known: Known, metadata: JsonObject, seen: Fingerprint) -> bool:
+        """Whether admission has judged this very write. Not within the seconds after our own, in which one that nobody judged may
+        look just like it.
+        """
+        now = self._clock.monotonic()
+        vouched = self._vouched.vouches(key, metadata, at=now) and now - known.wrote >= SPOOF_SECONDS
+        if vouched:
+            self._writer.moved_on(key, seen)
+        return vouched
 
     def _is_doubtful(self, known: Known, seen: Fingerprint) -> bool:
         """Whether this write, which left our entry as it was, may have changed what we declare all the same."""

@@ -1,5 +1,25 @@
-"""The logic behind the commands that look at the cluster and the desired state side by side."""
+"""The logic behind the commands that look at the cluster, the desired state and the journal side by side."""
 
+from guard.inspect.check import Checked, CheckedField, Question, Verdict, check, question
+from guard.inspect.compared import DeclaredField, OtherField
 from guard.inspect.diff import Comparison, Difference, FieldDifference, compare
+from guard.inspect.explain import Changeable, Explanation, Manager, explain
 
-__all__ = ["Comparison", "Difference", "FieldDifference", "compare"]
+__all__ = [
+    "Changeable",
+    "Checked",
+    "CheckedField",
+    "Comparison",
+    "DeclaredField",
+    "Difference",
+    "Explanation",
+    "FieldDifference",
+    "Manager",
+    "OtherField",
+    "Question",
+    "Verdict",
+    "check",
+    "compare",
+    "explain",
+    "question",
+]

@@ -6,8 +6,6 @@ Go types say so (`patchMergeKey`), all others are replaced; those of custom reso
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from guard.base.codec import Json, JsonObject, child, is_array, is_object
 from guard.state.drift import METADATA, NOT_COMPARED
 from guard.state.fields import SELF, Tree, key_element, value_element
@@ -77,10 +75,32 @@ def _value(name: str, live: Json, given: Json, *, builtin: bool) -> Json:
     if builtin and is_array(live) and is_array(given):
         if name in MERGED_SETS:
             return [*live, *(item for item in given if item not in live)]
-        key = _key(name, (*live, *given))
+        key = _key(name, live, given)
         if key is not None:
             return _items(name, live, given, key=key)
-    return given
+    return _without_nulls(given)
+
+
+def _without_nulls(value: Json) -> Json:
+    if is_object(value):
+        return {name: _without_nulls(item) for name, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if is_array(value) else value
+
+
+def emptied(stored: Json, given: Json) -> Json:
+    """A manifest in the form in which it would be stored, with a null for each field that `given`, the manifest itself, sets to
+    null or to an empty value that is not stored: an apply takes those away, but for lists that it merges.
+    """
+    if is_object(stored) and is_object(given):
+        gone = [name for name, value in given.items() if name not in stored and not value and not _is_merged(name, value)]
+        return {**{name: emptied(value, given.get(name)) for name, value in stored.items()}, **dict.fromkeys(gone)}
+    if is_array(stored) and is_array(given) and len(stored) == len(given):
+        return [emptied(one, other) for one, other in zip(stored, given, strict=True)]
+    return stored
+
+
+def _is_merged(name: str, value: Json) -> bool:
+    return is_object(value) or (is_array(value) and (name in MERGE_KEYS or name in MERGED_SETS))
 
 
 def _items(name: str, live: list[JsonObject], given: list[JsonObject], *, key: str) -> list[JsonObject]:
@@ -95,10 +115,13 @@ def _items(name: str, live: list[JsonObject], given: list[JsonObject], *, key: s
     return [*after.values(), *(item for found, item in before.items() if found not in after)]
 
 
-def _key(name: str, items: Iterable[Json]) -> str | None:
-    """The merge key of a list; None where it is replaced as a whole."""
-    found = list(items)
-    return next((key for key in MERGE_KEYS.get(name, ()) if all(is_object(item) and key in item for item in found)), None)
+def _key(name: str, *lists: list[Json]) -> str | None:
+    """The merge key of lists; None where they are replaced as a whole, as are those with a key twice (53/TCP and 53/UDP)."""
+
+    def parts(key: str, items: list[Json]) -> bool:
+        return all(is_object(item) and key in item for item in items) and len({str(item[key]) for item in items}) == len(items)
+
+    return next((key for key in MERGE_KEYS.get(name, ()) if all(parts(key, items) for items in lists)), None)
 
 
 def field_tree(body: JsonObject, *, builtin: bool) -> Tree:
@@ -127,5 +150,3 @@ def _tree(name: str, value: Json, *, builtin: bool) -> Tree:
                 key_element(item, (key,)): {**_tree("", item, builtin=True), SELF: _LEAF} for item in value if is_object(item)
             }
     return _LEAF
-
-

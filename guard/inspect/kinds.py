@@ -54,7 +54,9 @@ class OfflineKinds:
         named = (group, kind)
         namespaced = named in self._namespaced
         found = Kind(group=group, version=version, kind=kind, resource=plural(kind), namespaced=namespaced)
-        scope = "namespaced, as its objects have a namespace" if namespaced else "cluster-scoped, as its objects have no namespace"
+        scope = (
+            "namespaced, as its objects have a namespace" if namespaced else "cluster-scoped, as its objects have no namespace"
+        )
         where = f"{self._places[named]}: " if named in self._places else ""
         self._warnings.setdefault(
             named, f"{where}{found.group_kind} is not built in, and no CustomResourceDefinition here defines it: taken as {scope}"

@@ -53,10 +53,11 @@ def changes(old: JsonObject, new: JsonObject, *, git: JsonObject, declared: Tree
     before, after, wanted = child(old, "metadata"), child(new, "metadata"), child(git, "metadata")
     metadata = declared.get("f:metadata", fields.EMPTY.tree)
     for name in METADATA:
-        path = ("f:metadata", f"f:{name}")
-        # No labels are no labels, whether the map is there or not: name the entries that come and go, not the map.
-        get = child if path in _ENTRIES else _get
-        yield from _compare(get(before, name), get(after, name), get(wanted, name), metadata.get(f"f:{name}"), path)
+        if name in before or name in after:
+            path = ("f:metadata", f"f:{name}")
+            # No labels are no labels, whether the map is there or not: name the entries that come and go, not the map.
+            get = child if path in _ENTRIES else _get
+            yield from _compare(get(before, name), get(after, name), get(wanted, name), metadata.get(f"f:{name}"), path)
 
 
 def _get(value: Json, name: str) -> Json:
@@ -67,8 +68,10 @@ def _get(value: Json, name: str) -> Json:
 
 
 def _compare(old: Json, new: Json, git: Json, declared: Tree | None, path: Path) -> Iterator[Change]:
-    if same(old, new):
-        return
+    return iter(()) if same(old, new) else _differing(old, new, git, declared, path)
+
+
+def _differing(old: Json, new: Json, git: Json, declared: Tree | None, path: Path) -> Iterator[Change]:
     if declared is None:
         yield from _undeclared(old, new, path)
     elif not declared:
@@ -86,7 +89,7 @@ def _are(expected: Callable[[Json], bool], old: Json, new: Json) -> bool:
     """Both are of the expected type, or one of them is and the other is missing: what is gone is judged field by field, since
     declared fields may have been gone before.
     """
-    return all(value is MISSING or expected(value) for value in (old, new))
+    return (old is MISSING or expected(old)) and (new is MISSING or expected(new))
 
 
 def _leaf(old: Json, new: Json, git: Json, path: Path) -> Iterator[Change]:
@@ -129,15 +132,21 @@ def _undeclared(old: Json, new: Json, path: Path) -> Iterator[Change]:
 
 def _map(old: JsonObject, new: JsonObject, git: Json, declared: Tree, path: Path) -> Iterator[Change]:
     for name in old.keys() | new.keys():
+        before, after = old.get(name), new.get(name)
+        # Most fields are the same: the cheap question first.
+        if before == after and same(before, after):
+            continue
         element = f"f:{name}"
-        yield from _compare(_get(old, name), _get(new, name), _get(git, name), declared.get(element), (*path, element))
+        before, after = MISSING if before is None else before, MISSING if after is None else after
+        yield from _differing(before, after, _get(git, name), declared.get(element), (*path, element))
 
 
 def _list(old: list[Json], new: list[Json], git: Json, declared: Tree, path: Path) -> Iterator[Change]:
     """A list of which some items are declared: by key, by value, or by place."""
     declared = fields.spelled(declared)
     names = _key_names(declared)
-    before, after, theirs = (_items(items, names) for items in (old, new, git if is_array(git) else []))
+    before, after = _items(old, names), _items(new, names)
+    theirs = _items(git, names) if is_array(git) else {}
     for element in dict.fromkeys([*before, *after]):
         was, now = before.get(element, ()), after.get(element, ())
         if len(now) > max(1, len(was)):
@@ -151,7 +160,7 @@ def _list(old: list[Json], new: list[Json], git: Json, declared: Tree, path: Pat
             if not same(one, other):
                 twin = _twin(theirs, element, names)
                 wanted = theirs[twin][0] if twin else MISSING
-                yield from _compare(one, other, wanted, declared.get(element), (*path, element))
+                yield from _differing(one, other, wanted, declared.get(element), (*path, element))
     yield from _order(list(before), list(after), declared, path, git=theirs)
 
 

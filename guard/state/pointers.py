@@ -129,8 +129,12 @@ def _without(value: JsonObject, pointers: Sequence[Pointer]) -> JsonObject:
     kept: JsonObject = {}
     for name, item in value.items():
         below = [pointer[1:] for pointer in pointers if pointer and pointer[0].fits(f"f:{name}")]
-        if () not in below:
-            kept[name] = _inside(item, below)
+        if () in below:
+            continue
+        left = _inside(item, below)
+        # What nothing is left of is not declared any more: an empty map or list would be.
+        if left or left == item:
+            kept[name] = left
     return kept
 
 

@@ -124,11 +124,12 @@ def listening(respond: Responder, *, limits: Limits | None = None, meter: Counte
     counted = meter or Counted()
     listener = socket.create_server((HOST, 0))
     listener.setblocking(False)
-    loop = uvloop.new_event_loop()
     ready, stop = threading.Event(), asyncio.Event()
     pools: list[Pool] = []
+    loops: list[asyncio.AbstractEventLoop] = []
 
     async def main() -> None:
+        loops.append(asyncio.get_running_loop())
         app = application({PATH: respond})
         async with serve(app, listener, tls=context, meter=counted, limits=limits or Limits()) as pool:
             pools.append(pool)
@@ -136,10 +137,8 @@ def listening(respond: Responder, *, limits: Limits | None = None, meter: Counte
             await stop.wait()
 
     def run() -> None:
-        try:
-            loop.run_until_complete(main())
-        finally:
-            loop.close()
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(main())
 
     thread = threading.Thread(target=run, name="listener")
     thread.start()
@@ -150,7 +149,7 @@ def listening(respond: Responder, *, limits: Limits | None = None, meter: Counte
         with found.client() as client:
             assert client.review()["uid"] == "7"
     finally:
-        loop.call_soon_threadsafe(stop.set)
+        loops[0].call_soon_threadsafe(stop.set)
         thread.join(SECONDS)
         listener.close()
     assert not thread.is_alive()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from guard.base import codec
 from guard.base.codec import JsonObject
 from tools.controlplane import Completed, ControlPlane, Identity
-from tools.guardrun import GuardProcess, Repository, sync_document
+from tools.guardrun import GuardProcess, Repository, eventually, running, sync_document
 
 # The way past the webhook: its match conditions let this group through. RBAC decides who may impersonate it.
 PAST_THE_WEBHOOK = (
@@ -68,19 +70,120 @@ class World:
         """Run kubectl as a person whom the webhook lets through."""
         return await self.plane.kubectl(*arguments, *PAST_THE_WEBHOOK, identity="admin", input=text)
 
+    async def add_sync(self, name: str, *, enforcement: JsonObject) -> None:
+        """Another Sync of the same repository, over a folder of its own name, with one config map in `default`."""
+        commit = self.repository.commit({f"{name}/first.yaml": config_map(f"{name}-first", "default", "  a: b")})
+        # What changes is asked for; many Syncs that look by themselves would load the machine.
+        body = sync_document(name, self.repository.directory, path=name, interval="1h", enforcement=enforcement)
+        await self.plane.call("POST", "/apis/gitopsguard.dev/v1alpha1/namespaces/guard-system/syncs", body=body)
+        await self.guard.applied(commit, sync=name)
+
+    async def enforce(self, sync: str, enforcement: JsonObject | None) -> None:
+        """Set a Sync's enforcement, and wait until Guard goes by it."""
+        patch = codec.encode([{"op": "add", "path": "/spec/enforcement", "value": enforcement or {}}]).decode()
+        await self.plane.kubectl("patch", "sync", sync, "-n", "guard-system", "--type=json", "-p", patch, identity="admin")
+        await self.seen(sync)
+
+    async def seen(self, sync: str) -> None:
+        """Wait until Guard has looked at the Sync's newest spec."""
+
+        async def is_seen() -> bool:
+            body = await self.guard.sync(sync)
+            return bool(body["status"]["observedGeneration"] == body["metadata"]["generation"])
+
+        await eventually(is_seen, what=f"{sync} goes by its new enforcement")
+
+    async def settled(self, sync: str = "apps") -> None:
+        """Have all that the Sync declares looked at again, and wait until what Guard was to undo is undone."""
+        await self.guard.reconcile(sync)
+        asked = (await self.guard.sync(sync))["metadata"]["annotations"]["gitopsguard.dev/requestedAt"]
+
+        async def done() -> bool:
+            return bool((await self.guard.sync(sync))["status"]["lastHandledReconcileAt"] == asked)
+
+        await eventually(done, what=f"{sync} reconciled as asked; the log ends:\n{self.guard.tail()}")
+
+    def recorded(self, name: str, namespace: str = "") -> list[JsonObject]:
+        """The journal's records about objects of this name."""
+        return [
+            record
+            for record in self.guard.records()
+            if record.get("name") == name and (not namespace or record.get("namespace") == namespace)
+        ]
+
+
+@asynccontextmanager
+async def running_world(directory: Path, *, controller_manager: bool = False) -> AsyncGenerator[World]:
+    """A world of its own, and none of it left at the end."""
+    repository = Repository(directory / "repository")
+    repository.commit({"apps/base.yaml": config_map("base", "default", "  greeting: hello")})
+    async with ControlPlane.start(directory / "plane", controller_manager=controller_manager) as plane:
+        syncs = [sync_document("apps", repository.directory, path="apps")]
+        async with running(GuardProcess(plane, directory / "guard", syncs=syncs)) as guard:
+            yield World(plane, guard, repository)
+
 
 @pytest.fixture(scope="session")
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    directory = tmp_path_factory.mktemp("e2e")
-    repository = Repository(directory / "repository")
-    repository.commit({"apps/base.yaml": config_map("base", "default", "  greeting: hello")})
-    async with ControlPlane.start(directory / "plane") as plane:
-        guard = GuardProcess(plane, directory / "guard", syncs=[sync_document("apps", repository.directory, path="apps")])
-        try:
-            await guard.start()
-            yield World(plane, guard, repository)
-        finally:
-            await guard.kill()
+    async with running_world(tmp_path_factory.mktemp("e2e")) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """A second world, in which a real kube-controller-manager works."""
+    async with running_world(tmp_path_factory.mktemp("cluster"), controller_manager=True) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+async def widgets(world: World) -> str:
+    """The group of a custom resource Widget that Git declares: two served versions, scaled by `spec.size`, `spec.tags` a set."""
+    group = "widgets.example.com"
+    schema: JsonObject = {
+        "type": "object",
+        "properties": {
+            "spec": {
+                "type": "object",
+                "properties": {
+                    "size": {"type": "integer"},
+                    "color": {"type": "string"},
+                    "cpu": {"type": "string"},
+                    "tags": {"type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "set"},
+                },
+            },
+            "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+        },
+    }
+    version: JsonObject = {
+        "served": True,
+        "schema": {"openAPIV3Schema": schema},
+        "subresources": {"status": {}, "scale": {"specReplicasPath": ".spec.size", "statusReplicasPath": ".status.size"}},
+    }
+    definition: JsonObject = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"widgets.{group}"},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced",
+            "names": {"plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList"},
+            "versions": [{**version, "name": "v1", "storage": True}, {**version, "name": "v2", "storage": False}],
+        },
+    }
+    await world.declare({"apps/widgets.yaml": codec.encode(definition).decode() + "\n"})
+    return group
+
+
+def widget(name: str, group: str, spec: str, *, version: str = "v1") -> str:
+    """One in `default`; `spec` is in YAML's flow style."""
+    return f"""apiVersion: {group}/{version}
+kind: Widget
+metadata:
+  name: {name}
+  namespace: default
+spec: {spec}
+"""
 
 
 @pytest.fixture

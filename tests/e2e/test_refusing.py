@@ -68,8 +68,33 @@ async def test_a_file_that_differs_from_git_is_refused(app: App, world: World, t
 async def test_annotating_a_declared_annotation_is_refused(world: World, fresh: str) -> None:
     text = f"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {fresh}\n  annotations:\n    team: blue\n"
     await world.declare({f"apps/{fresh}.yaml": text})
+    before = await world.get(f"namespace/{fresh}", "")
     refused = await world.refused("annotate", "--overwrite", f"namespace/{fresh}", "team=red")
     assert "metadata.annotations.team: Git has blue, you asked for red" in refused.stderr
+    revision = world.repository.git("rev-parse", "HEAD")[:7]
+    assert f"Change it in Git: apps/{fresh}.yaml:6 (main@{revision})" in refused.stderr
+    assert await world.get(f"namespace/{fresh}", "") == before
+
+
+@pytest.mark.case(1)
+async def test_every_command_that_changes_or_removes_a_declared_field_is_refused(app: App, world: World, tmp_path: Path) -> None:
+    before = await world.get("deployment/web", app.namespace)
+    other = write(tmp_path / "other.yaml", app.text.replace("nginx:1.25", "nginx:1.26"))
+    image = "spec.template.spec.containers[name=web].image: Git has nginx:1.25, you asked for nginx:1.26"
+    remove = '[{"op":"remove","path":"/spec/template/spec/containers/0/env"}]'
+    for command, said in (
+        (("apply", "-f", str(other)), image),
+        (("apply", "--server-side", "--force-conflicts", "-f", str(other)), image),
+        (("replace", "-f", str(other)), image),
+        (("set", "env", "deployment/web", "MODE-"), "env[name=MODE]"),
+        (("set", "resources", "deployment/web", "--limits=cpu=1"), "resources.limits.cpu: Git has 500m, you asked for 1"),
+        (("label", "deployment/web", "app-"), "metadata.labels.app: Git has web, you asked to remove it"),
+        (("patch", "deployment/web", "--type=json", "-p", remove), "env[name=MODE]"),
+        (("set", "selector", "service/web", "app=other"), "spec.selector"),
+    ):
+        refused = await world.refused(*command, "-n", app.namespace)
+        assert said in refused.stderr
+    assert await world.get("deployment/web", app.namespace) == before
 
 
 @pytest.mark.case(1)
@@ -99,12 +124,50 @@ async def test_setting_a_field_to_gits_value_is_accepted(app: App, world: World,
 
 
 @pytest.mark.case(2)
+async def test_gits_value_is_accepted_in_any_notation(app: App, world: World, tmp_path: Path) -> None:
+    spec = (await world.get("deployment/web", app.namespace))["spec"]
+    data = (await world.get("secret/login", app.namespace))["data"]
+    other = app.text.replace("cpu: 500m", "cpu: 0.5").replace("memory: 128Mi", "memory: 131072Ki")
+    assert other != app.text
+    file = write(tmp_path / "other.yaml", other)
+    for flags in (("apply",), ("apply", "--server-side", "--force-conflicts")):
+        await world.plane.kubectl(*flags, "-f", str(file))
+    await world.plane.kubectl("set", "resources", "deployment/web", "--limits=cpu=0.5,memory=131072Ki", "-n", app.namespace)
+    # What the API server adds by itself may be said aloud, and a secret's value in either of its forms.
+    said = '{"spec":{"template":{"spec":{"containers":[{"name":"web","ports":[{"containerPort":80,"protocol":"TCP"}]}]}}}}'
+    await world.plane.kubectl("patch", "deployment/web", "-n", app.namespace, "-p", said)
+    await world.plane.kubectl("patch", "secret/login", "-n", app.namespace, '-p={"stringData":{"password":"correct-horse"}}')
+    await world.plane.kubectl("patch", "secret/login", "-n", app.namespace, '-p={"data":{"password":"Y29ycmVjdC1ob3JzZQ=="}}')
+    assert (await world.get("deployment/web", app.namespace))["spec"] == spec
+    assert (await world.get("secret/login", app.namespace))["data"] == data
+    refused = await world.refused("set", "resources", "deployment/web", "--limits=cpu=0.6", "-n", app.namespace)
+    assert "resources.limits.cpu: Git has 500m, you asked for 600m" in refused.stderr
+    # Whoever applied the file owns it as well, and yet what Git drops goes.
+    await world.declare({app.file: app.text.replace("              cpu: 500m\n", "")})
+    limits = (await world.get("deployment/web", app.namespace))["spec"]["template"]["spec"]["containers"][0]["resources"][
+        "limits"
+    ]
+    assert limits == {"memory": "128Mi"}
+
+
+@pytest.mark.case(2)
+async def test_git_may_write_a_quantity_as_it_likes(world: World, fresh: str) -> None:
+    app = App(world, fresh)
+    await world.declare({app.file: app.text.replace("cpu: 500m", "cpu: 1000m")})
+    for same in ("1", "1000m"):
+        await world.plane.kubectl("set", "resources", "deployment/web", f"--limits=cpu={same},memory=128Mi", "-n", fresh)
+    before = await world.get("deployment/web", fresh)
+    await world.settled()
+    assert await world.get("deployment/web", fresh) == before
+
+
+@pytest.mark.case(2)
 async def test_putting_a_drifted_field_back_is_accepted(world: World, fresh: str) -> None:
     sync = f"{fresh}-warn"
-    await _second_sync(world, sync, enforcement={"mode": "Warn"})
+    await world.add_sync(sync, enforcement={"mode": "Warn"})
     await world.declare({f"{sync}/map.yaml": config_map(fresh, "default", "  color: blue")}, sync=sync)
     await world.plane.kubectl("patch", "configmap", fresh, "--type=merge", '-p={"data":{"color":"red"}}')
-    await _enforce(world, sync, {"mode": "Deny", "heal": False})
+    await world.enforce(sync, {"mode": "Deny", "heal": False})
     await world.plane.kubectl("patch", "configmap", fresh, "--type=merge", '-p={"data":{"color":"blue"}}')
     refused = await world.refused("patch", "configmap", fresh, "--type=merge", '-p={"data":{"color":"green"}}')
     assert "Git has blue, you asked for green" in refused.stderr
@@ -188,6 +251,21 @@ async def test_deletecollection_and_forced_replace_are_refused(app: App, world: 
     assert await world.get("configmap/settings", app.namespace) == before
 
 
+@pytest.mark.case(6)
+async def test_deleting_declared_objects_of_many_kinds_at_once_is_refused_for_each(
+    app: App, world: World, tmp_path: Path
+) -> None:
+    await world.plane.kubectl("create", "deployment", "mine", "--image=busybox", "-n", app.namespace)
+    refused = await world.refused("delete", "deployments,services,secrets", "--all", "-n", app.namespace)
+    assert refused.stderr.count("is managed from Git, so deleting it is refused") == 3
+    assert not await world.exists("deployment", "mine", app.namespace)
+    refused = await world.refused("delete", "-f", str(write(tmp_path / "app.yaml", app.text)), "--wait=false")
+    assert refused.stderr.count("is managed from Git, so deleting it is refused") == 4
+    assert "holds 4 objects managed from Git" in refused.stderr
+    for resource in ("deployment/web", "service/web", "configmap/settings", "secret/login", f"namespace/{app.namespace}"):
+        assert "deletionTimestamp" not in (await world.get(resource, app.namespace))["metadata"]
+
+
 @pytest.mark.case(8)
 async def test_taking_our_label_off_is_refused(app: App, world: World) -> None:
     refused = await world.refused("label", "deployment/web", f"{LABEL}-", "-n", app.namespace)
@@ -221,7 +299,7 @@ async def test_owners_finalizers_and_managed_fields_are_not_for_people(app: App,
 @pytest.mark.case(9)
 async def test_creating_a_declared_name_with_other_content_is_refused(app: App, world: World, tmp_path: Path) -> None:
     # A dry run of a create meets a name that is taken, so the object has to go first, and Guard has to leave it gone.
-    await _enforce(world, "apps", {"mode": "Deny", "heal": False})
+    await world.enforce("apps", {"mode": "Deny", "heal": False})
     try:
         await world.past("delete", "configmap", "settings", "-n", app.namespace)
         unlike = write(tmp_path / "unlike.yaml", config_map("settings", app.namespace, "  color: red\n  size: large"))
@@ -231,7 +309,7 @@ async def test_creating_a_declared_name_with_other_content_is_refused(app: App, 
         like = write(tmp_path / "like.yaml", config_map("settings", app.namespace, "  color: blue\n  size: large"))
         await world.plane.kubectl("create", "-f", str(like))
     finally:
-        await _enforce(world, "apps", None)
+        await world.enforce("apps", None)
     await eventually(lambda: _labelled(world, app.namespace), what="the object created like Git is Guard's again", seconds=10)
 
 
@@ -284,12 +362,12 @@ async def test_a_dry_run_gets_the_same_answer_and_a_record_that_says_so(app: App
 @pytest.mark.case(18)
 async def test_warn_lets_the_change_through_with_a_warning_and_audit_in_silence(world: World, fresh: str) -> None:
     sync = f"{fresh}-soft"
-    await _second_sync(world, sync, enforcement={"mode": "Warn"})
+    await world.add_sync(sync, enforcement={"mode": "Warn"})
     await world.declare({f"{sync}/map.yaml": config_map(fresh, "default", "  color: blue")}, sync=sync)
     warned = await world.plane.kubectl("patch", "configmap", fresh, '-p={"data":{"color":"red"}}')
     assert f"Warning: ConfigMap default/{fresh} is managed from Git" in warned.stderr
     assert "Warning: data.color: Git has blue, you asked for red" in warned.stderr
-    await _enforce(world, sync, {"mode": "Audit"})
+    await world.enforce(sync, {"mode": "Audit"})
     silent = await world.plane.kubectl("patch", "configmap", fresh, '-p={"data":{"color":"green"}}')
     assert "Warning" not in silent.stderr
     assert (await world.get(f"configmap/{fresh}", "default"))["data"]["color"] == "green"
@@ -312,33 +390,9 @@ async def _labelled(world: World, namespace: str) -> bool:
     return LABEL in (await world.get("configmap/settings", namespace))["metadata"].get("labels", {})
 
 
-async def _second_sync(world: World, name: str, *, enforcement: codec.JsonObject) -> None:
-    """Another Sync of the same repository, over a folder of its own name."""
-    world.repository.commit({f"{name}/map.yaml": config_map(f"{name}-first", "default", "  a: b")})
-    body = {
-        "apiVersion": "gitopsguard.dev/v1alpha1",
-        "kind": "Sync",
-        "metadata": {"name": name, "namespace": "guard-system"},
-        "spec": {
-            "source": {"git": {"url": str(world.repository.directory), "ref": {"branch": "main"}}, "interval": "1s"},
-            "path": name,
-            "enforcement": enforcement,
-        },
-    }
-    await world.plane.call("POST", "/apis/gitopsguard.dev/v1alpha1/namespaces/guard-system/syncs", body=body)
-    await world.guard.applied(world.repository.git("rev-parse", "HEAD"), sync=name)
-
-
-async def _enforce(world: World, sync: str, enforcement: codec.JsonObject | None) -> None:
-    """Set a Sync's enforcement, and wait until Guard goes by it."""
-    patch = codec.encode({"spec": {"enforcement": enforcement}}).decode()
-    await world.plane.kubectl("patch", "sync", sync, "-n", "guard-system", "--type=merge", "-p", patch, identity="admin")
-    await eventually(lambda: _seen(world, sync), what=f"{sync} goes by its new enforcement")
-
-
 async def test_the_emergency_line_lets_a_person_work_until_it_is_taken_back(world: World, fresh: str) -> None:
     sync = f"{fresh}-emergency"
-    await _second_sync(world, sync, enforcement={"mode": "Deny"})
+    await world.add_sync(sync, enforcement={"mode": "Deny"})
     await world.declare({f"{sync}/map.yaml": config_map(fresh, "default", "  color: blue")}, sync=sync)
     refused = await world.refused("patch", "configmap", fresh, "--type=merge", '-p={"data":{"color":"red"}}')
     patch = next(line for line in refused.stderr.splitlines() if line.startswith("Emergency")).partition("-p ")[2].strip("'")
@@ -350,16 +404,11 @@ async def test_the_emergency_line_lets_a_person_work_until_it_is_taken_back(worl
 
     await eventually(changed, what="the person's change is let through")
     # Past the Sync's own look at its new spec, which must not undo what it was changed for.
-    await eventually(lambda: _seen(world, sync), what=f"{sync} goes by its new enforcement")
+    await world.seen(sync)
     assert (await world.get(f"configmap/{fresh}", "default"))["data"] == {"color": "red"}
-    await _enforce(world, sync, {"mode": "Deny", "heal": True})
+    await world.enforce(sync, {"mode": "Deny", "heal": True})
 
     async def blue() -> bool:
         return bool((await world.get(f"configmap/{fresh}", "default"))["data"] == {"color": "blue"})
 
     await eventually(blue, what="Git's value is back")
-
-
-async def _seen(world: World, sync: str) -> bool:
-    body = await world.guard.sync(sync)
-    return bool(body["status"]["observedGeneration"] == body["metadata"]["generation"])

@@ -1,0 +1,70 @@
+"""What admission has seen of writes that it let through, so that healing need not ask the API server about each of them again.
+
+A review of an update shows the object as it will be stored, managedFields and generation included. When it was judged to leave
+what Git declares alone, the watch's event of that very write needs no verifying apply. One review vouches for one event: a write
+that nobody judged finds nobody to vouch for it, and a review whose write never came is forgotten after a few seconds.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import msgspec
+
+from guard.base import codec
+from guard.base.codec import JsonObject
+from guard.state.ids import ObjectKey
+
+KEPT_SECONDS = 10.0
+MOST_OF_AN_OBJECT = 16
+MOST_OBJECTS = 4096
+
+
+class _Seen(msgspec.Struct, frozen=True):
+    managed: bytes
+    generation: int
+    at: float
+
+
+class Vouched:
+    """Times are monotonic seconds of one clock."""
+
+    def __init__(self) -> None:
+        self._seen: dict[ObjectKey, deque[_Seen]] = {}
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def note(self, key: ObjectKey, *, managed: bytes, generation: int, at: float) -> None:
+        """An update was let through that leaves what Git declares as it is. `managed` are its managedFields as the API server
+        wrote them, undecoded.
+        """
+        seen = self._seen.get(key)
+        if seen is None:
+            if len(self._seen) >= MOST_OBJECTS:
+                self._forget(at)
+            seen = self._seen[key] = deque(maxlen=MOST_OF_AN_OBJECT)
+        seen.append(_Seen(managed=managed, generation=generation, at=at))
+
+    def vouches(self, key: ObjectKey, metadata: JsonObject, *, at: float) -> bool:
+        """Whether what a watch shows is what a review was let through for; asked a second time, it is not."""
+        seen = self._seen.get(key)
+        while seen:
+            one = seen.popleft()
+            if (
+                at - one.at <= KEPT_SECONDS
+                and one.generation == metadata.get("generation", 0)
+                and codec.decode(one.managed) == metadata.get("managedFields")
+            ):
+                if not seen:
+                    del self._seen[key]
+                return True
+        self._seen.pop(key, None)
+        return False
+
+    def _forget(self, at: float) -> None:
+        """Drop what is too old; all of it if nothing is, since a note that is missing costs one apply."""
+        for key in [key for key, seen in self._seen.items() if at - seen[-1].at > KEPT_SECONDS]:
+            del self._seen[key]
+        if len(self._seen) >= MOST_OBJECTS:
+            self._seen.clear()

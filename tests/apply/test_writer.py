@@ -1,0 +1,164 @@
+"""The one writer, on a real API server: what it takes for Git's, and what it leaves to others."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+
+import pytest
+
+from guard.apply import Writer
+from guard.base.clock import SystemClock
+from guard.base.codec import Json, JsonObject
+from guard.base.errors import Unreachable
+from guard.cluster import Client, connect, object_path
+from guard.state import Declared, View
+from guard.state.managed import entries
+from guard.state.pointers import parse_pointer
+from guard.state.policy import Ignore, Left
+from tests.state.samples import CONFIG_MAP, DEPLOYMENT, NODE, declared_as, object_of
+from tools.controlplane import ControlPlane
+
+
+class Dying(Client):
+    """A client whose process is killed when it comes to apply."""
+
+    async def apply(self, path: str, *_: object, **__: object) -> JsonObject:
+        raise Unreachable("killed", where=path)
+
+
+@pytest.fixture
+async def client(control_plane: ControlPlane) -> AsyncIterator[Client]:
+    found = Client(await connect(kubeconfig=control_plane.kubeconfig("admin")))
+    yield found
+    await found.close()
+
+
+def writer(client: Client, *rules: Ignore) -> Writer:
+    return Writer(client, view=View(), clock=SystemClock(), left=lambda _declared: Left(rules))
+
+
+def settings(namespace: str, **data: str) -> Declared:
+    return declared_as(CONFIG_MAP, object_of(CONFIG_MAP, name="settings", namespace=namespace, data=data))
+
+
+def deployment(namespace: str, *, replicas: int, image: str = "nginx:1.25") -> Declared:
+    spec: JsonObject = {
+        "replicas": replicas,
+        "selector": {"matchLabels": {"app": "web"}},
+        "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web", "image": image}]}},
+    }
+    return declared_as(DEPLOYMENT, object_of(DEPLOYMENT, name="web", namespace=namespace, spec=spec))
+
+
+async def stored(client: Client, declared: Declared) -> JsonObject:
+    return await client.get(object_path(declared.kind, namespace=declared.key.namespace, name=declared.key.name))
+
+
+async def changed(client: Client, declared: Declared, change: JsonObject, *, manager: str) -> None:
+    path = object_path(declared.kind, namespace=declared.key.namespace, name=declared.key.name)
+    await client.merge_patch(path, change, manager=manager)
+
+
+async def created_by_a_person(client: Client, declared: Declared, **data: str) -> None:
+    path = object_path(CONFIG_MAP, namespace=declared.key.namespace, name="")
+    body: JsonObject = {**declared.body, "metadata": {**declared.body["metadata"], "labels": {}}, "data": data}
+    await client.post(path.rstrip("/"), body, manager="kubectl-create")
+
+
+@pytest.mark.case(27, 35)
+async def test_a_guard_that_is_killed_while_it_adopts_takes_nothing_of_what_people_had(
+    client: Client, control_plane: ControlPlane, namespace: str
+) -> None:
+    declared = settings(namespace, color="blue")
+    await created_by_a_person(client, declared, color="red", theirs="1")
+    dying = Dying(await connect(kubeconfig=control_plane.kubeconfig("admin")))
+    with pytest.raises(Unreachable):
+        await writer(dying).apply(declared)
+    await dying.close()
+    # The next Guard, and the one after it, which never saw the adoption.
+    await writer(client).apply(declared)
+    await writer(client).apply(declared)
+    assert (await stored(client, declared))["data"] == {"color": "blue", "theirs": "1"}
+
+
+@pytest.mark.case(27)
+async def test_what_git_drops_from_an_adopted_object_goes_though_a_person_had_made_it(client: Client, namespace: str) -> None:
+    declared = settings(namespace, color="blue", size="large")
+    await created_by_a_person(client, declared, color="blue", size="large", theirs="1")
+    guard = writer(client)
+    await guard.apply(declared)
+    await guard.apply(settings(namespace, color="blue"))
+    assert (await stored(client, declared))["data"] == {"color": "blue", "theirs": "1"}
+
+
+async def test_after_a_restart_what_people_added_is_no_adoption(client: Client, namespace: str) -> None:
+    declared = settings(namespace, color="blue")
+    await writer(client).apply(declared)
+    await changed(client, declared, {"data": {"more": "1"}}, manager="kubectl-edit")
+    # A new process, to which no list has told yet what it applied.
+    done = await writer(client).apply(declared)
+    assert done is not None
+    assert done.removed == (("f:data", "f:more"),)
+    assert (await stored(client, declared))["data"] == {"color": "blue"}
+
+
+async def test_what_is_left_to_others_is_applied_once_and_then_theirs(client: Client, namespace: str) -> None:
+    guard = writer(client, Ignore(paths=(parse_pointer("/spec/replicas"),)))
+    await guard.apply(deployment(namespace, replicas=3))
+    declared = deployment(namespace, replicas=3, image="nginx:1.26")
+    assert (await stored(client, declared))["spec"]["replicas"] == 3
+    await changed(client, declared, {"spec": {"replicas": 7}}, manager="kubectl-scale")
+    await guard.apply(declared)
+    found = await stored(client, declared)
+    assert found["spec"]["replicas"] == 7
+    assert found["spec"]["template"]["spec"]["containers"][0]["image"] == "nginx:1.26"
+    before = found["metadata"]["resourceVersion"]
+    await writer(client, Ignore(paths=(parse_pointer("/spec/replicas"),))).apply(declared)
+    assert (await stored(client, declared))["metadata"]["resourceVersion"] == before
+
+
+async def test_a_field_that_comes_to_be_left_to_others_keeps_its_value(client: Client, namespace: str) -> None:
+    declared = deployment(namespace, replicas=3)
+    await writer(client).apply(declared)
+    await writer(client, Ignore(paths=(parse_pointer("/spec/replicas"),))).apply(declared)
+    found = await stored(client, declared)
+    assert found["spec"]["replicas"] == 3
+    assert not any(entry.is_ours and ("f:spec", "f:replicas") in entry.fields for entry in entries(found))
+
+
+async def test_a_field_is_left_to_the_manager_that_took_it_and_to_no_other(client: Client, namespace: str) -> None:
+    declared = deployment(namespace, replicas=3)
+    guard = writer(client, Ignore(managers=frozenset({"scaler"})))
+    await guard.apply(declared)
+    await changed(client, declared, {"spec": {"replicas": 7}}, manager="scaler")
+    await guard.apply(declared)
+    assert (await stored(client, declared))["spec"]["replicas"] == 7
+    await changed(client, declared, {"spec": {"replicas": 8}}, manager="operator")
+    await guard.apply(declared)
+    assert (await stored(client, declared))["spec"]["replicas"] == 3
+
+
+def tainted(name: str, *taints: Mapping[str, Json]) -> Declared:
+    return declared_as(NODE, object_of(NODE, name=name, spec={"taints": list(taints)}))
+
+
+@pytest.mark.case(17)
+async def test_the_node_controllers_taints_stay_beside_those_that_git_declares(client: Client, namespace: str) -> None:
+    ours = {"key": "example.com/dedicated", "effect": "NoSchedule", "value": "db"}
+    theirs = {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}
+    declared = tainted(namespace, ours)
+    guard = writer(client)
+    await guard.apply(declared)
+    standing = (await stored(client, declared))["spec"]["taints"]
+    assert ours in standing
+    await changed(client, declared, {"spec": {"taints": [*standing, theirs]}}, manager="kube-controller-manager")
+    before = await stored(client, declared)
+    done = await guard.apply(declared)
+    assert done is not None
+    assert not done.changed
+    assert await stored(client, declared) == before
+    await changed(
+        client, declared, {"spec": {"taints": [theirs, {"key": "mine", "effect": "NoSchedule"}]}}, manager="kubectl-taint"
+    )
+    await guard.apply(declared)
+    assert (await stored(client, declared))["spec"]["taints"] == [ours, theirs]

@@ -1,0 +1,260 @@
+"""The oracle: what DESIGN section 5 says of a change, told from the objects before and after it and from what Guard's own apply
+would make of each. Written anew on purpose: nothing of the decision under test is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from guard.base import codec
+from guard.base.codec import Json, JsonObject, child, children, is_array, is_object
+from guard.state.ids import FIELD_MANAGER, SYNC_LABEL
+from tests.oracle.edits import at
+from tests.oracle.kinds import Sort
+
+Path = tuple[str, ...]
+ABSENT = "(absent)"
+
+# What of the metadata somebody can declare; the rest is the API server's.
+_METADATA = ("labels", "annotations", "finalizers", "ownerReferences")
+_LABEL: Path = ("metadata", "labels", SYNC_LABEL)
+_FINALIZERS: Path = ("metadata", "finalizers")
+# Lists whose items have a key are compared item by item: the first of these that tells all items apart.
+_KEYS = (
+    ("uid",), ("host", "port", "protocol"), ("name",), ("key", "effect"), ("containerPort", "protocol"), ("port", "protocol"),
+    ("mountPath",), ("ip",), ("topologyKey", "whenUnsatisfiable"),
+)  # fmt: skip
+_ORDER = "(order)"
+# Of a DaemonSet the API server itself counts the templates.
+_SERVERS_OWN = "deprecated.daemonset.template.generation"
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What has to become of the request. `either` where the rules leave it open."""
+
+    expected: Literal["allow", "refuse", "either"]
+    why: str
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """The live object before and after the request, and what a forced apply of the manifest by Guard makes of each. `after` is
+    None when the object is gone, the applied ones when the apply fails. `by_person` holds for machines with a person's tool, too.
+    """
+
+    sort: Sort
+    operation: Literal["CREATE", "UPDATE"]
+    by_person: bool
+    before: JsonObject
+    after: JsonObject | None
+    applied_before: JsonObject | None
+    applied_after: JsonObject | None
+    replicas_declared: bool = False
+    taints_declared: bool = False
+    person_added: bool = False
+
+
+Differences = Mapping[Path, tuple[Json, Json]]
+
+
+def judge(facts: Facts) -> Verdict:
+    """The rules in DESIGN's order; the first that speaks counts."""
+    if facts.operation == "CREATE":
+        return _creation(facts)
+    open_question = _left_open(facts)
+    if open_question:
+        return Verdict("either", open_question)
+    return _declared(facts) or _tampering(facts) or _additions(facts) or Verdict("allow", "no drift and nothing added")
+
+
+def _left_open(facts: Facts) -> str:
+    """Why nobody can say what is right, empty where somebody can."""
+    if facts.after is None:
+        # Its finalizers may go; what else the same request changed cannot be told any more.
+        return "what was going is gone" if _is_terminating(facts) else ""
+    if _label(facts.before) is None and _label(facts.after) is None:
+        return "without our label the webhook is not asked; healing restores it"
+    if facts.applied_before is None:
+        return "Guard could not apply it before"
+    changed = differences(comparable(facts.before), comparable(facts.after))
+    if facts.taints_declared and any(map(_is_control_plane_taint, changed)):
+        return "a taint of the control plane's"
+    replicas = facts.sort.replicas
+    if replicas is not None and at(facts.before, replicas) is None and at(facts.after, replicas) == 0:
+        return "a Scale tells no replicas from none"
+    return ""
+
+
+def _declared(facts: Facts) -> Verdict | None:
+    """What Guard's next apply would have to put right, and would not have had to before."""
+    if facts.after is None or facts.applied_before is None:
+        return Verdict("refuse", "deleted by an update")
+    if facts.applied_after is None:
+        return Verdict("refuse", "Guard cannot apply any more")
+    was = differences(comparable(facts.before), comparable(facts.applied_before))
+    now = differences(comparable(facts.after), comparable(facts.applied_after))
+    drift = {path: pair for path, pair in now.items() if was.get(path) != pair and not _may_go(path, facts)}
+    return Verdict("refuse", f"drift in {_shown(drift)}") if drift else None
+
+
+def _tampering(facts: Facts) -> Verdict | None:
+    """Changes of labels, owners and finalizers are additions as well; what is left is the record of who owns what."""
+    wiped = facts.after is not None and _has_our_entry(facts.before) and not _has_our_entry(facts.after)
+    return Verdict("refuse", "our entry wiped") if facts.by_person and wiped else None
+
+
+def _additions(facts: Facts) -> Verdict | None:
+    """What a person changes beside what Git declares, but for the list, and for what Guard's own apply would have done."""
+    if not facts.by_person or facts.after is None or facts.applied_before is None:
+        return None
+    after = comparable(facts.after)
+    unlike_git = differences(comparable(facts.applied_before), after)
+    wrong = {
+        path: pair
+        for path, pair in differences(comparable(facts.before), after).items()
+        if path in unlike_git and not _is_allowed(path, facts) and not _may_go(path, facts)
+    }
+    if not wrong:
+        return None
+    if all(path[-1] == _ORDER for path in wrong):
+        return Verdict("either", "the order of what Git does not declare")
+    if facts.person_added and all(new == ABSENT for _, new in wrong.values()):
+        return Verdict("either", "a person's addition taken away")
+    return Verdict("refuse", f"addition in {_shown(wrong)}")
+
+
+def _creation(facts: Facts) -> Verdict:
+    """Every declared path has to have Git's value; extras are healed away, and our label comes with the next apply."""
+    if facts.after is None or facts.applied_after is None:
+        return Verdict("refuse", "Guard cannot apply it")
+    found = differences(comparable(facts.after), comparable(facts.applied_after))
+    drift = {path: pair for path, pair in found.items() if not (path == _LABEL and pair[0] == ABSENT)}
+    return Verdict("refuse", f"created unlike Git in {_shown(drift)}") if drift else Verdict("allow", "created like Git")
+
+
+def _is_allowed(path: Path, facts: Facts) -> bool:
+    """The one list of what people may do (DESIGN section 5, rule 9)."""
+    annotation = path[2] if path[:2] == ("metadata", "annotations") and len(path) > 2 else ""
+    if annotation in {"kubectl.kubernetes.io/last-applied-configuration", "kubernetes.io/change-cause"}:
+        return True
+    if facts.sort.name in {"Deployment", "StatefulSet", "DaemonSet"}:
+        restarted = ("spec", "template", "metadata", "annotations", "kubectl.kubernetes.io/restartedAt")
+        if path == restarted:
+            return True
+    if facts.sort.replicas is not None and path == facts.sort.replicas and not facts.replicas_declared:
+        return True
+    if path[:2] == ("spec", "ephemeralContainers"):
+        return True
+    if facts.sort.name == "Node":
+        return path == ("spec", "unschedulable") or (path[:2] == ("spec", "taints") and not facts.taints_declared)
+    return False
+
+
+def _is_terminating(facts: Facts) -> bool:
+    return "deletionTimestamp" in child(facts.before, "metadata")
+
+
+def _may_go(path: Path, facts: Facts) -> bool:
+    """Finalizers of what is going."""
+    return path[:2] == _FINALIZERS and _is_terminating(facts)
+
+
+def _is_control_plane_taint(path: Path) -> bool:
+    return path[:2] == ("spec", "taints") and any("node.kubernetes.io/" in step for step in path)
+
+
+def _label(body: JsonObject) -> Json:
+    return child(child(body, "metadata"), "labels").get(SYNC_LABEL)
+
+
+def _has_our_entry(body: JsonObject) -> bool:
+    return any(
+        entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply"
+        for entry in children(child(body, "metadata"), "managedFields")
+    )
+
+
+def _shown(found: Differences) -> str:
+    return ", ".join(".".join(path) for path in sorted(found)[:3])
+
+
+def comparable(body: JsonObject) -> JsonObject:
+    """The object without what is the API server's: identity, `.status`, managedFields, versions."""
+    metadata = {name: value for name in _METADATA if (value := child(body, "metadata").get(name))}
+    if _SERVERS_OWN in child(metadata, "annotations"):
+        metadata["annotations"] = {name: value for name, value in metadata["annotations"].items() if name != _SERVERS_OWN}
+    rest = {name: value for name, value in body.items() if name not in {"apiVersion", "kind", "metadata", "status"}}
+    return {**rest, "metadata": metadata}
+
+
+def differences(left: Json, right: Json) -> Differences:
+    """Where two objects differ: the value of each by path, ABSENT where there is none."""
+    found: dict[Path, tuple[Json, Json]] = {}
+    _compare(left, right, (), found)
+    return found
+
+
+def _compare(left: Json, right: Json, path: Path, found: dict[Path, tuple[Json, Json]]) -> None:
+    if _same(left, right):
+        return
+    # What comes or goes is named field by field, so that an allowed field is told apart from others that came along.
+    one: Json = {} if _is_absent(left) and is_object(right) and right else left
+    other: Json = {} if _is_absent(right) and is_object(left) and left else right
+    if is_object(one) and is_object(other):
+        for name in one.keys() | other.keys():
+            _compare(one.get(name, ABSENT), other.get(name, ABSENT), (*path, name), found)
+    elif is_array(one) and is_array(other):
+        _compare_lists(one, other, path, found)
+    else:
+        found[path] = (left, right)
+
+
+def _compare_lists(left: list[Json], right: list[Json], path: Path, found: dict[Path, tuple[Json, Json]]) -> None:
+    keys = _keys(left, right)
+    if keys is None:
+        if len(left) == len(right):
+            for number, (one, other) in enumerate(zip(left, right, strict=True)):
+                _compare(one, other, (*path, str(number)), found)
+        else:
+            found[path] = (left, right)
+        return
+    before, after = ({_key(item, keys): item for item in items} for items in (left, right))
+    for key in before.keys() | after.keys():
+        _compare(before.get(key, ABSENT), after.get(key, ABSENT), (*path, f"[{key}]"), found)
+    was, now = [key for key in before if key in after], [key for key in after if key in before]
+    if was != now:
+        found[(*path, _ORDER)] = (was, now)
+
+
+def _keys(left: list[Json], right: list[Json]) -> tuple[str, ...] | None:
+    """What tells the items of both lists apart: names of keys, none for scalars; None where nothing does."""
+    scalars = [item for item in [*left, *right] if not is_object(item) and not is_array(item)]
+    if len(scalars) == len(left) + len(right):
+        return () if all(len({_key(item, ()) for item in items}) == len(items) for items in (left, right)) else None
+    for keys in _KEYS:
+        if all(_are_told_apart(items, keys) for items in (left, right)):
+            return keys
+    return None
+
+
+def _are_told_apart(items: list[Json], keys: tuple[str, ...]) -> bool:
+    fit = all(is_object(item) and keys[0] in item for item in items)
+    return fit and len({_key(item, keys) for item in items}) == len(items)
+
+
+def _key(item: Json, keys: tuple[str, ...]) -> str:
+    if not keys:
+        return codec.encode(item).decode()
+    return ",".join(str(item.get(key, "")) for key in keys)
+
+
+def _is_absent(value: Json) -> bool:
+    return value is None or (isinstance(value, str) and value == ABSENT)
+
+
+def _same(left: Json, right: Json) -> bool:
+    if _is_absent(left) or _is_absent(right):
+        return _is_absent(left) and _is_absent(right)
+    return codec.canonical(left) == codec.canonical(right)  # unlike Python's ==, tells true from 1
