@@ -76,9 +76,11 @@ class Case:
     @lazy
     def by_person(self) -> bool:
         """A person, or a machine that writes with a person's tool."""
-        if self.requester is Requester.PERSON:
-            return True
-        return self.requester is Requester.MACHINE and is_person_tool(self.request.field_manager)
+        if self.requester is not Requester.MACHINE:
+            return self.requester is Requester.PERSON
+        # A request that names no field manager gets one from its User-Agent, which only its entry shows.
+        manager = self.request.field_manager
+        return is_person_tool(manager) if manager else any(map(is_person_tool, self.request.writers))
 
     # ---- about which object
 
@@ -99,11 +101,11 @@ class Case:
 
     @lazy
     def label_before(self) -> str | None:
-        return (self.request.old_head.metadata.labels or {}).get(SYNC_LABEL)
+        return _label(self.request.old_head.metadata.labels)
 
     @lazy
     def label_after(self) -> str | None:
-        return (self.request.new_head.metadata.labels or {}).get(SYNC_LABEL)
+        return _label(self.request.new_head.metadata.labels)
 
     @lazy
     def terminating(self) -> bool:
@@ -128,8 +130,9 @@ class Case:
             return fields.EMPTY
         learned = self.view.fields(self.declared)
         entry = self.our_old_entry
-        version = self.declared.kind.api_version
-        return learned.union(entry.fields) if entry and entry.api_version == version else learned
+        fits = entry is not None and entry.api_version == self.declared.kind.api_version
+        known = learned.union(entry.fields) if entry and fits else learned
+        return known if learned else FieldSet(drift.manifest_fields(self.declared.body, known.tree))
 
     @lazy
     def enforcement(self) -> Enforcement:
@@ -151,7 +154,11 @@ class Case:
         changes metadata at most: `.status`, approvals and ephemeral containers are not Git's.
         """
         old, new = self.request.difference
+        if old == new:
+            return ()
         found = drift.changes(old, new, git=self.git, declared=self.declared_fields.tree)
+        if self.declared and (filled := self.view.filled(self.declared)):
+            found = drift.refilled(found, filled)
         aside = self.request.sub_resource not in {"", "resize"}
         return tuple(
             change
@@ -213,6 +220,11 @@ class Case:
             )
             for exemption in enforcement.exempt
         )
+
+
+def _label(labels: dict[str, str | None] | None) -> str | None:
+    """Our label; a review of a custom resource may show null for what is stored as empty text."""
+    return (labels[SYNC_LABEL] or "") if labels and SYNC_LABEL in labels else None
 
 
 def sync_controller(case: Case) -> Decision | None:
@@ -292,7 +304,7 @@ def not_declared(case: Case) -> Decision | None:
     if case.declared is not None:
         return None
     request = case.request
-    if request.sub_resource or request.operation == "DELETE":
+    if request.operation == "DELETE" or (request.sub_resource and request.operation != "UPDATE"):
         return case.allow("NotDeclared")
     if case.by_person and case.label_after is not None and case.label_after != case.label_before:
         old = case.label_before or MISSING
@@ -339,7 +351,7 @@ def creation(case: Case) -> Decision | None:
         return None
     new = case.request.new
     git = case.git if SYNC_LABEL in child(child(new, "metadata"), "labels") else _unlabelled(case.git)
-    known = case.declared_fields
+    known = case.view.fields(case.declared) if case.declared else fields.EMPTY
     if known:
         found = drift.settled(drift.changes(git, new, git=git, declared=known.tree), granular=case.is_granular)
     else:
@@ -397,7 +409,17 @@ def _is_wiped(ours: ManagedEntry, request: Request) -> bool:
     left = ours.fields
     for entry in request.new_sections.managed:
         left = left.minus(entry.fields)
-    return LABEL_PATH in left or not request.new_sections.managed
+    return any(fields.at(request.new, path) is not MISSING for path in left.paths())
+
+
+def foreign_field_manager(case: Case) -> Decision | None:
+    """Nobody else puts more into our Apply entry than Git declares: our next apply would take it away again."""
+    ours = case.request.new_sections.ours
+    if case.request.field_manager != FIELD_MANAGER or ours is None:
+        return None
+    if case.request.operation == "CREATE" or ours.fields.minus(case.declared_fields):
+        return case.refuse("ForeignFieldManager")
+    return None
 
 
 def declared_fields(case: Case) -> Decision | None:
@@ -435,6 +457,7 @@ RULES: tuple[Callable[[Case], Decision | None], ...] = (
     other_version,
     subresource,
     deletion,
+    foreign_field_manager,
     creation,
     tampering,
     declared_fields,

@@ -19,8 +19,10 @@ from guard.base.codec import DecodeError, JsonObject
 from guard.base.errors import JournalError
 from guard.state.desired import View
 from guard.state.policy import Policy
+from guard.state.requesters import Requester, classify
 from guard.state.vouched import Vouched
 
+COMPLAINT_SECONDS = 1.0
 FORBIDDEN, BAD_REQUEST, SERVER_ERROR = 403, 400, 500
 
 _EVENTS: dict[str, Event] = {"deny": "denied", "warn": "warned", "audit": "audited", "exempt": "exempted"}
@@ -58,6 +60,7 @@ class Judge:
         self._clock = clock
         self._meter = meter
         self._locate = locate
+        self._complained, self._unsaid = -COMPLAINT_SECONDS, 0
         self._vouched = vouched if vouched is not None else Vouched()
 
     def respond(self, data: bytes) -> bytes:
@@ -67,9 +70,27 @@ class Judge:
         try:
             answer, label = self._judge(parsed)
         except Exception as error:  # noqa: BLE001 (whatever fails inside, the answer is no, and says so)
-            answer, label = _failure(parsed.request, error), "Failure"
+            self._complain(parsed.request, error)
+            answer, label = _failure(parsed.request, error, sync_user=self._policy().sync_user), "Failure"
         self._meter.admission(path=PATH, decision=label, seconds=time.perf_counter() - started)
         return review.encode(answer)
+
+    def _complain(self, request: Request, error: Exception) -> None:
+        """In the log, at most once a second: whoever sends what cannot be judged shall not fill it."""
+        now = self._clock.monotonic()
+        self._unsaid += 1
+        if now - self._complained < COMPLAINT_SECONDS:
+            return
+        _log.error(
+            "the decision failed",
+            kind=printable(request.kind.kind),
+            namespace=printable(request.namespace),
+            name=printable(request.name),
+            error=type(error).__name__,
+            times=self._unsaid,
+            exc_info=not isinstance(error, DecodeError),
+        )
+        self._complained, self._unsaid = now, 0
 
     def _judge(self, parsed: Review) -> tuple[Answer, str]:
         policy = self._policy()
@@ -145,16 +166,12 @@ def _status(request: Request, wording: message.Wording) -> JsonObject:
     }
 
 
-def _failure(request: Request, error: Exception) -> Answer:
-    """A failure inside the decision denies, and says so; it never lets a change in by accident."""
-    _log.error(
-        "the decision failed",
-        kind=request.kind.kind,
-        namespace=request.namespace,
-        name=request.name,
-        error=type(error).__name__,
-        exc_info=not isinstance(error, DecodeError),
-    )
+def _failure(request: Request, error: Exception, *, sync_user: str) -> Answer:
+    """A failure inside the decision denies people and machines, and says so; it never lets a change in by accident. The control
+    plane is never in question: what it does is healed.
+    """
+    if classify(request.user_info.username, sync_user=sync_user) in {Requester.SYNC, Requester.CONTROL_PLANE}:
+        return Answer(uid=request.uid, allowed=True)
     detail = f": {error}" if isinstance(error, DecodeError) else ""
     text = f"Guard could not judge this change, so it is refused ({type(error).__name__}{detail}). Its log says more."
     code, reason = (BAD_REQUEST, "BadRequest") if isinstance(error, DecodeError) else (SERVER_ERROR, "InternalError")

@@ -41,7 +41,7 @@ class Options(msgspec.Struct, frozen=True, rename="camel"):
 
 class _Metadata(msgspec.Struct, frozen=True):
     name: str = ""
-    labels: dict[str, str] | None = None
+    labels: dict[str, str | None] | None = None
 
 
 class _Head(msgspec.Struct, frozen=True):
@@ -57,6 +57,7 @@ class ManagedEntry(msgspec.Struct, frozen=True, rename="camel"):
     operation: str = ""
     subresource: str = ""
     api_version: str = ""
+    time: str | None = None
     fields_v1: msgspec.Raw = msgspec.field(name="fieldsV1", default=msgspec.Raw(b"{}"))
 
     @property
@@ -67,6 +68,10 @@ class ManagedEntry(msgspec.Struct, frozen=True, rename="camel"):
     def fields(self) -> FieldSet:
         """Raises DecodeError."""
         return FieldSet.parse_raw(bytes(self.fields_v1))
+
+
+def _identity(entry: ManagedEntry) -> tuple[str | bytes | None, ...]:
+    return entry.manager, entry.operation, entry.subresource, entry.time, bytes(entry.fields_v1)
 
 
 # The metadata has sections of its own; nobody judges the status.
@@ -162,6 +167,12 @@ class Request(msgspec.Struct, frozen=True, rename="camel", dict=True):
         return old.without(new), new.without(old)
 
     @property
+    def writers(self) -> tuple[str, ...]:
+        """The field managers whose entries are new or other than before. Raises DecodeError."""
+        before = {_identity(entry) for entry in self.old_sections.managed}
+        return tuple(entry.manager for entry in self.new_sections.managed if _identity(entry) not in before)
+
+    @property
     def is_undecoded(self) -> bool:
         """Whether nobody has asked for more of the objects than their names and labels."""
         return not self.__dict__.keys() & {"old", "new", "old_sections", "new_sections"}
@@ -170,7 +181,8 @@ class Request(msgspec.Struct, frozen=True, rename="camel", dict=True):
     def stored_as(self) -> tuple[bytes, int]:
         """How a watch will show the new object: its managedFields, undecoded, and its generation, 0 for kinds without one."""
         metadata = self.new_sections.metadata
-        return bytes(metadata.get("managedFields", b"null")), int(bytes(metadata.get("generation", b"0")))
+        generation = codec.decode(metadata.get("generation", b"0"))
+        return bytes(metadata.get("managedFields", b"null")), generation if isinstance(generation, int) else 0
 
     @lazy
     def new_head(self) -> _Head:

@@ -138,7 +138,13 @@ class Writer:
                     live = await self._hand_over(declared, live, adopting=adopting, left=left)
                     before = fingerprint(live)
             applied = wanted(declared.body, live, left)
-            body = await self._client.apply(_path(declared), applied, manager=FIELD_MANAGER, force=True)
+            try:
+                body = await self._client.apply(_path(declared), applied, manager=FIELD_MANAGER, force=True)
+            except ApiStatusError as error:
+                # What a person added may be what Git's own cannot stand beside: two ports of one name.
+                if error.code != UNPROCESSABLE or adopting or not clean:
+                    raise
+                body = await self._apply_after_cleaning(declared, error, left=left)
             wrote = _wrote(before, fingerprint(body))
             created = body["metadata"]["uid"] != known.uid if known else before is None and _is_only_ours(body)
             removed: tuple[Path, ...] = ()
@@ -148,6 +154,15 @@ class Writer:
             changed = wrote or bool(removed)
             self._remember(declared, body, applied=wanted(declared.body, body, left), changed=changed)
             return Applied(changed=changed, created=created, removed=removed)
+
+    async def _apply_after_cleaning(self, declared: Declared, refused: ApiStatusError, *, left: Left) -> JsonObject:
+        live = await self._get(declared)
+        if live is None:
+            raise refused
+        cleaned, removed = await self._clean(declared, live, left=left, clean=True)
+        if not removed:
+            raise refused
+        return await self._client.apply(_path(declared), wanted(declared.body, cleaned, left), manager=FIELD_MANAGER, force=True)
 
     async def _get(self, declared: Declared) -> JsonObject | None:
         try:
@@ -216,11 +231,16 @@ class Writer:
         self._ours.add(key)
         if known and not changed and known.body is declared.body and known.fields is ours:
             return  # what was learned last time still holds
-        if has_taints(declared.body):
-            ours = ours.union(field_set([TAINTS]))
-        stored = drift.project(body, ours.tree, manifest=declared.body)
-        same = _values(stored) == _values(declared.body)
-        self._view.learn(key, Learned(body=declared.body, fields=ours, stored=None if same else stored))
+        self._view.learn(key, _lesson(declared, body))
+
+    async def learn(self, declared: Declared) -> None:
+        """Ask the API server, by a dry run, in which form it stores what Git declares; writes nothing. Raises ClusterError."""
+        left = self._left(declared)
+        live = await self._get(declared) if depends_on_live(declared.body, left) else None
+        applied = wanted(declared.body, live, left)
+        body = await self._client.apply(_path(declared), applied, manager=FIELD_MANAGER, force=True, dry_run=True)
+        if not self._view.is_learned(declared):
+            self._view.learn(declared.key, _lesson(declared, body))
 
     async def delete(self, declared_path: str, *, key: ObjectKey, uid: str, resource_version: str) -> bool:
         """Delete exactly the object that was looked at; False when it was gone. Raises ApiStatusError, a conflict among them when
@@ -236,6 +256,20 @@ class Writer:
                     return False
                 raise
             return True
+
+
+def _lesson(declared: Declared, body: JsonObject) -> Learned:
+    """What the API server's answer to an apply teaches."""
+    ours = our_fields(body)
+    if has_taints(declared.body):
+        ours = ours.union(field_set([TAINTS]))
+    stored = drift.project(body, ours.tree, manifest=declared.body)
+    return Learned(
+        body=declared.body,
+        fields=ours,
+        stored=None if _values(stored) == _values(declared.body) else stored,
+        filled=frozenset(drift.empties(declared.body, stored, ours.tree)),
+    )
 
 
 def _path(declared: Declared) -> str:

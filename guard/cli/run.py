@@ -28,6 +28,7 @@ from guard.runtime import Options, Runtime
 @click.option("--metrics-listen", type=Address(), help="Where to serve /metrics. Default: nowhere.")
 @click.option("--cert-dir", type=click.Path(file_okay=False, path_type=Path), help="Own tls.crt, tls.key and ca.crt.")
 @click.option("--resync", type=Seconds(), default="10m", show_default=True, help="How often to apply everything again; 0: never.")
+@click.option("--admin-group", "admin_groups", multiple=True, help="A group that may change what is Guard's own; repeatable.")
 @click.option("--log-format", type=click.Choice(["json", "console"]), help="Default: console on a terminal, json elsewhere.")
 def command(
     *,
@@ -40,6 +41,7 @@ def command(
     metrics_listen: tuple[str, int] | None,
     cert_dir: Path | None,
     resync: float,
+    admin_groups: tuple[str, ...],
     log_format: telemetry.Form | None,
 ) -> None:
     """Keep the cluster equal to Git until told to stop."""
@@ -54,6 +56,7 @@ def command(
         metrics_listen=metrics_listen,
         cert_dir=cert_dir,
         resync=resync,
+        admin_groups=admin_groups,
     )
     _run(options)
 

@@ -1,4 +1,4 @@
-"""Owns the webhook configuration: writes what is wanted, and puts it back when somebody edits or deletes it."""
+"""Owns one object of the registration: writes what is wanted, and puts it back when somebody edits or deletes it."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ CONFIGURATION = Kind(
     resource="validatingwebhookconfigurations",
     namespaced=False,
 )
-_PATH = object_path(CONFIGURATION, namespace="", name=NAME)
 CONFLICT, NOT_FOUND = 409, 404
 
 _log = telemetry.get("registration")
 
 
 class Keeper:
-    """`ensure` returns when the API server holds the wanted configuration; `run` keeps it so until cancelled.
+    """`ensure` returns when the API server holds the wanted object; `run` keeps it so until cancelled.
 
-    `repaired` is told what was wrong ("edited", "deleted") whenever somebody else's change was undone.
+    `repaired` is told the kind and what was wrong ("edited", "deleted") whenever somebody else's change was undone.
     """
 
-    def __init__(self, client: Client, *, repaired: Callable[[str], None]) -> None:
+    def __init__(self, client: Client, *, kind: Kind = CONFIGURATION, repaired: Callable[[str, str], None]) -> None:
         self._client = client
+        self._kind = kind
+        self._path = object_path(kind, namespace="", name=NAME)
         self._repaired = repaired
         self._wanted: JsonObject | None = None
         self._live: JsonObject | None = None
@@ -57,11 +58,11 @@ class Keeper:
             if live is None or all(entry.get("clientConfig") == target for entry in children(live, "webhooks")):
                 return
             webhooks = [{**entry, "clientConfig": target} for entry in children(live, "webhooks")]
-            await self._client.put(_PATH, {**live, "webhooks": webhooks})
+            await self._client.put(self._path, {**live, "webhooks": webhooks})
 
     async def run(self) -> None:
         backoff = Backoff(first=0.05, most=10.0)
-        path, selector = collection_path(CONFIGURATION), f"metadata.name={NAME}"
+        path, selector = collection_path(self._kind), f"metadata.name={NAME}"
         async for event in watch(self._client, path, fields=selector):
             if event.type == "FAILED":
                 continue
@@ -76,7 +77,7 @@ class Keeper:
                     backoff.reset()
                     break
                 except ClusterError as error:
-                    _log.warning("the webhook configuration could not be repaired, trying again", error=str(error))
+                    _log.warning("the registration could not be repaired, trying again", kind=self._kind.kind, error=str(error))
                     await asyncio.sleep(backoff.next())
                     seen = None
 
@@ -90,12 +91,12 @@ class Keeper:
             return
         what = "deleted" if self._live is None else "edited"
         await self._write()
-        _log.warning("the webhook configuration was changed and is restored", change=what)
-        self._repaired(what)
+        _log.warning("the registration was changed and is restored", kind=self._kind.kind, change=what)
+        self._repaired(self._kind.kind, what)
 
     async def _get(self) -> JsonObject | None:
         try:
-            return await self._client.get(_PATH)
+            return await self._client.get(self._path)
         except ApiStatusError as error:
             if error.code == NOT_FOUND:
                 return None
@@ -111,11 +112,11 @@ class Keeper:
                 return
             try:
                 if self._live is None:
-                    self._live = await self._client.post(collection_path(CONFIGURATION), wanted)
+                    self._live = await self._client.post(collection_path(self._kind), wanted)
                 else:
                     version = self._live["metadata"]["resourceVersion"]
                     body = {**wanted, "metadata": {**wanted["metadata"], "resourceVersion": version}}
-                    self._live = await self._client.put(_PATH, body)
+                    self._live = await self._client.put(self._path, body)
             except ApiStatusError as error:
                 if error.code not in {CONFLICT, NOT_FOUND} or last_try:
                     raise
@@ -125,10 +126,12 @@ class Keeper:
 
 
 def _equal(live: JsonObject, wanted: JsonObject) -> bool:
-    """Whether the live configuration says what is wanted; every field of ours is written out, so none is defaulted."""
+    """Whether the live object says what is wanted; every field of ours is written out, so none is defaulted."""
     labels = wanted["metadata"]["labels"]
     held = child(live["metadata"], "labels")
-    return all(held.get(name) == value for name, value in labels.items()) and _plain(live) == _plain(wanted)
+    if not all(held.get(name) == value for name, value in labels.items()):
+        return False
+    return _plain(live) == _plain(wanted) and child(live, "spec") == child(wanted, "spec")
 
 
 def _plain(body: JsonObject) -> list[JsonObject]:

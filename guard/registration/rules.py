@@ -27,16 +27,16 @@ _ELSEWHERE: JsonObject = {
 }
 
 
-def _text(value: str) -> str:
+def quoted(value: str) -> str:
     """A CEL string. Names and users hold no quotes in practice; a quote or backslash is escaped all the same."""
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 _RESOURCE = "request.resource.group + '/' + request.resource.resource"
-_USER, _GROUPS = "request.userInfo.username", "request.userInfo.groups"
-_IS_CONTROL_PLANE = " || ".join(
-    [f"{_USER} in [{', '.join(_text(user) for user in CONTROL_PLANE_USERS)}]"]
-    + [f"{_USER}.startsWith({_text(prefix)})" for prefix in CONTROL_PLANE_PREFIXES]
+USER, GROUPS = "request.userInfo.username", "request.userInfo.groups"
+IS_CONTROL_PLANE = " || ".join(
+    [f"{USER} in [{', '.join(quoted(user) for user in CONTROL_PLANE_USERS)}]"]
+    + [f"{USER}.startsWith({quoted(prefix)})" for prefix in CONTROL_PLANE_PREFIXES]
 )
 
 
@@ -81,10 +81,10 @@ def configuration(
     applied, and until its last one is gone. `strict` are the namespaces in which people create only what Git declares.
     """
     conditions = [
-        _condition("not-guard", f"{_USER} != {_text(sync_user)}"),
-        _condition("not-break-glass", f"!has({_GROUPS}) || !({_text(BREAK_GLASS_GROUP)} in {_GROUPS})"),
+        _condition("not-guard", f"{USER} != {quoted(sync_user)}"),
+        _condition("not-break-glass", f"!has({GROUPS}) || !({quoted(BREAK_GLASS_GROUP)} in {GROUPS})"),
     ]
-    outside, inside = _condition("not-control-plane", f"!({_IS_CONTROL_PLANE})"), _condition("control-plane", _IS_CONTROL_PLANE)
+    outside, inside = _condition("not-control-plane", f"!({IS_CONTROL_PLANE})"), _condition("control-plane", IS_CONTROL_PLANE)
 
     def webhook(
         name: str,
@@ -229,7 +229,7 @@ def _chunks(names: Iterable[str]) -> list[str]:
     chunk: list[str] = []
     length = 0
     for name in sorted(names):
-        chunk.append(_text(name))
+        chunk.append(quoted(name))
         length += len(chunk[-1]) + 2
         if length > EXPRESSION_CHARACTERS:
             found.append(", ".join(chunk))

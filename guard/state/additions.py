@@ -16,9 +16,11 @@ from guard.state.ids import ObjectKey
 from guard.state.managed import Entry, entries
 from guard.state.policy import NOTHING_LEFT, Left
 
+_METADATA = FieldSet({"f:metadata": {}})
 _ANNOTATIONS: Path = ("f:metadata", "f:annotations")
 _RESTARTED: Path = ("f:spec", "f:template", *_ANNOTATIONS, "f:kubectl.kubernetes.io/restartedAt")
 _ROLLED_OUT = frozenset({("apps", "DaemonSet"), ("apps", "Deployment"), ("apps", "StatefulSet")})
+_DAEMON_SETS = frozenset({("apps", "DaemonSet")})
 _NODES = frozenset({("", "Node")})
 _EVERY: frozenset[tuple[str, str]] = frozenset()
 
@@ -37,6 +39,8 @@ ALLOWED_ADDITIONS: tuple[Allowed, ...] = (
     Allowed(_RESTARTED, _ROLLED_OUT, "kubectl rollout restart"),
     Allowed(("f:spec", "f:unschedulable"), _NODES, "kubectl cordon, uncordon, drain"),
     Allowed(("f:spec", "f:taints"), _NODES, "kubectl taint"),
+    # The API server counts the changes of a template, and keeps the number from being written.
+    Allowed((*_ANNOTATIONS, "f:deprecated.daemonset.template.generation"), _DAEMON_SETS, "any change of a DaemonSet's template"),
     Allowed((*_ANNOTATIONS, "f:kubectl.kubernetes.io/last-applied-configuration"), _EVERY, "kubectl apply of the file in Git"),
     Allowed((*_ANNOTATIONS, "f:kubernetes.io/change-cause"), _EVERY, "kubectl annotate of a rollout's cause"),
 )
@@ -83,8 +87,9 @@ def additions(body: JsonObject, ours: FieldSet, *, allowed: frozenset[Path], lef
     """
     theirs, others = EMPTY, ours.union(field_set(allowed))
     for entry in entries(body):
-        if entry.is_person and entry.subresource != "status":
-            theirs = theirs.union(entry.fields)
+        if entry.is_person:
+            # Through a subresource people may change its own part; metadata is nobody's own.
+            theirs = theirs.union(entry.fields.intersection(_METADATA) if entry.subresource else entry.fields)
             if left and (mine := left.of(entry.manager)):
                 others = others.union(field_set(path for path in entry.fields.paths() if mine.holds(path)))
         elif not entry.is_ours:
@@ -174,7 +179,7 @@ def _merged(kept: list[JsonObject]) -> list[JsonObject]:
         identity = codec.canonical([raw.get(name) for name in ("manager", "operation", "apiVersion", "subresource")])
         twin = found.get(identity)
         if twin is not None and raw.get("manager") == ADOPTED_MANAGER:
-            union = FieldSet(twin["fieldsV1"]).union(FieldSet(raw["fieldsV1"]))
+            union = FieldSet.parse(twin["fieldsV1"]).union(FieldSet.parse(raw["fieldsV1"]))
             found[identity] = {**raw, "fieldsV1": union.tree}
         else:
             found[identity] = raw

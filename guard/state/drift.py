@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
+from operator import is_
 
 import msgspec
 
 from guard.base.codec import Json, JsonObject, child, is_array, is_object
 from guard.state import fields
 from guard.state.equality import MISSING, same
-from guard.state.fields import SELF, Path, Tree
+from guard.state.fields import SELF, FieldSet, Path, Tree
 
 # The parts of an object that a change can touch and that somebody can declare. The rest of the metadata is the API server's.
 METADATA = ("labels", "annotations", "finalizers", "ownerReferences")
 _ENTRIES = {("f:metadata", "f:labels"), ("f:metadata", "f:annotations")}
 NOT_COMPARED = frozenset({"apiVersion", "kind", "metadata", "status"})
+
+_NAMES = frozenset({"f:apiVersion", "f:kind", "f:name", "f:namespace"})
 
 
 class Nature(Enum):
@@ -56,8 +59,13 @@ def changes(old: JsonObject, new: JsonObject, *, git: JsonObject, declared: Tree
         if name in before or name in after:
             path = ("f:metadata", f"f:{name}")
             # No labels are no labels, whether the map is there or not: name the entries that come and go, not the map.
-            get = child if path in _ENTRIES else _get
+            get = _texts if path in _ENTRIES else _get
             yield from _compare(get(before, name), get(after, name), get(wanted, name), metadata.get(f"f:{name}"), path)
+
+
+def _texts(value: JsonObject, name: str) -> JsonObject:
+    """Labels or annotations; reviews of custom resources may show null for what is stored as empty text."""
+    return {key: "" if text is None else text for key, text in child(value, name).items()}
 
 
 def _get(value: Json, name: str) -> Json:
@@ -74,7 +82,15 @@ def _compare(old: Json, new: Json, git: Json, declared: Tree | None, path: Path)
 def _differing(old: Json, new: Json, git: Json, declared: Tree | None, path: Path) -> Iterator[Change]:
     if declared is None:
         yield from _undeclared(old, new, path)
-    elif not declared:
+    elif old is MISSING and git is not MISSING and declared:
+        # What was gone and comes back is like what is created: what Git says of it counts, defaults and extras do not.
+        yield from (change for change in _within(old, new, git, declared, path) if change.nature is not Nature.ADDITION)
+    else:
+        yield from _within(old, new, git, declared, path)
+
+
+def _within(old: Json, new: Json, git: Json, declared: Tree, path: Path) -> Iterator[Change]:
+    if not declared:
         if not same(new, git):
             yield from _leaf(old, new, git, path)
     elif _are(is_object, old, new) and (new is not MISSING or SELF not in declared):
@@ -96,10 +112,39 @@ def _leaf(old: Json, new: Json, git: Json, path: Path) -> Iterator[Change]:
     """A leaf is an atomic value, or a map or list that was declared empty (which the API server may not even store)."""
     if new == [] and old is MISSING and git is MISSING:
         return  # an empty list that the API server does not store (rules of a ClusterRole)
-    if (git in ({}, []) or (git is MISSING and old is MISSING)) and (is_object(new) or is_array(new)):
+    is_empty = (git == {} and is_object(new)) or (git == [] and is_array(new))
+    if is_empty or (git is MISSING and old is MISSING and (is_object(new) or is_array(new))):
         yield Change(nature=Nature.FILLED, path=path, git=git, old=old, new=new)
     else:
         yield Change(nature=Nature.DECLARED, path=path, git=git, old=old, new=new)
+
+
+def refilled(found: Iterable[Change], filled: frozenset[Path]) -> Iterator[Change]:
+    """The changes, with those of `filled` fields, which Git declares empty and the API server completed by defaults, as such that
+    fill what is empty.
+    """
+    for change in found:
+        if change.nature is Nature.DECLARED and change.path in filled and change.new is not MISSING:
+            yield msgspec.structs.replace(change, nature=Nature.FILLED)
+        else:
+            yield change
+
+
+def manifest_fields(manifest: JsonObject, known: Tree) -> Tree:
+    """The set `known` with those fields of a manifest that it lacks: what Git declares, as far as that can be told before the API
+    server has said what it holds us to. A list counts as one value then.
+    """
+    found: dict[str, Tree] = dict(known)
+    for name, value in manifest.items():
+        element = f"f:{name}"
+        below = known.get(element)
+        if value is None or element in _NAMES or (below is not None and not below):
+            continue
+        if is_object(value) and value:
+            found[element] = manifest_fields(value, below or {})
+        elif below is None:
+            found[element] = {}
+    return found
 
 
 def settled(found: Iterable[Change], *, granular: Callable[[Path], bool]) -> Iterator[Change]:
@@ -220,8 +265,8 @@ def _twin(items: dict[str, list[Json]], element: str, names: tuple[str, ...]) ->
 
 
 def project(value: JsonObject, declared: Tree, *, manifest: JsonObject) -> JsonObject:
-    """The part of an object that a set of fields names: what the API server made of an applied manifest. What the manifest leaves
-    empty stays so, whatever defaults filled it: those are nobody's.
+    """The part of an object that a set of fields names: what the API server made of an applied manifest. Where it says what the
+    manifest says it is the manifest's own value, so that the two share their memory.
     """
     return _project(value, declared, manifest)
 
@@ -229,16 +274,17 @@ def project(value: JsonObject, declared: Tree, *, manifest: JsonObject) -> JsonO
 def _project(value: Json, declared: Tree, manifest: Json) -> Json:
     if not any(element != SELF for element in declared):
         # A leaf; or a node owned itself while all it holds belongs to others.
-        if SELF in declared or manifest in ({}, []):
+        if SELF in declared:
             return {} if is_object(value) else [] if is_array(value) else value
-        return value
+        return manifest if same(value, manifest) else value
     if is_object(value):
         given = manifest if is_object(manifest) else {}
-        return {
+        found = {
             name: _project(value[name], declared[element], given.get(name))
             for element in declared
             if element.startswith("f:") and (name := element[2:]) in value
         }
+        return manifest if _are_same_things(found, given) else found
     if is_array(value):
         declared = fields.spelled(declared)
         names = _key_names(declared)
@@ -249,8 +295,30 @@ def _project(value: Json, declared: Tree, manifest: Json) -> Json:
             below = declared.get(element)
             if below is not None:
                 twin = _twin(given, element, names)
-                part = _project(item, below, given[twin][0] if twin else None)
+                origin = given[twin][0] if twin else None
+                part = _project(item, below, origin)
                 # The keys name the item, also those that Git leaves to their defaults and that nobody owns.
-                kept.append({**{name: item[name] for name in names if name in item}, **part} if is_object(part) else part)
+                if is_object(part) and any(name in item and name not in part for name in names):
+                    part = {**{name: item[name] for name in names if name in item}, **part}
+                kept.append(part)
+        if is_array(manifest) and len(kept) == len(manifest) and all(map(is_, kept, manifest)):
+            return manifest
         return kept
     return value
+
+
+def _are_same_things(found: JsonObject, given: JsonObject) -> bool:
+    return found.keys() == given.keys() and all(value is given[name] for name, value in found.items())
+
+
+def empties(manifest: Json, stored: Json, declared: Tree) -> Iterator[Path]:
+    """The fields that the manifest leaves empty and that the API server completed by defaults."""
+    for path in FieldSet(declared).paths():
+        given, found = manifest, stored
+        for element in path:
+            if not (element.startswith("f:") and is_object(given) and is_object(found)):
+                break
+            given, found = given.get(element[2:], MISSING), found.get(element[2:], MISSING)
+        else:
+            if given in ({}, []) and found not in ({}, [], MISSING):
+                yield path

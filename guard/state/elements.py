@@ -15,18 +15,28 @@ from guard.base import codec
 from guard.base.codec import Json, JsonObject, is_array, is_object
 
 SELF = "."
+REMEMBERED = 512  # characters: clients write elements, and what is kept of them has to stay small
+EXACT = 2**53  # below this a float that is whole is one integer
 _INDEX = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 
 
-@lru_cache(maxsize=4096)
 def item_keys(element: str) -> tuple[tuple[str, Json], ...]:
     """The keys of a `k:` element, as (name, value) in the order written (the API server sorts them by name)."""
+    return (_remembered_keys if len(element) <= REMEMBERED else _remembered_keys.__wrapped__)(element)
+
+
+def item_value(element: str) -> Json:
+    """The value of a `v:` element."""
+    return (_remembered_value if len(element) <= REMEMBERED else _remembered_value.__wrapped__)(element)
+
+
+@lru_cache(maxsize=4096)
+def _remembered_keys(element: str) -> tuple[tuple[str, Json], ...]:
     return tuple(codec.decode(element[2:].encode()).items())
 
 
 @lru_cache(maxsize=4096)
-def item_value(element: str) -> Json:
-    """The value of a `v:` element."""
+def _remembered_value(element: str) -> Json:
     return codec.decode(element[2:].encode())
 
 
@@ -41,21 +51,26 @@ def value_element(value: Json) -> str:
 
 def _whole(value: Json) -> Json:
     """JSON has one kind of number: 80.0 is 80."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < EXACT else value
 
 
-@lru_cache(maxsize=8192)
 def spelled(element: str) -> str | None:
     """The element in its one spelling; None where it is none. The API server ignores kinds of elements that it does not know, and
     takes no set that holds a broken one; here both are ignored, since clients write managedFields.
     """
-    kind, rest = element[:2], element[2:]
+    kind = element[:2]
     if kind == "f:" or element == SELF:
         return element
     if kind == "i:":
-        return element if _INDEX.fullmatch(rest) else None
+        return element if _INDEX.fullmatch(element, 2) else None
     if kind not in {"k:", "v:"}:
         return None
+    return (_remembered_spelling if len(element) <= REMEMBERED else _remembered_spelling.__wrapped__)(element)
+
+
+@lru_cache(maxsize=4096)
+def _remembered_spelling(element: str) -> str | None:
+    kind, rest = element[:2], element[2:]
     try:
         value = codec.decode(rest.encode())
         if kind == "v:":

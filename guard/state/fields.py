@@ -89,7 +89,7 @@ class FieldSet:
         return f"FieldSet({', '.join(written(path) for path in self.paths())})"
 
     def union(self, other: FieldSet) -> FieldSet:
-        if not other.tree or self.tree == other.tree:
+        if not other.tree or self.tree is other.tree or self.tree == other.tree:
             return self
         return FieldSet(_union(self.tree, other.tree)) if self.tree else other
 

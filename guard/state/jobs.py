@@ -6,23 +6,29 @@ from hashlib import blake2b
 
 from guard.base import codec
 from guard.base.codec import JsonObject, child
-from guard.state.managed import entries, reaches
+from guard.state.fields import FieldSet
+from guard.state.managed import entries
 
-_CONDITIONS = ("f:status", "f:conditions")
-_ENDED = ('k:{"type":"Complete"}', 'k:{"type":"Failed"}')
+# Conditions are one atomic value to managedFields. A Job that succeeded has a completion time; one that failed has failures and
+# conditions, and nothing active. (One that somebody suspended after a failure looks like that, too.)
+_COMPLETED = ("f:status", "f:completionTime")
+_FAILED = (("f:status", "f:failed"), ("f:status", "f:conditions"))
+_ACTIVE = ("f:status", "f:active")
 DIGEST_BYTES = 16
 
 
 def goes_by_itself(manifest: JsonObject, metadata: JsonObject) -> bool:
-    """Whether an object is a Job that has ended and whose manifest gives it a time to live: conditions show in the managedFields
-    of `metadata`, the object or its metadata alone.
+    """Whether an object is a Job that has ended and whose manifest gives it a time to live: that shows in the managedFields of
+    `metadata`, the object or its metadata alone.
     """
-    if manifest.get("kind") != "Job" or child(manifest, "spec").get("ttlSecondsAfterFinished") is None:
+    spec = child(manifest, "spec")
+    if manifest.get("kind") != "Job" or spec.get("ttlSecondsAfterFinished") is None or spec.get("suspend"):
         return False
-    for entry in entries(metadata):
-        if entry.subresource == "status" and any(reaches(entry.fields, (*_CONDITIONS, ended)) for ended in _ENDED):
-            return True
-    return False
+    return any(entry.subresource == "status" and _is_of_ended(entry.fields) for entry in entries(metadata))
+
+
+def _is_of_ended(status: FieldSet) -> bool:
+    return _COMPLETED in status or (all(path in status for path in _FAILED) and _ACTIVE not in status)
 
 
 def manifest_digest(manifest: JsonObject) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 
 from guard.state.ids import GUARD_NAMESPACE
@@ -53,5 +54,8 @@ def classify(username: str, *, sync_user: str) -> Requester:
     return Requester.PERSON
 
 
+_PERSON_TOOL = re.compile(f"(?:{'|'.join(map(re.escape, PERSON_TOOLS))})(?:-.*)?", re.DOTALL)
+
+
 def is_person_tool(manager: str) -> bool:
-    return any(manager == tool or manager.startswith(f"{tool}-") for tool in PERSON_TOOLS)
+    return _PERSON_TOOL.fullmatch(manager) is not None

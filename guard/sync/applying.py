@@ -7,20 +7,24 @@ from collections.abc import Sequence
 
 import msgspec
 
+from guard import telemetry
 from guard.apply import Writer, told
 from guard.audit import Counts
 from guard.base.backoff import Backoff
 from guard.base.codec import child, children
-from guard.base.errors import ClusterError, Unreachable
+from guard.base.errors import ApiStatusError, ClusterError, Unreachable
 from guard.cluster import Client, object_path
 from guard.state.desired import Declared
 from guard.sync.plan import stages
 
+LEARNED_AT_ONCE = 4  # in the background: the seats are for those who write
 APPLIES_AT_ONCE = 10  # the API server's own fairness gives one client about as many seats
 # Objects of one stage may depend on one another in ways that only the API server knows (a webhook's own Service): another look
 # settles most of it.
 ATTEMPTS = 4
 ESTABLISHED_SECONDS = 30.0
+
+_log = telemetry.get("sync")
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -93,3 +97,19 @@ async def _established(stage: Sequence[Declared], *, client: Client) -> None:
 
 def _is_established(conditions: Sequence[dict[str, str]]) -> bool:
     return any(found.get("type") == "Established" and found.get("status") == "True" for found in conditions)
+
+
+async def learn_all(objects: Sequence[Declared], *, writer: Writer) -> None:
+    """Ask the API server in which form it stores each object, some at once; one that it would refuse is left as Git writes it.
+    Raises Unreachable when the API server is gone.
+    """
+    limit = asyncio.Semaphore(LEARNED_AT_ONCE)
+
+    async def one(declared: Declared) -> None:
+        async with limit:
+            try:
+                await writer.learn(declared)
+            except ApiStatusError as error:
+                _log.info("Git's value was not learned", object=str(declared.key), error=told(error, declared.key))
+
+    await asyncio.gather(*(one(declared) for declared in objects))

@@ -25,7 +25,7 @@ from guard.cluster import Client, Served
 from guard.state.desired import Declared, DesiredState
 from guard.state.ids import Kind, Manifest, ObjectKey
 from guard.sync import prune
-from guard.sync.applying import Done, apply_all
+from guard.sync.applying import Done, apply_all, learn_all
 from guard.sync.plan import resolve
 from guard.sync.status import Outcome, advanced, publish
 
@@ -117,6 +117,7 @@ class Reconciler:
         self._done: tuple[_Goal, Enforcement] | None = None
         self._backoff = Backoff(first=RETRY_FIRST_SECONDS, most=RETRY_MOST_SECONDS)
         self._failed_message = ""
+        self._learning: asyncio.Task[None] | None = None
         self._recalled: tuple[tuple[Declared, ...], Done] | None = None
 
     @property
@@ -159,6 +160,9 @@ class Reconciler:
             await self._wait(self.wake, seconds)
 
     async def close(self) -> None:
+        if self._learning is not None:
+            self._learning.cancel()
+            await asyncio.gather(self._learning, return_exceptions=True)
         await self._source.close()
 
     async def _recall(self) -> None:
@@ -177,8 +181,17 @@ class Reconciler:
             elif self._was_done():
                 # Healing is off for a reason, and a restart is none to undo what people did meanwhile.
                 self._done = (self._goal(revision), self.sync.spec.enforcement)
+                self._learning = asyncio.create_task(self._learn(objects), name=f"learn {self.name}")
         except Exception as error:  # noqa: BLE001 (the first attempt, which follows, says what is wrong)
             _log.info("the last applied revision is not at hand", sync=self.name, revision=revision, error=str(error))
+
+    async def _learn(self, objects: tuple[Declared, ...]) -> None:
+        """In which form the API server stores what Git declares, where no apply tells."""
+        try:
+            await learn_all(objects, writer=self._writer)
+        except ClusterError as error:
+            # The manifests themselves serve until then; the next apply tells as well.
+            _log.warning("Git's values were not learned", sync=self.name, error=str(error))
 
     async def attempt(self) -> bool:
         """One round. True when the Sync is as it should be."""

@@ -207,7 +207,7 @@ def test_people_may_do_what_the_list_allows_and_nothing_beside_it(kind: Kind, me
 
 
 @pytest.mark.parametrize(
-    ("kind", "field"), [(DEPLOYMENT, "unschedulable"), (DEPLOYMENT, "taints"), (WIDGET, "replicas"), (WIDGET, "template")]
+    ("kind", "field"), [(DEPLOYMENT, "unschedulable"), (DEPLOYMENT, "taints"), (WIDGET, "replicas"), (WIDGET, "taints")]
 )
 def test_what_the_list_allows_on_one_kind_is_an_addition_on_others(kind: Kind, field: str) -> None:
     declared, old = bare(kind)

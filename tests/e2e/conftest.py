@@ -219,6 +219,14 @@ async def app(world: World, fresh: str) -> App:
     return found
 
 
+@pytest.fixture(scope="session")
+async def untouched(world: World) -> App:
+    """Declared once, for tests in which all that is asked is refused: what they find is as Git has it, and they leave it so."""
+    found = App(world, "untouched")
+    await world.declare({found.file: found.text})
+    return found
+
+
 def config_map(name: str, namespace: str, data: str) -> str:
     return f"""apiVersion: v1
 kind: ConfigMap

@@ -122,7 +122,7 @@ async def test_the_node_controllers_taints_come_and_go_beside_gits(cluster: Worl
     assert [taint["value"] for taint in found["spec"]["taints"]] == ["cpu"]
 
 
-@pytest.mark.case(17, 20)
+@pytest.mark.case(17)
 async def test_an_aggregated_role_keeps_the_rules_that_its_controller_gathers(cluster: World, fresh: str) -> None:
     roles = f"""apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole

@@ -40,28 +40,29 @@ def image(deployment: codec.JsonObject) -> str:
     ],
 )
 async def test_a_changed_declared_field_is_refused(  # noqa: PLR0917 (fixtures and parameters)
-    app: App, world: World, command: tuple[str, ...], path: str, git: str, asked: str
+    untouched: App, world: World, command: tuple[str, ...], path: str, git: str, asked: str
 ) -> None:
     resource = next(word for word in command if "/" in word and not word.startswith("-"))
-    before = await world.get(resource, app.namespace)
+    before = await world.get(resource, untouched.namespace)
     editor = {"KUBE_EDITOR": "sed -i s/nginx:1.25/nginx:1.26/"} if command[0] == "edit" else {}
-    refused = await world.refused(*command, "-n", app.namespace, environment=editor)
+    refused = await world.refused(*command, "-n", untouched.namespace, environment=editor)
     # kubectl edit shows the refusal in the file it reopens, and its path on standard error.
     assert f"{path}: Git has {git}, you asked for {asked}" in refused.stderr
-    revision = world.repository.git("rev-parse", "HEAD")[:7]
-    assert f"Change it in Git: {app.file}:{app.line_of(path, git)} (main@{revision})" in refused.stderr
-    after = await world.get(resource, app.namespace)
+    assert f"Change it in Git: {untouched.file}:{untouched.line_of(path, git)} (main@" in refused.stderr
+    after = await world.get(resource, untouched.namespace)
     assert after == before
 
 
 @pytest.mark.case(1)
 @pytest.mark.parametrize("flags", [("apply",), ("apply", "--server-side", "--force-conflicts"), ("replace",)])
-async def test_a_file_that_differs_from_git_is_refused(app: App, world: World, tmp_path: Path, flags: tuple[str, ...]) -> None:
-    changed = write(tmp_path / "changed.yaml", config_map("settings", app.namespace, "  color: red\n  size: large"))
-    before = await world.get("configmap/settings", app.namespace)
+async def test_a_file_that_differs_from_git_is_refused(
+    untouched: App, world: World, tmp_path: Path, flags: tuple[str, ...]
+) -> None:
+    changed = write(tmp_path / "changed.yaml", config_map("settings", untouched.namespace, "  color: red\n  size: large"))
+    before = await world.get("configmap/settings", untouched.namespace)
     refused = await world.refused(*flags, "-f", str(changed))
     assert "data.color: Git has blue, you asked for red" in refused.stderr
-    assert await world.get("configmap/settings", app.namespace) == before
+    assert await world.get("configmap/settings", untouched.namespace) == before
 
 
 @pytest.mark.case(1)
@@ -208,13 +209,13 @@ async def test_scaling_is_accepted_where_git_declares_no_replicas(world: World, 
     ],
 )
 async def test_what_a_person_adds_to_a_declared_object_is_refused(
-    app: App, world: World, resource: str, patch: str, path: str
+    untouched: App, world: World, resource: str, patch: str, path: str
 ) -> None:
-    before = await world.get(resource, app.namespace)
+    before = await world.get(resource, untouched.namespace)
     for identity in ("person", "ci"):
-        refused = await world.refused("patch", resource, "-n", app.namespace, "-p", patch, identity=identity)
+        refused = await world.refused("patch", resource, "-n", untouched.namespace, "-p", patch, identity=identity)
         assert f"{path}: not in Git, you asked to add" in refused.stderr
-    assert await world.get(resource, app.namespace) == before
+    assert await world.get(resource, untouched.namespace) == before
 
 
 @pytest.mark.case(5)
@@ -290,10 +291,10 @@ async def test_putting_our_label_on_a_foreign_object_is_refused(world: World, fr
         '{"metadata":{"managedFields":[{}]}}',
     ],
 )
-async def test_owners_finalizers_and_managed_fields_are_not_for_people(app: App, world: World, patch: str) -> None:
-    before = await world.get("configmap/settings", app.namespace)
-    await world.refused("patch", "configmap/settings", "--type=merge", "-n", app.namespace, "-p", patch)
-    assert await world.get("configmap/settings", app.namespace) == before
+async def test_owners_finalizers_and_managed_fields_are_not_for_people(untouched: App, world: World, patch: str) -> None:
+    before = await world.get("configmap/settings", untouched.namespace)
+    await world.refused("patch", "configmap/settings", "--type=merge", "-n", untouched.namespace, "-p", patch)
+    assert await world.get("configmap/settings", untouched.namespace) == before
 
 
 @pytest.mark.case(9)

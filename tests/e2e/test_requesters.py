@@ -27,36 +27,38 @@ async def test_who_impersonates_a_person_is_judged_as_that_person(app: App, worl
 @pytest.mark.case(15)
 @pytest.mark.parametrize("manager", ["guard", "guard-repair", "kube-controller-manager", "before-guard"])
 @pytest.mark.parametrize("identity", ["person", "operator"])
-async def test_no_field_manager_makes_anybody_the_sync_controller(app: App, world: World, manager: str, identity: str) -> None:
-    before = await world.get("configmap/settings", app.namespace)
+async def test_no_field_manager_makes_anybody_the_sync_controller(
+    untouched: App, world: World, manager: str, identity: str
+) -> None:
+    before = await world.get("configmap/settings", untouched.namespace)
     who = "operator" if identity == "operator" else "person"
-    red = config_map("settings", app.namespace, "  color: red\n  size: large")
+    red = config_map("settings", untouched.namespace, "  color: red\n  size: large")
     for command in (
         ("apply", "--server-side", "--force-conflicts", "-f", "-"),
-        ("patch", "configmap/settings", "-n", app.namespace, '-p={"data":{"color":"red"}}'),
-        ("delete", "configmap/settings", "-n", app.namespace),
+        ("patch", "configmap/settings", "-n", untouched.namespace, '-p={"data":{"color":"red"}}'),
+        ("delete", "configmap/settings", "-n", untouched.namespace),
     ):
         named = () if command[0] == "delete" else (f"--field-manager={manager}",)
         await world.refused(*command, *named, identity=who, text=red if "-f" in command else None)
-    assert await world.get("configmap/settings", app.namespace) == before
+    assert await world.get("configmap/settings", untouched.namespace) == before
 
 
 @pytest.mark.case(15)
-async def test_an_entry_written_by_hand_into_managed_fields_proves_nothing(app: App, world: World) -> None:
-    path = f"/api/v1/namespaces/{app.namespace}/configmaps/settings"
-    before = await world.get("configmap/settings", app.namespace)
+async def test_an_entry_written_by_hand_into_managed_fields_proves_nothing(untouched: App, world: World) -> None:
+    path = f"/api/v1/namespaces/{untouched.namespace}/configmaps/settings"
+    before = await world.get("configmap/settings", untouched.namespace)
     body: JsonObject = {**before, "data": {"color": "red", "size": "large"}}
     refused = await world.refused(
         "patch",
         "configmap/settings",
         "-n",
-        app.namespace,
+        untouched.namespace,
         "--type=merge",
         '-p={"data":{"color":"red"},"metadata":{"managedFields":[{}]}}',
     )
     assert "data.color: Git has blue, you asked for red" in refused.stderr or "managedFields" in refused.stderr
     await world.refused("replace", "--raw", f"{path}?fieldManager=guard", "-f", "-", text=codec.encode(body).decode())
-    assert await world.get("configmap/settings", app.namespace) == before
+    assert await world.get("configmap/settings", untouched.namespace) == before
 
 
 @pytest.mark.case(8, 15)

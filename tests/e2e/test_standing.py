@@ -204,13 +204,24 @@ async def test_an_api_server_that_restarts_is_caught_up_with(app: App, world: Wo
 @pytest.mark.parametrize("body", [b"", b"{}", b"[" * 100_000, b'{"kind":"AdmissionReview"}', b"\xff\xfe"])
 async def test_a_body_that_is_no_review_gets_a_clear_answer_and_no_harm(world: World, body: bytes) -> None:
     context = ssl.create_default_context(cafile=str(world.guard.data / "certs" / "ca.crt"))
-    url = f"{world.guard.url}/admission"
+    path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/gitopsguard"
+    url = (await world.plane.call("GET", path))["webhooks"][0]["clientConfig"]["url"]
     async with aiohttp.ClientSession() as session:
         headers = {"Content-Type": "application/json"}
         async with session.post(url, data=body, headers=headers, ssl=context) as response:
             assert response.status == 400
             assert "an AdmissionReview that can be answered" in await response.text()
     await world.refused("delete", "configmap/base", "-n", "default")
+
+
+async def test_a_stranger_who_reaches_the_port_is_told_nothing(world: World) -> None:
+    context = ssl.create_default_context(cafile=str(world.guard.data / "certs" / "ca.crt"))
+    before = len(world.guard.records())
+    async with aiohttp.ClientSession() as session:
+        for path in ("/admission", "/admission/", "/admission/guess"):
+            async with session.post(f"{world.guard.url}{path}", json={"request": {"uid": "1"}}, ssl=context) as response:
+                assert (response.status, "Git" in await response.text()) == (404, False)
+    assert len(world.guard.records()) == before
 
 
 async def test_diff_shows_what_differs_while_healing_is_off(world: World, fresh: str) -> None:

@@ -4,7 +4,7 @@ would make of each. Written anew on purpose: nothing of the decision under test 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import msgspec
@@ -100,9 +100,16 @@ def _declared(facts: Facts) -> Verdict | None:
 
 
 def _tampering(facts: Facts) -> Verdict | None:
-    """Changes of labels, owners and finalizers are additions as well; what is left is the record of who owns what."""
-    wiped = facts.after is not None and _has_our_entry(facts.before) and not _has_our_entry(facts.after)
-    return Verdict("refuse", "our entry wiped") if facts.by_person and wiped else None
+    """Changes of labels, owners and finalizers are additions as well; what is left is the record of who owns what. Losing it is
+    harmless where somebody else took every field, as a forced apply does whose values are written differently.
+    """
+    if not facts.by_person or facts.after is None or _our_entry(facts.after) is not None:
+        return None
+    ours = _our_entry(facts.before)
+    if ours is None:
+        return None
+    others = {path for entry in children(child(facts.after, "metadata"), "managedFields") for path in _owned(entry)}
+    return None if set(_owned(ours)) <= others else Verdict("refuse", "our entry wiped")
 
 
 def _additions(facts: Facts) -> Verdict | None:
@@ -114,7 +121,7 @@ def _additions(facts: Facts) -> Verdict | None:
     wrong = {
         path: pair
         for path, pair in differences(comparable(facts.before), after).items()
-        if path in unlike_git and not _is_allowed(path, facts) and not _may_go(path, facts)
+        if any(_touch(path, other) for other in unlike_git) and not _is_allowed(path, facts) and not _may_go(path, facts)
     }
     if not wrong:
         return None
@@ -152,6 +159,12 @@ def _is_allowed(path: Path, facts: Facts) -> bool:
     return False
 
 
+def _touch(one: Path, other: Path) -> bool:
+    """The same field, or one within the other: lists whose items nothing tells apart differ as a whole."""
+    shorter = min(len(one), len(other))
+    return one[:shorter] == other[:shorter]
+
+
 def _is_terminating(facts: Facts) -> bool:
     return "deletionTimestamp" in child(facts.before, "metadata")
 
@@ -169,11 +182,21 @@ def _label(body: JsonObject) -> Json:
     return child(child(body, "metadata"), "labels").get(SYNC_LABEL)
 
 
-def _has_our_entry(body: JsonObject) -> bool:
-    return any(
-        entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply"
-        for entry in children(child(body, "metadata"), "managedFields")
-    )
+def _our_entry(body: JsonObject) -> JsonObject | None:
+    for entry in children(child(body, "metadata"), "managedFields"):
+        if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply":
+            return entry
+    return None
+
+
+def _owned(entry: JsonObject) -> Iterator[Path]:
+    """The leaves of an entry's FieldsV1."""
+
+    def leaves(fields: JsonObject, path: Path) -> Iterator[Path]:
+        for name, below in fields.items():
+            yield from leaves(below, (*path, name)) if below else [(*path, name)]
+
+    yield from leaves(child(entry, "fieldsV1"), ())
 
 
 def _shown(found: Differences) -> str:

@@ -63,7 +63,8 @@ class Report:
 
     def faults(self) -> list[str]:
         """Why the run is no proof: disagreements, deletions let through, and what came short; a line each or more."""
-        return [*map(described, self.disagreements), *self.let_through, *self._too_few()]
+        broken = {f"Guard failed: {result.message}" for result in self.results if result.decision == "broken"}
+        return [*map(described, self.disagreements), *self.let_through, *sorted(broken), *self._too_few()]
 
     def _too_few(self) -> list[str]:
         kinds, clients = (

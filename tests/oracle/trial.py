@@ -9,10 +9,12 @@ import msgspec
 
 from guard.base.codec import Json, JsonObject, child
 from guard.state.ids import SYNC_LABEL
-from tests.oracle.clients import APPLY, JSON_PATCH, MERGE, Client, Draft, Request
-from tests.oracle.edits import Chooser, Edit, at, edited
+from tests.oracle.choosing import Chooser
+from tests.oracle.clients import Client
+from tests.oracle.edits import Edit, at, edited
 from tests.oracle.judge import Facts, Verdict, judge
 from tests.oracle.kinds import Target
+from tests.oracle.requests import APPLY, JSON_PATCH, MERGE, Draft, Request
 from tests.oracle.world import GUARD_ASKS, MACHINE_ASKS, PERSON_ASKS, Answer, Asker, World
 
 State = Literal["clean", "drifted", "drift undone", "machine added", "person added", "co-owned", "wiped", "terminating", "absent"]
@@ -92,19 +94,22 @@ class Bench:
         random = Random(seed)  # noqa: S311 (nothing secret)
         live = await self._restored()
         chooser = Chooser(random, self.target, live)
-        state: State = random.choices([*_STATES], [*_STATES.values()])[0]
+        states: list[State] = [*_STATES]
+        state = random.choices(states, [*_STATES.values()])[0]
         if client.absent:
             state = "absent"
         if state == "terminating" and self.target.sort.keep:
             state = "clean"
         by_person = random.random() < 0.6
         manager = random.choice(_PERSONS_MANAGERS if by_person else _MACHINES_MANAGERS)
-        drift = (chooser.one(),) if state in {"drifted", "drift undone"} else ()
+        drift: tuple[Edit, ...] = (chooser.one(),) if state in {"drifted", "drift undone"} else ()
+        if state in {"machine added", "person added"}:
+            drift = (chooser.addition(),)
         edits = chooser.edits()
         if state == "drift undone":
             undone = tuple(_undone(edit, live, self.target, random) for edit in drift)
             edits = undone if random.random() < 0.7 else (*undone, *edits)
-        elif drift and random.random() < 0.3:
+        elif state == "drifted" and random.random() < 0.3:
             edits = (msgspec.structs.replace(chooser.one(), path=drift[0].path, action="set"),)
         return Trial(seed, self.target, just_started, client, state, by_person, manager, drift, edits)
 
@@ -210,13 +215,10 @@ class Bench:
             return None
         person, machine = PERSON_ASKS.past_the_webhook(), MACHINE_ASKS.past_the_webhook()
         path = self.target.path
-        added = {"metadata": {"labels": {"state": "x"}, "annotations": {"example.com/state": "x"}}}
-        if trial.state in {"drifted", "drift undone"}:
+        if trial.state in {"drifted", "drift undone", "person added"}:
             await self.world.send(Request("PUT", path, edited(live, trial.drift)), person, manager="kubectl-edit")
         elif trial.state == "machine added":
-            await self.world.send(Request("PATCH", path, added, MERGE), machine, manager="shop-operator")
-        elif trial.state == "person added":
-            await self.world.send(Request("PATCH", path, added, MERGE), person, manager="kubectl-edit")
+            await self.world.send(Request("PUT", path, edited(live, trial.drift)), machine, manager="shop-operator")
         elif trial.state == "co-owned":
             request = Request("PATCH", path, self.target.manifest, APPLY, {"force": "true"})
             await self.world.send(request, person, manager="kubectl")

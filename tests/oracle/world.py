@@ -18,9 +18,9 @@ from guard.api import label_value
 from guard.apply import prepare
 from guard.base import codec
 from guard.base.codec import JsonObject, child, children
-from tests.oracle.clients import APPLY, JSON_PATCH, MERGE, Request
 from tests.oracle.custom import DEFINITIONS
 from tests.oracle.kinds import LIMITED, NAMESPACES, SORTS, Target, declare
+from tests.oracle.requests import APPLY, JSON_PATCH, MERGE, Request
 from tools.controlplane import AUTOMATION_NAMESPACE, PERSON, ControlPlane
 from tools.guardrun import GuardProcess, Repository, eventually, running, sync_document
 

@@ -22,9 +22,9 @@ WILD_ELEMENTS = st.one_of(
     st.builds("{}{}".format, st.sampled_from(["f:", "k:", "v:", "i:", ".", "x:"]), st.text(max_size=6)),
     st.builds("{}{}".format, st.sampled_from(["k:", "v:", "i:"]), JSON.map(lambda value: codec.encode(value).decode())),
 )
-WILD_SETS = st.recursive(
-    JSON, lambda below: st.dictionaries(WILD_ELEMENTS, below, max_size=4), max_leaves=12
-).filter(codec.is_object)
+WILD_SETS = st.recursive(JSON, lambda below: st.dictionaries(WILD_ELEMENTS, below, max_size=4), max_leaves=12).filter(
+    codec.is_object
+)
 
 POD: JsonObject = {
     "spec": {

@@ -184,7 +184,7 @@ def test_an_escaped_list_key_is_the_item_that_it_names() -> None:
 def test_an_escaped_set_member_is_the_member_that_it_names() -> None:
     git: JsonObject = {"spec": {"members": ["a>b"]}}
     assert judged(git, {"spec": {"members": []}}, owned('f:spec f:members v:"a\\u003eb"')) == {
-        "spec.members[a>b]": Nature.DECLARED
+        "spec.members[=a>b]": Nature.DECLARED
     }
 
 

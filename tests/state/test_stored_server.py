@@ -14,8 +14,8 @@ from guard.base.codec import Json, JsonObject, children, is_array, is_object
 from guard.base.errors import ApiStatusError
 from guard.cluster import Client, connect
 from guard.render import yaml
-from guard.state import drift
-from guard.state.equality import covers, same
+from guard.state.equality import MISSING, covers, same
+from guard.state.fields import at, written
 from guard.state.managed import our_fields
 from guard.state.quantities import number_text, quantity
 from guard.state.stored import predicted
@@ -50,27 +50,18 @@ async def with_account(client: Client, namespace: str) -> None:
     await client.apply(f"/api/v1/namespaces/{namespace}/serviceaccounts/default", account, manager="test", force=True)
 
 
-def alike(left: Json, right: Json) -> bool:
-    """What the prediction leaves out may show as empty: so does `project` what a manifest leaves empty."""
-    if is_object(left) and is_object(right):
-        return all(alike(left.get(name), right.get(name)) for name in left.keys() | right.keys())
-    if is_array(left) and is_array(right) and len(left) == len(right):
-        return all(alike(one, other) for one, other in zip(left, right, strict=True))
-    return same(left, right) or (left is None and right in ({}, []))
-
-
-def differences(body: JsonObject, answer: JsonObject) -> JsonObject:
+def differences(body: JsonObject, answer: JsonObject) -> dict[str, tuple[Json, Json]]:
     """The fields that the apply owns in which the prediction and the answer differ."""
-    owned = our_fields(answer)
-    if not owned:
-        return {}
-    ours = drift.project(predicted(body), owned.tree, manifest=body)
-    theirs = drift.project(answer, owned.tree, manifest=body)
-    return {
-        name: {"predicted": ours.get(name), "stored": theirs.get(name)}
-        for name in ours.keys() | theirs.keys()
-        if name != "status" and not alike(ours.get(name), theirs.get(name))
-    }
+    owned, ours = our_fields(answer), predicted(body)
+    found: dict[str, tuple[Json, Json]] = {}
+    for path, stored in owned.walk(answer):
+        said = at(ours, path)
+        # What stands below is looked at field by field; what the manifest leaves empty may be filled with defaults.
+        if owned.below(path) or (at(body, path) in ({}, []) and said in ({}, MISSING)):
+            continue
+        if not same(said, stored):
+            found[written(path)] = (said, stored)
+    return found
 
 
 @pytest.mark.parametrize(

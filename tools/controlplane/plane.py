@@ -231,7 +231,12 @@ class ControlPlane:
             try:
                 if await condition():
                     return
-            except (aiohttp.ClientError, ApiStatusError, TimeoutError) as error:
+            except (
+                aiohttp.ClientError,
+                ApiStatusError,
+                TimeoutError,
+                ssl.SSLError,
+            ) as error:  # the certificate may be half written
                 last = str(error)
             await asyncio.sleep(POLL_SECONDS)
         raise ControlPlaneError(
