@@ -25,6 +25,7 @@ from guard.state.ids import FIELD_MANAGER, LABEL_PATH, REPAIR_MANAGER, SYNC_LABE
 from guard.state.managed import reaches, reaches_below
 from guard.state.policy import NOTHING_LEFT, Enforcement, Left, Policy
 from guard.state.requesters import BREAK_GLASS_GROUP, Requester, classify, is_person_tool
+from guard.state.taints import TAINTS, are_alike
 
 Verdict = Literal["allow", "deny", "warn", "audit", "exempt"]
 
@@ -166,6 +167,7 @@ class Case:
             if not (self.terminating and change.path[:2] == _FINALIZERS)
             and not (aside and change.path[0] != _METADATA)
             and not (self.left and self.left.covers(change.path, change.old, change.new))
+            and not self.is_node_condition(change)
         )
 
     def is_granular(self, path: Path) -> bool:
@@ -173,6 +175,10 @@ class Case:
         An atomic value is owned whole.
         """
         return any(reaches_below(entry.fields, path) for entry in self.request.new_sections.managed)
+
+    def is_node_condition(self, change: Change) -> bool:
+        """Whether a node's taints are Git's but for those that come and go with its condition."""
+        return change.path == TAINTS and (self.key.group, self.key.kind) == ("", "Node") and are_alike(change.new, change.git)
 
     def is_undone(self, change: Change) -> bool:
         """Whether the change takes away what people's tools alone had added."""
@@ -359,7 +365,9 @@ def creation(case: Case) -> Decision | None:
     wrong = [
         change
         for change in found
-        if change.nature is not Nature.ADDITION and not case.left.covers(change.path, change.git, change.new)
+        if change.nature is not Nature.ADDITION
+        and not case.left.covers(change.path, change.git, change.new)
+        and not case.is_node_condition(change)
     ]
     return case.refuse("CreatedUnlikeGit", wrong) if wrong else case.allow("CreatedLikeGit")
 

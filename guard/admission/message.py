@@ -45,7 +45,7 @@ _HEADLINES = {
     "CreatedUnlikeGit": "{object} is managed from Git, so creating it with other content {refused}.",
     "DeclaredObjectDeleted": "{object} is managed from Git, so deleting it {refused}.",
     "DefinitionHasDeclared": "{object} has {instances} managed from Git, so deleting it {refused}.",
-    "ForeignFieldManager": "{object} is not managed from Git, so the field manager {manager} {may_not} write it.",
+    "ForeignFieldManager": "{object} {may_not} be written under the field manager {manager}, which is Guard's own.",
     "ForeignLabel": "{object} is not managed from Git, so it {may_not} carry the label " + SYNC_LABEL + ".",
     "GitNotLoaded": "{object} is managed from Git, which Guard has not loaded yet, so this change {refused}.",
     "ManagedFieldsWiped": "{object} is managed from Git, so its managedFields {cannot} be wiped.",

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from guard.base.codec import Json, JsonObject, child, children
+from guard.base.codec import JsonObject, child, children
 from guard.state.additions import field_set
-from guard.state.fields import FieldSet, Path
+from guard.state.fields import FieldSet
 from guard.state.ids import LABEL_PATH
 from guard.state.managed import entries, our_fields
 from guard.state.pointers import Pointer, pointer_of, without
 from guard.state.policy import Left
-
-TAINTS: Path = ("f:spec", "f:taints")
-# The node controllers' own: they come and go with the node's condition, beside whatever Git declares in the same atomic list.
-CONTROL_PLANE_TAINTS = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/")
+from guard.state.taints import TAINTS, are_alike, has_taints, is_control_plane
 
 
 def depends_on_live(manifest: JsonObject, left: Left) -> bool:
@@ -54,25 +51,12 @@ def handed_over(live: JsonObject, left: Left) -> FieldSet:
     return field_set(path for path in our_fields(live).paths() if path != LABEL_PATH and everyone.holds(path))
 
 
-def has_taints(body: JsonObject) -> bool:
-    return body.get("kind") == "Node" and bool(children(child(body, "spec"), "taints"))
-
-
 def _with_taints(body: JsonObject, live: JsonObject) -> JsonObject:
     """Taints are one atomic list. Where the live one says what Git says, it is left as it is, whoever owns it by now."""
     spec, standing = child(body, "spec"), children(child(live, "spec"), "taints")
     theirs = [taint for taint in standing if is_control_plane(taint)]
-    mine = [taint for taint in standing if not is_control_plane(taint)]
-    if [_identity(taint) for taint in mine] != [_identity(taint) for taint in children(spec, "taints")]:
+    if not are_alike(standing, spec.get("taints")):
         return {**body, "spec": {**spec, "taints": [*children(spec, "taints"), *theirs]}}
     if TAINTS in our_fields(live):
         return {**body, "spec": {**spec, "taints": standing}}
     return without(body, [pointer_of(TAINTS)])
-
-
-def is_control_plane(taint: JsonObject) -> bool:
-    return str(taint.get("key", "")).startswith(CONTROL_PLANE_TAINTS)
-
-
-def _identity(taint: JsonObject) -> tuple[Json, ...]:
-    return taint.get("key"), taint.get("effect"), taint.get("value") or ""

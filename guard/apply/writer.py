@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from guard.apply.wanted import TAINTS, depends_on_live, handed_over, has_taints, wanted
+from guard.apply.wanted import depends_on_live, handed_over, wanted
 from guard.base.clock import Clock
 from guard.base.codec import JsonObject, child
 from guard.base.errors import ApiStatusError
@@ -24,6 +24,7 @@ from guard.state.ids import FIELD_MANAGER, REPAIR_MANAGER, ObjectKey
 from guard.state.jobs import manifest_digest
 from guard.state.managed import our_entry, our_fields
 from guard.state.policy import NOTHING_LEFT, Left
+from guard.state.taints import TAINTS, has_taints
 
 CLEANING_TRIES = 3  # a patch that meets a newer object is made again from what the API server holds by then
 CONFLICT, UNPROCESSABLE, NOT_FOUND = 409, 422, 404
@@ -286,7 +287,7 @@ def _wrote(before: Fingerprint | None, after: Fingerprint) -> bool:
     version or generation alone proves nothing, since others write meanwhile. (What is put right within the second of our last
     write, and had left no trace in our entry, passes for unchanged.)
     """
-    return before is None or before.ours != after.ours
+    return before is None or (before.resource_version != after.resource_version and before.ours != after.ours)
 
 
 def _is_only_ours(body: JsonObject) -> bool:

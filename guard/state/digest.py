@@ -15,8 +15,8 @@ DIGEST_BYTES = 16  # 128 bits: a collision among all objects of a cluster, over 
 
 class Fingerprint(msgspec.Struct, frozen=True):
     """`ours` covers our entry, its time included, `digest` also those of people's tools, `status` the entries of the status
-    subresource, which heartbeats move; `generation` is 0 for kinds that have none. Digests are of the entries as the API server
-    writes them, key order included.
+    subresource, which heartbeats move; `generation` is 0 for kinds that have none. Key order is none of it:
+    the API server shows one object in one order or another (after a custom resource was scaled).
     """
 
     ours: bytes
@@ -49,4 +49,4 @@ def fingerprint(body: JsonObject) -> Fingerprint:
 
 
 def _hash(entries: list[JsonObject]) -> bytes:
-    return blake2b(codec.encode(entries), digest_size=DIGEST_BYTES).digest() if entries else b""
+    return blake2b(codec.canonical(entries), digest_size=DIGEST_BYTES).digest() if entries else b""

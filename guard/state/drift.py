@@ -93,19 +93,19 @@ def _within(old: Json, new: Json, git: Json, declared: Tree, path: Path) -> Iter
     if not declared:
         if not same(new, git):
             yield from _leaf(old, new, git, path)
-    elif _are(is_object, old, new) and (new is not MISSING or SELF not in declared):
+    elif _are(is_object, old, new, git) and (new is not MISSING or SELF not in declared):
         yield from _map(old or {}, new or {}, git, declared, path)
-    elif _are(is_array, old, new):
+    elif _are(is_array, old, new, git):
         yield from _list(old or [], new or [], git, declared, path)
     elif not same(new, git):
         yield Change(nature=Nature.DECLARED, path=path, git=git, old=old, new=new)
 
 
-def _are(expected: Callable[[Json], bool], old: Json, new: Json) -> bool:
-    """Both are of the expected type, or one of them is and the other is missing: what is gone is judged field by field, since
-    declared fields may have been gone before.
+def _are(expected: Callable[[Json], bool], old: Json, new: Json, git: Json) -> bool:
+    """Each is of the expected type or missing: what is gone is judged field by field, since declared fields may have been gone
+    before.
     """
-    return (old is MISSING or expected(old)) and (new is MISSING or expected(new))
+    return all(value is MISSING or expected(value) for value in (old, new, git))
 
 
 def _leaf(old: Json, new: Json, git: Json, path: Path) -> Iterator[Change]:
@@ -195,7 +195,9 @@ def _list(old: list[Json], new: list[Json], git: Json, declared: Tree, path: Pat
     for element in dict.fromkeys([*before, *after]):
         was, now = before.get(element, ()), after.get(element, ())
         if len(now) > max(1, len(was)):
-            yield Change(nature=Nature.DUPLICATE, path=(*path, element), git=MISSING, old=MISSING, new=MISSING)
+            # What Git does not declare may stand twice for all it cares.
+            nature = Nature.DUPLICATE if element in declared else Nature.ADDITION
+            yield Change(nature=nature, path=(*path, element), git=MISSING, old=MISSING, new=MISSING)
             continue
         # Where a key stands twice, the last item counts (environment variables).
         pairs = (

@@ -147,7 +147,7 @@ def test_each_way_to_differ_has_its_words(made: Change, line: str) -> None:
         (
             "ForeignFieldManager",
             CONFIG_MAP,
-            "ConfigMap shop/web is not managed from Git, so the field manager guard may not write it.",
+            "ConfigMap shop/web may not be written under the field manager guard, which is Guard's own.",
         ),
         (
             "GitNotLoaded",

@@ -27,9 +27,7 @@ async def test_who_impersonates_a_person_is_judged_as_that_person(app: App, worl
 @pytest.mark.case(15)
 @pytest.mark.parametrize("manager", ["guard", "guard-repair", "kube-controller-manager", "before-guard"])
 @pytest.mark.parametrize("identity", ["person", "operator"])
-async def test_no_field_manager_makes_anybody_the_sync_controller(
-    untouched: App, world: World, manager: str, identity: str
-) -> None:
+async def test_no_field_manager_makes_anybody_the_controller(untouched: App, world: World, manager: str, identity: str) -> None:
     before = await world.get("configmap/settings", untouched.namespace)
     who = "operator" if identity == "operator" else "person"
     red = config_map("settings", untouched.namespace, "  color: red\n  size: large")
@@ -65,5 +63,5 @@ async def test_an_entry_written_by_hand_into_managed_fields_proves_nothing(untou
 async def test_nobody_creates_foreign_objects_under_our_field_manager(world: World, fresh: str) -> None:
     body = config_map(fresh, "default", "  a: b")
     refused = await world.refused("apply", "--server-side", "--field-manager=guard", "-f", "-", text=body)
-    assert "the field manager guard may not write it" in refused.stderr
+    assert "may not be written under the field manager guard" in refused.stderr
     assert not await world.exists("configmap", fresh, "default")

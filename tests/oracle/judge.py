@@ -22,11 +22,16 @@ ABSENT = "(absent)"
 _METADATA = ("labels", "annotations", "finalizers", "ownerReferences")
 _LABEL: Path = ("metadata", "labels", SYNC_LABEL)
 _FINALIZERS: Path = ("metadata", "finalizers")
-# Lists whose items have a key are compared item by item: the first of these that tells all items apart.
-_KEYS = (
-    ("uid",), ("host", "port", "protocol"), ("name",), ("key", "effect"), ("containerPort", "protocol"), ("port", "protocol"),
-    ("mountPath",), ("ip",), ("topologyKey", "whenUnsatisfiable"),
-)  # fmt: skip
+# What tells the items of a list apart, by the list's name; lists of other names go by their items' names, where those differ.
+_KEYS: dict[str, tuple[str, ...]] = {
+    "ownerReferences": ("uid",),
+    "volumeMounts": ("mountPath",),
+    "hostAliases": ("ip",),
+    "taints": ("key", "effect"),
+    "topologySpreadConstraints": ("topologyKey", "whenUnsatisfiable"),
+    "manyKeys": ("host", "port", "protocol"),
+}
+_PORTS = ("containerPort", "port", "protocol")
 _ORDER = "(order)"
 # Of a DaemonSet the API server itself counts the templates.
 _SERVERS_OWN = "deprecated.daemonset.template.generation"
@@ -41,7 +46,8 @@ class Verdict(msgspec.Struct, frozen=True):
 
 class Facts(msgspec.Struct, frozen=True):
     """The live object before and after the request, and what a forced apply of the manifest by Guard makes of each. `after` is
-    None when the object is gone, the applied ones when the apply fails. `by_person` holds for machines with a person's tool, too.
+    None when the object is gone, the applied ones when the apply fails. `by_person` holds for machines with a person's tool, too;
+    `by_user_agent` when only managedFields name that tool. `person_added`: a person had added or changed something before.
     """
 
     sort: Sort
@@ -54,6 +60,8 @@ class Facts(msgspec.Struct, frozen=True):
     replicas_declared: bool = False
     taints_declared: bool = False
     person_added: bool = False
+    under_our_name: bool = False
+    by_user_agent: bool = False
 
 
 Differences = Mapping[Path, tuple[Json, Json]]
@@ -62,11 +70,17 @@ Differences = Mapping[Path, tuple[Json, Json]]
 def judge(facts: Facts) -> Verdict:
     """The rules in DESIGN's order; the first that speaks counts."""
     if facts.operation == "CREATE":
-        return _creation(facts)
-    open_question = _left_open(facts)
-    if open_question:
-        return Verdict("either", open_question)
-    return _declared(facts) or _tampering(facts) or _additions(facts) or Verdict("allow", "no drift and nothing added")
+        verdict = _creation(facts)
+    elif open_question := _left_open(facts):
+        verdict = Verdict("either", open_question)
+    else:
+        wrong = _declared(facts) or _tampering(facts) or _additions(facts)
+        verdict = wrong or Verdict("allow", "no drift and nothing added")
+    if verdict.expected == "allow" and facts.under_our_name:
+        return Verdict("either", "harmless, but under the field manager of Guard's own")
+    if verdict.expected == "allow" and set(_doubled(facts.after)) - set(_doubled(facts.before)):
+        return Verdict("either", "a key twice, which does not trouble an apply")
+    return verdict
 
 
 def _left_open(facts: Facts) -> str:
@@ -81,6 +95,8 @@ def _left_open(facts: Facts) -> str:
     changed = differences(comparable(facts.before), comparable(facts.after))
     if facts.taints_declared and any(map(_is_control_plane_taint, changed)):
         return "a taint of the control plane's"
+    if facts.by_user_agent and not child(facts.after, "metadata").get("managedFields"):
+        return "the tool was named in managedFields only, and they are wiped"
     replicas = facts.sort.replicas
     if replicas is not None and at(facts.before, replicas) is None and at(facts.after, replicas) == 0:
         return "a Scale tells no replicas from none"
@@ -96,7 +112,18 @@ def _declared(facts: Facts) -> Verdict | None:
     was = differences(comparable(facts.before), comparable(facts.applied_before))
     now = differences(comparable(facts.after), comparable(facts.applied_after))
     drift = {path: pair for path, pair in now.items() if was.get(path) != pair and not _may_go(path, facts)}
-    return Verdict("refuse", f"drift in {_shown(drift)}") if drift else None
+    if drift:
+        return Verdict("refuse", f"drift in {_shown(drift)}")
+    if any(_is_beside(path, now) for path in was.keys() - now.keys()):
+        return Verdict("either", "back to Git in a part of what may be one value")
+    return None
+
+
+def _is_beside(path: Path, others: Differences) -> bool:
+    """Whether another field of the same map differs: without a schema nobody knows whether the map is one value."""
+    if path[:2] in {("metadata", "labels"), ("metadata", "annotations")} or path[0] == "data":
+        return False
+    return any(path[:-1] == other[:-1] for other in others)
 
 
 def _tampering(facts: Facts) -> Verdict | None:
@@ -235,13 +262,10 @@ def _compare(left: Json, right: Json, path: Path, found: dict[Path, tuple[Json, 
 
 
 def _compare_lists(left: list[Json], right: list[Json], path: Path, found: dict[Path, tuple[Json, Json]]) -> None:
-    keys = _keys(left, right)
-    if keys is None:
-        if len(left) == len(right):
-            for number, (one, other) in enumerate(zip(left, right, strict=True)):
-                _compare(one, other, (*path, str(number)), found)
-        else:
-            found[path] = (left, right)
+    """Item by item where a key or the value itself tells all of them apart; as a whole otherwise."""
+    keys = _keys(path, [*left, *right])
+    if keys is None or any(_are_doubled(items, keys) for items in (left, right)):
+        found[path] = (left, right)
         return
     before, after = ({_key(item, keys): item for item in items} for items in (left, right))
     for key in before.keys() | after.keys():
@@ -251,20 +275,31 @@ def _compare_lists(left: list[Json], right: list[Json], path: Path, found: dict[
         found[(*path, _ORDER)] = (was, now)
 
 
-def _keys(left: list[Json], right: list[Json]) -> tuple[str, ...] | None:
-    """What tells the items of both lists apart: names of keys, none for scalars; None where nothing does."""
-    scalars = [item for item in [*left, *right] if not is_object(item) and not is_array(item)]
-    if len(scalars) == len(left) + len(right):
-        return () if all(len({_key(item, ()) for item in items}) == len(items) for items in (left, right)) else None
-    for keys in _KEYS:
-        if all(_are_told_apart(items, keys) for items in (left, right)):
-            return keys
-    return None
+def _keys(path: Path, items: list[Json]) -> tuple[str, ...] | None:
+    """The names of the keys; none for scalars, which stand for themselves; None where the items have none."""
+    if not any(is_object(item) or is_array(item) for item in items):
+        return ()
+    name = path[-1] if path else ""
+    keys = _KEYS.get(name) or (_PORTS if name == "ports" else ("name",))
+    fit = all(is_object(item) and any(key in item for key in keys) for item in items)
+    return keys if fit else None
 
 
-def _are_told_apart(items: list[Json], keys: tuple[str, ...]) -> bool:
-    fit = all(is_object(item) and keys[0] in item for item in items)
-    return fit and len({_key(item, keys) for item in items}) == len(items)
+def _are_doubled(items: list[Json], keys: tuple[str, ...]) -> bool:
+    return len({_key(item, keys) for item in items}) < len(items)
+
+
+def _doubled(value: Json, path: Path = ()) -> Iterator[Path]:
+    """The lists in which a key stands twice."""
+    if is_object(value):
+        for name, item in value.items():
+            yield from _doubled(item, (*path, name))
+    elif is_array(value):
+        keys = _keys(path, value)
+        if keys is not None and _are_doubled(value, keys):
+            yield path
+        for number, item in enumerate(value):
+            yield from _doubled(item, (*path, str(number)))
 
 
 def _key(item: Json, keys: tuple[str, ...]) -> str:

@@ -58,6 +58,12 @@ class Report:
             wrong = Counter(map(name, self.disagreements))
             lines += ["", f"{title:32}{'tried':>8}{'refused':>9}{'allowed':>9}{'disagree':>10}"]
             lines += [f"{key:32}{every[key]:8}{refused[key]:9}{allowed[key]:9}{wrong[key]:10}" for key in sorted(every)]
+        left_open = Counter(r.verdict.why for r in self.results if r.is_judged and r.verdict.expected == "either")
+        lines += [
+            "",
+            "left open, since the rules do not say:",
+            *(f"{number:8}  {why}" for why, number in left_open.most_common()),
+        ]
         lines += [f"not a valid manifest: {line}" for line in self.dropped]
         return "\n".join(lines)
 

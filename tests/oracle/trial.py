@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from guard.base.codec import Json, JsonObject, child
-from guard.state.ids import SYNC_LABEL
+from guard.state.ids import FIELD_MANAGER, SYNC_LABEL
 from tests.oracle.choosing import Chooser
 from tests.oracle.clients import Client
 from tests.oracle.edits import Edit, at, edited
@@ -26,7 +26,10 @@ _STATES: dict[State, int] = {
 }  # fmt: skip
 # Without a fieldManager the API server names the writer after its User-Agent.
 BY_USER_AGENT = "User-Agent "
-_PERSONS_MANAGERS = ("kubectl-edit", "kubectl-patch", "kubectl", "kubectl-client-side-apply", "an-editor", "", "guard")
+_PERSONS_MANAGERS = (
+    *("kubectl-edit", "kubectl-patch", "kubectl", "kubectl-client-side-apply", "kubectl-label", "kubectl-scale"),
+    *("an-editor", "", "guard"),
+)
 _MACHINES_MANAGERS = (
     *("shop-operator", "shop-operator", "argocd-controller", "", "kubectl-patch", "Lens", "guard"),
     f"{BY_USER_AGENT}curl",
@@ -102,16 +105,18 @@ class Bench:
             state = "clean"
         by_person = random.random() < 0.6
         manager = random.choice(_PERSONS_MANAGERS if by_person else _MACHINES_MANAGERS)
-        drift: tuple[Edit, ...] = (chooser.one(),) if state in {"drifted", "drift undone"} else ()
-        if state in {"machine added", "person added"}:
-            drift = (chooser.addition(),)
+        drift: list[Edit] = []
+        if state in {"drifted", "drift undone"}:
+            drift.append(chooser.one())
+        elif state in {"machine added", "person added"}:
+            drift.append(chooser.addition())
         edits = chooser.edits()
         if state == "drift undone":
             undone = tuple(_undone(edit, live, self.target, random) for edit in drift)
             edits = undone if random.random() < 0.7 else (*undone, *edits)
         elif state == "drifted" and random.random() < 0.3:
             edits = (msgspec.structs.replace(chooser.one(), path=drift[0].path, action="set"),)
-        return Trial(seed, self.target, just_started, client, state, by_person, manager, drift, edits)
+        return Trial(seed, self.target, just_started, client, state, by_person, manager, tuple(drift), edits)
 
     async def run(self, trial: Trial) -> Result:
         random = Random(f"{trial.seed}/run")  # noqa: S311
@@ -178,6 +183,8 @@ class Bench:
             applied_after=applied_after,
             replicas_declared=replicas is not None and at(manifest, replicas) is not None,
             taints_declared=at(manifest, ("spec", "taints")) is not None,
+            under_our_name=trial.manager == FIELD_MANAGER,
+            by_user_agent=trial.manager.startswith(BY_USER_AGENT),
             person_added=trial.state in {"person added", "drifted", "drift undone", "co-owned"},
         )
         return judge(facts)
@@ -240,9 +247,9 @@ class Bench:
 def _decision(answer: Answer) -> Decision:
     if answer.is_ok:
         return "allowed"
-    if answer.is_refused and not answer.is_broken:
-        return "refused"
-    return "broken" if answer.is_broken and "gitopsguard" in answer.message else "invalid"
+    if answer.is_broken:
+        return "broken"
+    return "refused" if answer.is_refused else "invalid"
 
 
 def _undone(edit: Edit, pristine: JsonObject, target: Target, random: Random) -> Edit:

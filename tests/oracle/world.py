@@ -69,7 +69,7 @@ class Answer(msgspec.Struct, frozen=True):
     @property
     def is_broken(self) -> bool:
         """Guard failed, or could not be reached."""
-        return self.status >= 500 or "could not judge" in self.message or "failed calling webhook" in self.message
+        return "Guard could not judge" in self.message or "failed calling webhook" in self.message
 
 
 class World:
