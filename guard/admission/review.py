@@ -70,8 +70,13 @@ class ManagedEntry(msgspec.Struct, frozen=True, rename="camel"):
         return FieldSet.parse_raw(bytes(self.fields_v1))
 
 
-def _identity(entry: ManagedEntry) -> tuple[str | bytes | None, ...]:
-    return entry.manager, entry.operation, entry.subresource, entry.time, bytes(entry.fields_v1)
+def _identity(entry: ManagedEntry) -> tuple[str, ...]:
+    return entry.manager, entry.operation, entry.subresource, entry.api_version
+
+
+def _is_written(before: ManagedEntry | None, after: ManagedEntry) -> bool:
+    """An entry that only lost fields was written by somebody else, who took them."""
+    return before is None or before.time != after.time or bool(after.fields.minus(before.fields))
 
 
 # The metadata has sections of its own; nobody judges the status.
@@ -168,9 +173,9 @@ class Request(msgspec.Struct, frozen=True, rename="camel", dict=True):
 
     @property
     def writers(self) -> tuple[str, ...]:
-        """The field managers whose entries are new or other than before. Raises DecodeError."""
-        before = {_identity(entry) for entry in self.old_sections.managed}
-        return tuple(entry.manager for entry in self.new_sections.managed if _identity(entry) not in before)
+        """The field managers whose entries came, gained fields or were written again. Raises DecodeError."""
+        before = {_identity(entry): entry for entry in self.old_sections.managed}
+        return tuple(entry.manager for entry in self.new_sections.managed if _is_written(before.get(_identity(entry)), entry))
 
     @property
     def is_undecoded(self) -> bool:

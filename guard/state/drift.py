@@ -10,7 +10,7 @@ import msgspec
 
 from guard.base.codec import Json, JsonObject, child, is_array, is_object
 from guard.state import fields
-from guard.state.equality import MISSING, same
+from guard.state.equality import MISSING, are_one, same
 from guard.state.fields import SELF, FieldSet, Path, Tree
 
 # The parts of an object that a change can touch and that somebody can declare. The rest of the metadata is the API server's.
@@ -83,29 +83,40 @@ def _differing(old: Json, new: Json, git: Json, declared: Tree | None, path: Pat
     if declared is None:
         yield from _undeclared(old, new, path)
     elif old is MISSING and git is not MISSING and declared:
-        # What was gone and comes back is like what is created: what Git says of it counts, defaults and extras do not.
-        yield from (change for change in _within(old, new, git, declared, path) if change.nature is not Nature.ADDITION)
+        # What was gone and comes back brings its defaults along.
+        yield from (change for change in _within(old, new, git, declared, path) if not _may_be_default(change))
     else:
         yield from _within(old, new, git, declared, path)
 
 
+def _may_be_default(change: Change) -> bool:
+    """Whether the API server may have added this to what Git declares: defaults are single values and maps of them, no lists."""
+    return change.nature is Nature.ADDITION and change.path[-1].startswith("f:") and not _holds_items(change.new)
+
+
+def _holds_items(value: Json) -> bool:
+    if is_object(value):
+        return any(_holds_items(item) for item in value.values())
+    return is_array(value) and bool(value)
+
+
+def _shape(value: Json) -> object:
+    return type(value)
+
+
 def _within(old: Json, new: Json, git: Json, declared: Tree, path: Path) -> Iterator[Change]:
+    """What is gone or was gone is judged field by field, as long as whatever is there is of one type."""
+    shape = _shape(old if new is MISSING else new)
+    is_one = (old is MISSING or _shape(old) is shape) and (git is MISSING or _shape(git) is shape)
     if not declared:
         if not same(new, git):
             yield from _leaf(old, new, git, path)
-    elif _are(is_object, old, new, git) and (new is not MISSING or SELF not in declared):
+    elif shape is dict and is_one and (new is not MISSING or SELF not in declared):
         yield from _map(old or {}, new or {}, git, declared, path)
-    elif _are(is_array, old, new, git):
+    elif shape is list and is_one:
         yield from _list(old or [], new or [], git, declared, path)
     elif not same(new, git):
         yield Change(nature=Nature.DECLARED, path=path, git=git, old=old, new=new)
-
-
-def _are(expected: Callable[[Json], bool], old: Json, new: Json, git: Json) -> bool:
-    """Each is of the expected type or missing: what is gone is judged field by field, since declared fields may have been gone
-    before.
-    """
-    return all(value is MISSING or expected(value) for value in (old, new, git))
 
 
 def _leaf(old: Json, new: Json, git: Json, path: Path) -> Iterator[Change]:
@@ -179,7 +190,7 @@ def _map(old: JsonObject, new: JsonObject, git: Json, declared: Tree, path: Path
     for name in old.keys() | new.keys():
         before, after = old.get(name), new.get(name)
         # Most fields are the same: the cheap question first.
-        if before == after and same(before, after):
+        if before == after and are_one(before, after):
             continue
         element = f"f:{name}"
         before, after = MISSING if before is None else before, MISSING if after is None else after

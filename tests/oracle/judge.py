@@ -136,7 +136,8 @@ def _tampering(facts: Facts) -> Verdict | None:
     if ours is None:
         return None
     others = {path for entry in children(child(facts.after, "metadata"), "managedFields") for path in _owned(entry)}
-    return None if set(_owned(ours)) <= others else Verdict("refuse", "our entry wiped")
+    lost = any(path not in others and _holds(facts.after, path) for path in _owned(ours))
+    return Verdict("refuse", "our entry wiped") if lost else None
 
 
 def _additions(facts: Facts) -> Verdict | None:
@@ -148,13 +149,17 @@ def _additions(facts: Facts) -> Verdict | None:
     wrong = {
         path: pair
         for path, pair in differences(comparable(facts.before), after).items()
-        if any(_touch(path, other) for other in unlike_git) and not _is_allowed(path, facts) and not _may_go(path, facts)
+        if any(_touch(path, other) for other in unlike_git)
+        and not _is_allowed(path, facts)
+        and not _may_go(path, facts)
+        # The API server picks a node port for every port that comes back.
+        and not (facts.sort.name == "Service" and path[-1] == "nodePort" and _is_absent(pair[0]))
     }
     if not wrong:
         return None
     if all(path[-1] == _ORDER for path in wrong):
         return Verdict("either", "the order of what Git does not declare")
-    if facts.person_added and all(new == ABSENT for _, new in wrong.values()):
+    if facts.person_added and all(_is_absent(new) for _, new in wrong.values()):
         return Verdict("either", "a person's addition taken away")
     return Verdict("refuse", f"addition in {_shown(wrong)}")
 
@@ -202,7 +207,7 @@ def _may_go(path: Path, facts: Facts) -> bool:
 
 
 def _is_control_plane_taint(path: Path) -> bool:
-    return path[:2] == ("spec", "taints") and any("node.kubernetes.io/" in step for step in path)
+    return path[:2] == ("spec", "taints") and any("node.kubernetes.io/" in step or step == _ORDER for step in path)
 
 
 def _label(body: JsonObject) -> Json:
@@ -224,6 +229,15 @@ def _owned(entry: JsonObject) -> Iterator[Path]:
             yield from leaves(below, (*path, name)) if below else [(*path, name)]
 
     yield from leaves(child(entry, "fieldsV1"), ())
+
+
+def _holds(value: Json, path: Path) -> bool:
+    """Whether the object has anything there; what is below list items is taken to be."""
+    for element in path:
+        if not element.startswith("f:"):
+            return True
+        value = value.get(element[2:]) if is_object(value) else None
+    return value not in (None, [], {})
 
 
 def _shown(found: Differences) -> str:
@@ -252,10 +266,14 @@ def _compare(left: Json, right: Json, path: Path, found: dict[Path, tuple[Json, 
     # What comes or goes is named field by field, so that an allowed field is told apart from others that came along.
     one: Json = {} if _is_absent(left) and is_object(right) and right else left
     other: Json = {} if _is_absent(right) and is_object(left) and left else right
+    if is_array(one) and one and _is_absent(other):
+        other = []
+    elif is_array(other) and other and _is_absent(one):
+        one = []
     if is_object(one) and is_object(other):
         for name in one.keys() | other.keys():
             _compare(one.get(name, ABSENT), other.get(name, ABSENT), (*path, name), found)
-    elif is_array(one) and is_array(other):
+    elif is_array(one) and is_array(other) and (one or other):
         _compare_lists(one, other, path, found)
     else:
         found[path] = (left, right)
