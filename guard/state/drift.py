@@ -100,7 +100,7 @@ def _holds_items(value: Json) -> bool:
     return is_array(value) and bool(value)
 
 
-def _shape(value: Json) -> object:
+def _shape(value: object) -> type[object]:
     return type(value)
 
 
@@ -223,21 +223,23 @@ def _list(old: list[Json], new: list[Json], git: Json, declared: Tree, path: Pat
 
 
 def _order(before: list[str], after: list[str], declared: Tree, path: Path, *, git: dict[str, list[Json]]) -> Iterator[Change]:
-    """The API server's apply puts declared items back in Git's order, so another order is drift. Items that came or went are
-    judged on their own.
+    """The API server's apply puts declared items back in Git's order, so another order is drift: of those that were there before
+    and of one that comes back. An order that was wrong before, and is left so, is not this request's fault.
     """
-    kept = declared.keys() & set(before) & set(after)
-    was = [element for element in before if element in kept]
-    now = [element for element in after if element in kept]
-    if was != now:
-        names = _key_names(declared)
-        twins = {element: twin for element in kept if (twin := _twin(git, element, names)) is not None}
-        places = {element: place for place, element in enumerate(git)}
-        wanted = sorted(twins, key=lambda element: places[twins[element]])
-        if [element for element in now if element in twins] != wanted:
-            yield Change(
-                nature=Nature.ORDER, path=path, git=[_label(e) for e in wanted], old=MISSING, new=[_label(e) for e in now]
-            )
+    names = _key_names(declared)
+    places = {element: place for place, element in enumerate(git)}
+    twins = {
+        element: places[twin] for element in after if element in declared and (twin := _twin(git, element, names)) is not None
+    }
+    now, wanted = list(twins), sorted(twins, key=lambda element: twins[element])
+    if now == wanted:
+        return
+    stayed = [element for element in now if element in before]
+    if stayed == [element for element in before if element in twins]:
+        was_wrong = stayed != [element for element in wanted if element in before]
+        if was_wrong or len(stayed) == len(now):
+            return
+    yield Change(nature=Nature.ORDER, path=path, git=[_label(e) for e in wanted], old=MISSING, new=[_label(e) for e in now])
 
 
 def _label(element: str) -> str:

@@ -95,8 +95,8 @@ def _left_open(facts: Facts) -> str:
     changed = differences(comparable(facts.before), comparable(facts.after))
     if facts.taints_declared and any(map(_is_control_plane_taint, changed)):
         return "a taint of the control plane's"
-    if facts.by_user_agent and not child(facts.after, "metadata").get("managedFields"):
-        return "the tool was named in managedFields only, and they are wiped"
+    if facts.by_user_agent and _our_entry(facts.after) is None:
+        return "the tool is named in managedFields only, which the request itself rewrote"
     replicas = facts.sort.replicas
     if replicas is not None and at(facts.before, replicas) is None and at(facts.after, replicas) == 0:
         return "a Scale tells no replicas from none"
@@ -159,7 +159,7 @@ def _additions(facts: Facts) -> Verdict | None:
         return None
     if all(path[-1] == _ORDER for path in wrong):
         return Verdict("either", "the order of what Git does not declare")
-    if facts.person_added and all(_is_absent(new) for _, new in wrong.values()):
+    if facts.person_added and all(_is_absent(new) or new == [] for _, new in wrong.values()):
         return Verdict("either", "a person's addition taken away")
     return Verdict("refuse", f"addition in {_shown(wrong)}")
 
@@ -169,6 +169,8 @@ def _creation(facts: Facts) -> Verdict:
     if facts.after is None or facts.applied_after is None:
         return Verdict("refuse", "Guard cannot apply it")
     found = differences(comparable(facts.after), comparable(facts.applied_after))
+    if facts.taints_declared and any(map(_is_control_plane_taint, found)):
+        return Verdict("either", "a taint of the control plane's")
     drift = {path: pair for path, pair in found.items() if not (path == _LABEL and pair[0] == ABSENT)}
     return Verdict("refuse", f"created unlike Git in {_shown(drift)}") if drift else Verdict("allow", "created like Git")
 
@@ -276,7 +278,7 @@ def _compare(left: Json, right: Json, path: Path, found: dict[Path, tuple[Json, 
     elif is_array(one) and is_array(other) and (one or other):
         _compare_lists(one, other, path, found)
     else:
-        found[path] = (left, right)
+        found[path] = (ABSENT if _is_absent(left) else left, ABSENT if _is_absent(right) else right)
 
 
 def _compare_lists(left: list[Json], right: list[Json], path: Path, found: dict[Path, tuple[Json, Json]]) -> None:

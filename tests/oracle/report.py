@@ -27,7 +27,9 @@ _TABLES: dict[str, Callable[[Result], str]] = {
 
 
 class Report:
-    """`dropped` are generated objects that the API server would not take, `let_through` deletions that cascade."""
+    """`dropped` are generated objects that the API server would not take, `let_through` deletions that cascade, `early` how
+    many changes a Guard that had just started refused at first, and allowed when it had asked for Git's values.
+    """
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -35,6 +37,7 @@ class Report:
         self.disagreements: list[Result] = []
         self.dropped: list[str] = []
         self.let_through: list[str] = []
+        self.early = 0
         self.seconds = 0.0
 
     def judged(self) -> int:
@@ -45,7 +48,7 @@ class Report:
         left_open = sum(result.is_judged and result.verdict.expected == "either" for result in self.results)
         counts = ", ".join(f"{name} {decisions[name]}" for name in ("refused", "allowed", "invalid", "broken"))
         return (
-            f"{self.judged()} changes judged ({counts}; left open {left_open}) in {self.seconds:.0f} s, seed {self.seed}: "
+            f"{self.judged()} changes judged ({counts}; left open {left_open}, refused at first {self.early}) in {self.seconds:.0f} s, seed {self.seed}: "
             f"{len(self.disagreements)} disagreements"
         )
 

@@ -79,6 +79,8 @@ async def _play(
     for seed, client, sort in cards:
         bench = Random(f"{seed}/bench").choice(benches[sort.name])  # noqa: S311
         piles.setdefault(id(bench), (bench, []))[1].append((seed, client))
+    # What Guard refused before its dry runs had told it Git's values, to be asked again at the end.
+    early: list[tuple[Bench, Result]] = []
     waiting = sorted(piles.values(), key=lambda pile: -len(pile[1]))
 
     async def work() -> None:
@@ -87,14 +89,24 @@ async def _play(
             for seed, client in pile:
                 result = await bench.run(await bench.draw(seed, client, just_started=just_started))
                 report.results.append(result)
-                if result.disagrees:
-                    smallest = await _shrunk(bench, result)
-                    report.disagreements.append(smallest)
-                    found(smallest)
+                if just_started and result.disagrees and result.decision == "refused":
+                    early.append((bench, result))
+                elif result.disagrees:
+                    await disagree(bench, result)
+
+    async def disagree(bench: Bench, result: Result) -> None:
+        smallest = await _shrunk(bench, result)
+        report.disagreements.append(smallest)
+        found(smallest)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(WORKERS):
             group.create_task(work())
+    for bench, result in early:
+        again = await bench.run(result.trial)
+        if again.disagrees:
+            await disagree(bench, again)
+    report.early += len(early)
 
 
 async def _shrunk(bench: Bench, result: Result) -> Result:

@@ -134,3 +134,28 @@ def test_the_projection_holds_what_the_fields_name_and_nothing_else() -> None:
     containers(live)[0]["terminationMessagePath"] = "/dev/log"
     containers(live).append({"name": "sidecar"})
     assert project(live, DECLARED, manifest=GIT) == GIT
+
+
+@pytest.mark.case(16)
+@pytest.mark.parametrize(
+    ("before", "after", "fault"),
+    [
+        ("abc", "acb", True),
+        ("acb", "acb", False),
+        ("acb", "abc", False),
+        ("ab", "abc", False),
+        ("ab", "acb", True),
+        ("ba", "bac", False),
+        ("", "ba", True),
+        ("", "ab", False),
+        ("ax", "ba", True),
+        ("abc", "ac", False),
+    ],
+)
+def test_the_order_of_declared_items_is_this_requests_fault_where_it_made_it_wrong(
+    before: str, after: str, *, fault: bool
+) -> None:
+    declared: JsonObject = {"f:spec": {"f:members": {f'v:"{member}"': {} for member in "abc"}}}
+    git, old, new = ({"spec": {"members": list(members)}} for members in ("abc", before, after))
+    found = [change.nature for change in changes(old, new, git=git, declared=declared)]
+    assert (Nature.ORDER in found) is fault
