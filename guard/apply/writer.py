@@ -264,6 +264,7 @@ def _lesson(declared: Declared, body: JsonObject) -> Learned:
     ours = our_fields(body)
     if has_taints(declared.body):
         ours = ours.union(field_set([TAINTS]))
+    ours = ours.union(field_set(drift.unowned_empties(declared.body, body, ours.tree)))
     stored = drift.project(body, ours.tree, manifest=declared.body)
     return Learned(
         body=declared.body,

@@ -18,6 +18,7 @@ METADATA = ("labels", "annotations", "finalizers", "ownerReferences")
 _ENTRIES = {("f:metadata", "f:labels"), ("f:metadata", "f:annotations")}
 NOT_COMPARED = frozenset({"apiVersion", "kind", "metadata", "status"})
 
+_DATA = frozenset({"data", "binaryData"})
 _NAMES = frozenset({"f:apiVersion", "f:kind", "f:name", "f:namespace"})
 
 
@@ -52,7 +53,7 @@ def changes(old: JsonObject, new: JsonObject, *, git: JsonObject, declared: Tree
     """
     for name in old.keys() | new.keys():
         if name not in NOT_COMPARED:
-            yield from _compare(_get(old, name), _get(new, name), _get(git, name), declared.get(f"f:{name}"), (f"f:{name}",))
+            yield from _compare(_top(old, name), _top(new, name), _top(git, name), declared.get(f"f:{name}"), (f"f:{name}",))
     before, after, wanted = child(old, "metadata"), child(new, "metadata"), child(git, "metadata")
     metadata = declared.get("f:metadata", fields.EMPTY.tree)
     for name in METADATA:
@@ -65,7 +66,17 @@ def changes(old: JsonObject, new: JsonObject, *, git: JsonObject, declared: Tree
 
 def _texts(value: JsonObject, name: str) -> JsonObject:
     """Labels or annotations; reviews of custom resources may show null for what is stored as empty text."""
-    return {key: "" if text is None else text for key, text in child(value, name).items()}
+    return _filled(child(value, name))
+
+
+def _filled(texts: JsonObject) -> JsonObject:
+    return {key: "" if text is None else text for key, text in texts.items()}
+
+
+def _top(value: JsonObject, name: str) -> Json:
+    """A top-level field; the data of Secrets and ConfigMaps may show null, too, for what is stored as empty text."""
+    found = _get(value, name)
+    return _filled(found) if name in _DATA and is_object(found) else found
 
 
 def _get(value: Json, name: str) -> Json:
@@ -324,6 +335,19 @@ def _project(value: Json, declared: Tree, manifest: Json) -> Json:
 
 def _are_same_things(found: JsonObject, given: JsonObject) -> bool:
     return found.keys() == given.keys() and all(value is given[name] for name, value in found.items())
+
+
+def unowned_empties(manifest: JsonObject, stored: JsonObject, declared: Tree) -> Iterator[Path]:
+    """The empty lists and maps of a manifest that the API server keeps but names in no set of fields: those of custom resources."""
+    for name, value in manifest.items():
+        element = f"f:{name}"
+        found, below = stored.get(name), declared.get(element)
+        if value in ({}, []):
+            if below is None and found == value:
+                yield (element,)
+        elif is_object(value) and is_object(found) and (below or below is None):
+            for path in unowned_empties(value, found, below or {}):
+                yield (element, *path)
 
 
 def empties(manifest: Json, stored: Json, declared: Tree) -> Iterator[Path]:

@@ -556,3 +556,10 @@ def test_a_nodes_own_taints_are_no_change_of_those_that_git_declares() -> None:
     )
     assert judged(review("UPDATE", NODE, old=old, new=right), view).allowed
     assert not judged(review("UPDATE", NODE, old=old, new=wrong), view).allowed
+
+
+def test_null_among_data_is_empty_text() -> None:
+    new = live()
+    new["data"] = {"color": "blue", "extra": None}
+    decision = judged(review("UPDATE", CONFIG_MAP, old=live(), new=new), view_of(DECLARED))
+    assert (decision.reason, changed_paths(decision)) == ("Addition", ["data.extra"])

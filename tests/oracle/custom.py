@@ -134,7 +134,7 @@ def gadget(random: Random, _name: str) -> JsonObject:
             structMap=lambda: {name: {"a": "x"} for name in some(random, letters)},
             atomicMap=lambda: dict.fromkeys(some(random, letters), "x"),
             atomicStruct=lambda: random.choice([{}, {"a": "x"}, {"a": "x", "b": "y"}]),
-            free=lambda: _anything(random, 3),
+            free=lambda: {"any": _anything(random, 2)},
             matrix=lambda: [[1, 2], [3], []],
         ),
     }

@@ -31,6 +31,8 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "topologySpreadConstraints": ("topologyKey", "whenUnsatisfiable"),
     "manyKeys": ("host", "port", "protocol"),
 }
+# Lists of named items that are one value to the API server all the same.
+_ATOMIC = frozenset({"subjects", "atomicList"})
 _PORTS = ("containerPort", "port", "protocol")
 _ORDER = "(order)"
 # Of a DaemonSet the API server itself counts the templates.
@@ -159,6 +161,8 @@ def _additions(facts: Facts) -> Verdict | None:
         return None
     if all(path[-1] == _ORDER for path in wrong):
         return Verdict("either", "the order of what Git does not declare")
+    if facts.by_user_agent and all(_is_absent(new) for _, new in wrong.values()):
+        return Verdict("either", "the tool is named in managedFields only, and taking away leaves no entry there")
     if facts.person_added and all(_is_absent(new) or new == [] for _, new in wrong.values()):
         return Verdict("either", "a person's addition taken away")
     return Verdict("refuse", f"addition in {_shown(wrong)}")
@@ -300,6 +304,8 @@ def _keys(path: Path, items: list[Json]) -> tuple[str, ...] | None:
     if not any(is_object(item) or is_array(item) for item in items):
         return ()
     name = path[-1] if path else ""
+    if name in _ATOMIC:
+        return None
     keys = _KEYS.get(name) or (_PORTS if name == "ports" else ("name",))
     fit = all(is_object(item) and any(key in item for key in keys) for item in items)
     return keys if fit else None

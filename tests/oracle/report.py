@@ -48,8 +48,8 @@ class Report:
         left_open = sum(result.is_judged and result.verdict.expected == "either" for result in self.results)
         counts = ", ".join(f"{name} {decisions[name]}" for name in ("refused", "allowed", "invalid", "broken"))
         return (
-            f"{self.judged()} changes judged ({counts}; left open {left_open}, refused at first {self.early}) in {self.seconds:.0f} s, seed {self.seed}: "
-            f"{len(self.disagreements)} disagreements"
+            f"{self.judged()} changes judged ({counts}; left open {left_open}, refused at first {self.early}) "
+            f"in {self.seconds:.0f} s, seed {self.seed}: {len(self.disagreements)} disagreements"
         )
 
     def text(self) -> str:

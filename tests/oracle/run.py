@@ -91,22 +91,23 @@ async def _play(
                 report.results.append(result)
                 if just_started and result.disagrees and result.decision == "refused":
                     early.append((bench, result))
-                elif result.disagrees:
-                    await disagree(bench, result)
-
-    async def disagree(bench: Bench, result: Result) -> None:
-        smallest = await _shrunk(bench, result)
-        report.disagreements.append(smallest)
-        found(smallest)
+                else:
+                    await _note(bench, result, report, found)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(WORKERS):
             group.create_task(work())
     for bench, result in early:
-        again = await bench.run(result.trial)
-        if again.disagrees:
-            await disagree(bench, again)
+        await _note(bench, await bench.run(result.trial), report, found)
     report.early += len(early)
+
+
+async def _note(bench: Bench, result: Result, report: Report, found: Found) -> None:
+    """Keep a disagreement, as small as it can be made."""
+    if result.disagrees:
+        smallest = await _shrunk(bench, result)
+        report.disagreements.append(smallest)
+        found(smallest)
 
 
 async def _shrunk(bench: Bench, result: Result) -> Result:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guard.base.codec import Json, JsonObject
-from guard.state.drift import Change, Nature, changes, project
+from guard.state.drift import Change, Nature, changes, project, unowned_empties
 from guard.state.fields import Tree, written
 
 GIT: JsonObject = {
@@ -159,3 +159,12 @@ def test_the_order_of_declared_items_is_this_requests_fault_where_it_made_it_wro
     git, old, new = ({"spec": {"members": list(members)}} for members in ("abc", before, after))
     found = [change.nature for change in changes(old, new, git=git, declared=declared)]
     assert (Nature.ORDER in found) is fault
+
+
+def test_an_empty_list_that_is_kept_but_owned_by_nobody_is_found() -> None:
+    manifest: JsonObject = {"metadata": {"name": "a"}, "spec": {"set": [], "gone": [], "owned": [], "deep": {"map": {}}}}
+    stored: JsonObject = {"metadata": {"name": "a"}, "spec": {"set": [], "owned": [], "deep": {"map": {}}}}
+    assert set(unowned_empties(manifest, stored, {"f:spec": {"f:owned": {}}})) == {
+        ("f:spec", "f:set"),
+        ("f:spec", "f:deep", "f:map"),
+    }
