@@ -338,7 +338,7 @@ def _are_same_things(found: JsonObject, given: JsonObject) -> bool:
 
 
 def unowned_empties(manifest: JsonObject, stored: JsonObject, declared: Tree) -> Iterator[Path]:
-    """The empty lists and maps of a manifest that the API server keeps but names in no set of fields: those of custom resources."""
+    """The empty lists and maps of a manifest that the API server keeps but names in no set of fields (custom resources)."""
     for name, value in manifest.items():
         element = f"f:{name}"
         found, below = stored.get(name), declared.get(element)
