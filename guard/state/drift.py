@@ -132,7 +132,7 @@ def _within(old: Json, new: Json, git: Json, declared: Tree, path: Path) -> Iter
 
 def _leaf(old: Json, new: Json, git: Json, path: Path) -> Iterator[Change]:
     """A leaf is an atomic value, or a map or list that was declared empty (which the API server may not even store)."""
-    if new == [] and old is MISSING and git is MISSING:
+    if new == [] and git is MISSING:
         return  # an empty list that the API server does not store (rules of a ClusterRole)
     is_empty = (git == {} and is_object(new)) or (git == [] and is_array(new))
     if is_empty or (git is MISSING and old is MISSING and (is_object(new) or is_array(new))):
@@ -338,12 +338,13 @@ def _are_same_things(found: JsonObject, given: JsonObject) -> bool:
 
 
 def unowned_empties(manifest: JsonObject, stored: JsonObject, declared: Tree) -> Iterator[Path]:
-    """The empty lists and maps of a manifest that the API server keeps but names in no set of fields (custom resources)."""
+    """The empty lists and maps of a manifest that the API server names in no set of fields."""
     for name, value in manifest.items():
         element = f"f:{name}"
         found, below = stored.get(name), declared.get(element)
         if value in ({}, []):
-            if below is None and found == value:
+            # Lists of built-in kinds are not even kept (rules of a ClusterRole).
+            if below is None and (found == value or (value == [] and found is None)):
                 yield (element,)
         elif is_object(value) and is_object(found) and (below or below is None):
             for path in unowned_empties(value, found, below or {}):

@@ -161,10 +161,20 @@ def test_the_order_of_declared_items_is_this_requests_fault_where_it_made_it_wro
     assert (Nature.ORDER in found) is fault
 
 
-def test_an_empty_list_that_is_kept_but_owned_by_nobody_is_found() -> None:
+def test_an_empty_list_that_nobody_owns_is_found() -> None:
     manifest: JsonObject = {"metadata": {"name": "a"}, "spec": {"set": [], "gone": [], "owned": [], "deep": {"map": {}}}}
     stored: JsonObject = {"metadata": {"name": "a"}, "spec": {"set": [], "owned": [], "deep": {"map": {}}}}
     assert set(unowned_empties(manifest, stored, {"f:spec": {"f:owned": {}}})) == {
         ("f:spec", "f:set"),
+        ("f:spec", "f:gone"),
         ("f:spec", "f:deep", "f:map"),
     }
+
+
+def test_an_empty_list_of_gits_that_is_not_stored_may_be_put_back_and_not_filled() -> None:
+    declared: JsonObject = {"f:rules": {}}
+    rules: JsonObject = {"rules": [{"verbs": ["get"]}]}
+    assert not list(changes(rules, {"rules": []}, git={}, declared=declared))
+    assert not list(changes(rules, {}, git={}, declared=declared))
+    (found,) = changes({}, rules, git={}, declared=declared)
+    assert found.nature is Nature.FILLED
