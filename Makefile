@@ -13,7 +13,7 @@ READY := .venv/.ready
 # The oldest Python that Guard runs on, whichever one makes the lock: what only older ones need must not be left out.
 LOCK_FLAGS := --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
 
-.PHONY: help setup tools demo test check bench image-test lock clean
+.PHONY: help setup tools demo test check bench oracle fuzz image-test lock clean
 
 help:  ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,12 @@ bench: setup  ## what a decision and the index cost, what Guard costs at admissi
 	@$(BIN)/python -m bench.decision
 	@$(BIN)/python -m bench.admission
 	@$(BIN)/python -m bench.heal
+
+oracle: setup  ## 10,000 changes held against what the API server itself would do (ARGS="--seed 7")
+	@$(BIN)/python -m tests.oracle --changes 10000 $(ARGS)
+
+fuzz: setup  ## ten minutes of spoiled reviews and sets of fields
+	@$(BIN)/python -m tests.fuzz --minutes 10 $(ARGS)
 
 image-test: setup  ## the image, built and run
 	@bash tests/image/run.sh

@@ -135,12 +135,11 @@ class Stage:
         self.refusals.append(done.stderr)
         return done.stderr
 
-    async def healed(self, what: str, place: Place, *arguments: str, sed: str = "", bypass: bool = True) -> None:
+    async def healed(self, what: str, place: Place, *arguments: str, sed: str = "") -> None:
         """The API server takes the change, and soon holds Git's value again."""
         git = content(await self.there(place))
         async with watching(self.plane, place) as seen:
-            typist = self.past_the_webhook if bypass else self.person
-            done = await typist(*arguments, sed=sed)
+            done = await self.past_the_webhook(*arguments, sed=sed)
             self.check("accepted by the API server", holds=done.returncode == 0)
             await self.within(HEAL_SECONDS, lambda: seen.healed_after(git) is not None)
             took = seen.healed_after(git)

@@ -102,7 +102,9 @@ async def past_the_webhook_is_healed(stage: Stage) -> None:
 async def the_webhook_itself_comes_back(stage: Stage) -> None:
     stage.act("4. The webhook configuration itself")
     arguments = ("delete", "validatingwebhookconfiguration", WEBHOOK.name)
-    await stage.healed("a deleted webhook configuration", WEBHOOK, *arguments, bypass=False)
+    done = await stage.person(*arguments)
+    stage.check("hers it is not", holds=done.returncode != 0 and "Guard's own" in done.stderr)
+    await stage.healed("a webhook configuration that an administrator deleted", WEBHOOK, *arguments)
     target = ("deployment/storefront", "-n", "shop")
 
     # The API server takes a webhook configuration into use some moments after it is stored.
@@ -163,7 +165,8 @@ async def in_an_emergency(stage: Stage) -> None:
         return
     git = content(await stage.there(DEPLOYMENT))
     target = ("deployment/storefront", "-n", "shop")
-    await stage.person(*shlex.split(found[1]))
+    # Syncs are for the administrators of Guard, whom Ada may speak for in need.
+    await stage.past_the_webhook(*shlex.split(found[1]))
 
     async def in_force() -> bool:
         sync = await stage.guard.sync("shop")
@@ -177,7 +180,7 @@ async def in_an_emergency(stage: Stage) -> None:
     stage.check("guard diff shows it and ends with 1", holds=differs.returncode == 1 and "hotfix" in differs.stdout)
     await stage.guard_says("status", "shop")
     strict = '{"spec":{"enforcement":{"mode":"Deny","heal":true}}}'
-    await stage.person("patch", "sync", "shop", "-n", "guard-system", "--type", "merge", "-p", strict)
+    await stage.past_the_webhook("patch", "sync", "shop", "-n", "guard-system", "--type", "merge", "-p", strict)
 
     async def as_git() -> bool:
         return content(await stage.there(DEPLOYMENT)) == git

@@ -13,10 +13,10 @@ from typing import Literal
 import msgspec
 
 from guard.admission.review import ManagedEntry, Request, Review
-from guard.base.codec import Json, JsonObject, child, is_object
+from guard.base.codec import Json, JsonObject, child, is_array, is_object
 from guard.base.lazy import lazy
 from guard.state import drift, fields
-from guard.state.additions import allowed_additions
+from guard.state.additions import ADOPTED_MANAGER, allowed_additions
 from guard.state.desired import Declared, View
 from guard.state.drift import Change, Nature
 from guard.state.equality import MISSING, covers, same
@@ -36,6 +36,26 @@ _FINALIZERS: Path = (_METADATA, "f:finalizers")
 # In a strict namespace people create these all the same: questions about rights and tokens, and notes of what happened.
 _QUESTIONS = frozenset({"authentication.k8s.io", "authorization.k8s.io"})
 _EVENTS = "events"
+
+
+# What the API server adds to containers, probes, volumes and ports that leave it out; none of it grants anything.
+_COMPLETED = frozenset(
+    f"f:{name}"
+    for name in (
+        "defaultMode",
+        "failureThreshold",
+        "imagePullPolicy",
+        "periodSeconds",
+        "protocol",
+        "resources",
+        "scheme",
+        "successThreshold",
+        "targetPort",
+        "terminationMessagePath",
+        "terminationMessagePolicy",
+        "timeoutSeconds",
+    )
+)
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -79,9 +99,13 @@ class Case:
         """A person, or a machine that writes with a person's tool."""
         if self.requester is not Requester.MACHINE:
             return self.requester is Requester.PERSON
-        # A request that names no field manager gets one from its User-Agent, which only its entry shows.
-        manager = self.request.field_manager
-        return is_person_tool(manager) if manager else any(map(is_person_tool, self.request.writers))
+        return any(map(is_person_tool, self.managers))
+
+    @lazy
+    def managers(self) -> tuple[str, ...]:
+        """The field manager that the request names. One without gets it from its User-Agent, which only its entry shows."""
+        named = self.request.field_manager
+        return (named,) if named else self.request.writers
 
     # ---- about which object
 
@@ -143,7 +167,10 @@ class Case:
     def left(self) -> Left:
         """What the Sync leaves to this requester's field manager."""
         left = self.enforcement.left(self.key)
-        return left.of(self.request.field_manager) if left else NOTHING_LEFT
+        if not left:
+            return NOTHING_LEFT
+        # A person is nobody's field manager, whatever the request says.
+        return left.of(self.managers if self.requester is Requester.MACHINE else ())
 
     # ---- what the request does to it
 
@@ -160,12 +187,11 @@ class Case:
         found = drift.changes(old, new, git=self.git, declared=self.declared_fields.tree)
         if self.declared and (filled := self.view.filled(self.declared)):
             found = drift.refilled(found, filled)
-        aside = self.request.sub_resource not in {"", "resize"}
         return tuple(
             change
-            for change in drift.settled(found, granular=self.is_granular)
+            for change in drift.settled(found, granular=self.is_granular, default=self.is_default)
             if not (self.terminating and change.path[:2] == _FINALIZERS)
-            and not (aside and change.path[0] != _METADATA)
+            and not self.is_beside(change)
             and not (self.left and self.left.covers(change.path, change.old, change.new))
             and not self.is_node_condition(change)
         )
@@ -175,6 +201,19 @@ class Case:
         An atomic value is owned whole.
         """
         return any(reaches_below(entry.fields, path) for entry in self.request.new_sections.managed)
+
+    def is_beside(self, change: Change) -> bool:
+        """Whether a subresource changes its own part of the object, which is not Git's."""
+        return self.request.sub_resource not in {"", "resize"} and change.path[0] != _METADATA
+
+    def is_default(self, change: Change) -> bool:
+        """Whether the API server itself put this into a part that comes back: nobody's entry holds it, or it is a plain value of
+        a field that the API server completes in pods and services (an update's entry holds those, too).
+        """
+        if not any(reaches(entry.fields, change.path) for entry in self.request.new_sections.managed):
+            return True
+        is_plain = not change.new if is_object(change.new) else not is_array(change.new)
+        return is_plain and change.path[-1] in _COMPLETED
 
     def is_node_condition(self, change: Change) -> bool:
         """Whether a node's taints are Git's but for those that come and go with its condition."""
@@ -289,7 +328,7 @@ def cascade(case: Case) -> Decision | None:
 
 def git_not_loaded(case: Case) -> Decision | None:
     """While a Sync has no revision, an object's label and our entry on it say what Git declared: its values are as they were."""
-    if case.declared is not None or not case.policy.unloaded or case.request.sub_resource:
+    if case.declared is not None or not case.policy.unloaded or case.request.sub_resource == "scale":
         return None
     sync = case.policy.unloaded.get(case.label_before or "")
     if sync is None:
@@ -301,7 +340,11 @@ def git_not_loaded(case: Case) -> Decision | None:
     found = drift.settled(drift.changes(old, new, git=old, declared=owned), granular=case.is_granular)
     allowed = allowed_additions(case.key, scale=None)
     strict = case.by_person and case.policy.of(sync).additions == "Deny"
-    wrong = [change for change in found if change.nature is not Nature.ADDITION or (strict and change.path not in allowed)]
+    wrong = [
+        change
+        for change in found
+        if (change.nature is not Nature.ADDITION or (strict and change.path not in allowed)) and not case.is_beside(change)
+    ]
     return case.refuse("GitNotLoaded", wrong, sync=sync) if wrong else None
 
 
@@ -420,14 +463,42 @@ def _is_wiped(ours: ManagedEntry, request: Request) -> bool:
     return any(fields.at(request.new, path) is not MISSING for path in left.paths())
 
 
-def foreign_field_manager(case: Case) -> Decision | None:
-    """Nobody else puts more into our Apply entry than Git declares: our next apply would take it away again."""
-    ours = case.request.new_sections.ours
-    if case.request.field_manager != FIELD_MANAGER or ours is None:
-        return None
-    if case.request.operation == "CREATE" or ours.fields.minus(case.declared_fields):
-        return case.refuse("ForeignFieldManager")
+def forged_entries(case: Case) -> Decision | None:
+    """ManagedFields are written by the client, and healing goes by them: what our entry holds and Git does not declare would be
+    taken away by our next apply, and what a person's tool holds as an addition. So nobody puts more into our entry, and people
+    hand nothing of a machine's to others.
+    """
+    request = case.request
+    ours = request.new_sections.ours
+    if ours is not None:
+        before = case.our_old_entry
+        if before is None or ours.fields is not before.fields:
+            more = ours.fields.minus(before.fields if before else fields.EMPTY).minus(case.declared_fields)
+            if any(not case.left.holds(path) for path in more.paths()):
+                return case.refuse("ForeignFieldManager")
+    if case.requester is Requester.PERSON and request.operation == "UPDATE" and _is_handed_over(case):
+        return case.refuse("Tampering")
     return None
+
+
+def _is_handed_over(case: Case) -> bool:
+    """Whether an entry of a person's tool, not the requester's own, or of what was adopted, gains what a machine's entry held."""
+    old, new = case.request.old_sections.managed, case.request.new_sections.managed
+    machines = [entry for entry in old if not _is_persons(entry) and not entry.is_ours]
+    for entry in new:
+        if not machines or not _is_persons(entry) or entry.manager == case.request.field_manager:
+            continue
+        gained = entry.fields
+        for twin in old:
+            if (twin.manager, twin.operation, twin.subresource) == (entry.manager, entry.operation, entry.subresource):
+                gained = fields.EMPTY if twin.fields is gained else gained.minus(twin.fields)
+        if gained and any(gained.intersection(machine.fields) for machine in machines):
+            return True
+    return False
+
+
+def _is_persons(entry: ManagedEntry) -> bool:
+    return is_person_tool(entry.manager) or entry.manager == ADOPTED_MANAGER
 
 
 def declared_fields(case: Case) -> Decision | None:
@@ -465,7 +536,7 @@ RULES: tuple[Callable[[Case], Decision | None], ...] = (
     other_version,
     subresource,
     deletion,
-    foreign_field_manager,
+    forged_entries,
     creation,
     tampering,
     declared_fields,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable
 from typing import Protocol
 
@@ -22,6 +23,7 @@ from guard.state.policy import Policy
 from guard.state.requesters import Requester, classify
 from guard.state.vouched import Vouched
 
+FRAMES = 8
 COMPLAINT_SECONDS = 1.0
 FORBIDDEN, BAD_REQUEST, SERVER_ERROR = 403, 400, 500
 
@@ -88,7 +90,8 @@ class Judge:
             name=printable(request.name),
             error=type(error).__name__,
             times=self._unsaid,
-            exc_info=not isinstance(error, DecodeError),
+            # Frames alone: the error's own text may hold a value.
+            frames=traceback.format_tb(error.__traceback__)[-FRAMES:],
         )
         self._complained, self._unsaid = now, 0
 
@@ -122,8 +125,9 @@ class Judge:
         """Tell healing of an update that is to be stored and leaves what Git declares alone."""
         if decision.reason != HARMLESS or decision.declared is None or request.sub_resource or request.dry_run:
             return
-        managed, generation = request.stored_as
-        self._vouched.note(decision.declared.key, managed=managed, generation=generation, at=self._clock.monotonic())
+        managed, generation, before = request.stored_as
+        at = self._clock.monotonic()
+        self._vouched.note(decision.declared.key, managed=managed, generation=generation, before=before, at=at)
 
     def _record(self, case: Case, decision: Decision, *, reference: str, shown: tuple[message.FieldChange, ...]) -> Record:
         request, declared = case.request, decision.declared

@@ -164,7 +164,7 @@ class Wording:
             namespace, _, name = self._decision.sync.partition("/")
             loosen = """'{"spec":{"enforcement":{"mode":"Warn","heal":false}}}'"""
             command = f"kubectl patch sync {name} -n {namespace} --type merge -p {loosen}"
-            lines.append(f"Emergency, for all of {self._decision.sync}: {command}")
+            lines.append(f"Emergency, by an administrator, for all of {self._decision.sync}: {command}")
         lines.append(f"Reference: {self._reference} (guard audit --reference {self._reference})")
         return "\n".join(lines)
 

@@ -183,11 +183,14 @@ class Request(msgspec.Struct, frozen=True, rename="camel", dict=True):
         return not self.__dict__.keys() & {"old", "new", "old_sections", "new_sections"}
 
     @property
-    def stored_as(self) -> tuple[bytes, int]:
-        """How a watch will show the new object: its managedFields, undecoded, and its generation, 0 for kinds without one."""
+    def stored_as(self) -> tuple[bytes, int, str]:
+        """How a watch will show the new object: its managedFields, undecoded, its generation, 0 for kinds without one, and the
+        resourceVersion that it follows.
+        """
         metadata = self.new_sections.metadata
         generation = codec.decode(metadata.get("generation", b"0"))
-        return bytes(metadata.get("managedFields", b"null")), generation if isinstance(generation, int) else 0
+        before = codec.decode(self.old_sections.metadata.get("resourceVersion", b'""'))
+        return bytes(metadata.get("managedFields", b"null")), generation if isinstance(generation, int) else 0, str(before)
 
     @lazy
     def new_head(self) -> _Head:

@@ -75,6 +75,11 @@ class Writer:
         lock = self._locks.get(key)
         return lock is not None and lock.locked()
 
+    def last_seen(self, key: ObjectKey) -> str:
+        """The newest resourceVersion that the watch or our own apply has shown, empty where there is none."""
+        seen = self._seen.get(key)
+        return seen.resource_version if seen else ""
+
     def saw(self, key: ObjectKey, *, seen: Fingerprint, ours: bool) -> None:
         """The watch has seen the object; `ours` when our Apply entry is on it."""
         self._seen[key] = seen

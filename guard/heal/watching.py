@@ -122,7 +122,7 @@ class Watching:
             return
         self._present[kind].add(key)
         metadata = child(body, "metadata")
-        seen = fingerprint(body)
+        seen, before = fingerprint(body), self._writer.last_seen(key)
         self._writer.saw(key, seen=seen, ours=bool(seen.ours))
         declared = self._view.state.get(key)
         known = self._writer.known(key)
@@ -137,7 +137,7 @@ class Watching:
             if self._writer.is_writing(key):
                 self._repairer.look(key, Drift(metadata=body, at=self._clock.monotonic()))
         else:
-            self._weigh(declared, known, body, seen)
+            self._weigh(declared, known, body, seen, before=before)
 
     def _gone(self, key: ObjectKey, body: JsonObject) -> None:
         self._writer.lost(key)
@@ -147,7 +147,7 @@ class Watching:
         if not self._writer.has_ended(declared):
             self._repairer.look(key, Drift(metadata=body, at=self._clock.monotonic(), gone=True))
 
-    def _weigh(self, declared: Declared, known: Known, body: JsonObject, seen: Fingerprint) -> None:
+    def _weigh(self, declared: Declared, known: Known, body: JsonObject, seen: Fingerprint, *, before: str) -> None:
         """Look at once at what is drift by its metadata; at what may be, at once too, but not again and again while others
         keep writing beside what Git declares.
         """
@@ -157,7 +157,7 @@ class Watching:
             self._repairer.right(key)
         elif seen.digest != left.digest or not _holds(body, known.applied):
             self._repairer.look(key, Drift(metadata=body, at=self._clock.monotonic()))
-        elif self._is_doubtful(known, seen) and not self._is_vouched(key, known, child(body, "metadata"), seen):
+        elif self._is_doubtful(known, seen) and not self._is_vouched(key, known, child(body, "metadata"), seen, before=before):
             waiting = key in self._doubts
             self._doubts[key] = Drift(metadata=body, at=self._clock.monotonic())
             if not waiting:
@@ -172,12 +172,12 @@ class Watching:
     def _settle(self, key: ObjectKey) -> None:
         self._repairer.look(key, self._doubts.pop(key))
 
-    def _is_vouched(self, key: ObjectKey, known: Known, metadata: JsonObject, seen: Fingerprint) -> bool:
+    def _is_vouched(self, key: ObjectKey, known: Known, metadata: JsonObject, seen: Fingerprint, *, before: str) -> bool:
         """Whether admission has judged this very write. Not within the seconds after our own, in which one that nobody judged may
         look just like it.
         """
         now = self._clock.monotonic()
-        vouched = self._vouched.vouches(key, metadata, at=now) and now - known.wrote >= SPOOF_SECONDS
+        vouched = self._vouched.vouches(key, metadata, after=before, at=now) and now - known.wrote >= SPOOF_SECONDS
         if vouched:
             self._writer.moved_on(key, seen)
         return vouched

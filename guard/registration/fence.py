@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from guard.base.codec import JsonObject
-from guard.registration.rules import GROUPS, IS_CONTROL_PLANE, NAME, USER, quoted
+from guard.registration.rules import GROUPS, IS_CONTROL_PLANE, NAME, RESOURCE, USER, quoted
 from guard.state.ids import GUARD_NAMESPACE, Kind
 from guard.state.requesters import BREAK_GLASS_GROUP, SERVICE_ACCOUNT
 
@@ -34,14 +34,18 @@ BINDING = Kind(
     namespaced=False,
 )
 
-# What controllers of others keep in any namespace: certificates, credentials from a vault, leases, what pods need.
-_OF_MACHINES = ("configmaps", "endpoints", "endpointslices", "leases", "pods", "secrets")
+# What controllers of others keep in any namespace: certificates, credentials, leases. No pods: one could run as Guard.
+_OF_MACHINES = ("/configmaps", "/secrets", "coordination.k8s.io/leases")
+# A drained node evicts Guard's pods; tokens are RBAC's matter, since whoever starts a Guard outside the cluster needs one.
+_FREE_BELOW = ("binding", "eviction", "token")
+_FREE = ("/events", "events.k8s.io/events", "gitopsguard.dev/breakglasses")
+BELOW = "request.subResource"
 # A Sync but for its annotations, by which anybody who may update it asks for a look or confirms a prune.
 _ANNOTATED = " && ".join(
     [
         "request.operation == 'UPDATE'",
         "request.resource.group == 'gitopsguard.dev'",
-        "!has(request.subResource)",
+        f"!has({BELOW})",
         "object.spec == oldObject.spec",
         *(f"object.metadata.?{name} == oldObject.metadata.?{name}" for name in ("labels", "finalizers", "ownerReferences")),
     ]
@@ -52,9 +56,13 @@ def fence(*, sync_user: str, admin_groups: Iterable[str]) -> tuple[JsonObject, J
     """The policy and its binding, every default written out."""
     groups = sorted({*ADMIN_GROUPS, *admin_groups, BREAK_GLASS_GROUP})
     named = f"has({GROUPS}) && {GROUPS}.exists(name, name in [{', '.join(map(quoted, groups))}])"
-    machines = f"{USER}.startsWith({quoted(SERVICE_ACCOUNT)}) && request.resource.resource in {list(_OF_MACHINES)}"
+    machines = f"{USER}.startsWith({quoted(SERVICE_ACCOUNT)}) && !has({BELOW}) && {RESOURCE} in {list(_OF_MACHINES)}"
     trusted = [f"{USER} == {quoted(sync_user)}", IS_CONTROL_PLANE, f"({named})", f"({machines})"]
-    free = ["request.resource.resource in ['events', 'breakglasses']", f"({_ANNOTATED})"]
+    free = [
+        f"{RESOURCE} in {list(_FREE)}",
+        f"(has({BELOW}) && {BELOW} in {list(_FREE_BELOW)})",
+        f"({_ANNOTATED})",
+    ]
     policy: JsonObject = {
         "apiVersion": POLICY.api_version,
         "kind": POLICY.kind,
@@ -70,8 +78,7 @@ def fence(*, sync_user: str, admin_groups: Iterable[str]) -> tuple[JsonObject, J
                 },
                 "objectSelector": {},
                 "resourceRules": [
-                    _rule("*", ["CREATE", "UPDATE", "DELETE"], "*", scope="Namespaced"),
-                    _rule("gitopsguard.dev", ["UPDATE"], "syncs/status", scope="Namespaced"),
+                    _rule("*", ["CREATE", "UPDATE", "DELETE"], "*/*", scope="Namespaced"),
                     _rule("", ["UPDATE", "DELETE"], "namespaces", scope="Cluster", name=GUARD_NAMESPACE),
                     _rule(_API_GROUP, ["UPDATE", "DELETE"], "validatingwebhookconfigurations", scope="Cluster", name=NAME),
                 ],

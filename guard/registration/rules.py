@@ -32,7 +32,7 @@ def quoted(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-_RESOURCE = "request.resource.group + '/' + request.resource.resource"
+RESOURCE = "request.resource.group + '/' + request.resource.resource"
 USER, GROUPS = "request.userInfo.username", "request.userInfo.groups"
 IS_CONTROL_PLANE = " || ".join(
     [f"{USER} in [{', '.join(quoted(user) for user in CONTROL_PLANE_USERS)}]"]
@@ -142,7 +142,7 @@ def configuration(
     ]
     if strict := sorted(set(strict)):
         asked = [
-            _condition(f"not-asked-already-{number}", f"!({_RESOURCE} in [{chunk}])")
+            _condition(f"not-asked-already-{number}", f"!({RESOURCE} in [{chunk}])")
             for number, chunk in enumerate(_chunks(f"{kind.group}/{kind.resource}" for kind in kinds))
         ]
         among = _among_namespaces(strict)

@@ -90,7 +90,7 @@ def additions(body: JsonObject, ours: FieldSet, *, allowed: frozenset[Path], lef
         if entry.is_person:
             # Through a subresource people may change its own part; metadata is nobody's own.
             theirs = theirs.union(entry.fields.intersection(_METADATA) if entry.subresource else entry.fields)
-            if left and (mine := left.of(entry.manager)):
+            if left and (mine := left.of([entry.manager])):
                 others = others.union(field_set(path for path in entry.fields.paths() if mine.holds(path)))
         elif not entry.is_ours:
             others = others.union(entry.fields)

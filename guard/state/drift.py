@@ -31,6 +31,8 @@ class Nature(Enum):
     """Declared list items stand in an order that is not Git's."""
     DUPLICATE = "duplicate"
     """A list key appears twice."""
+    RESTORED = "restored"
+    """An addition that came along with a declared part that was gone: `settled` tells it from the API server's defaults."""
     FILLED = "filled"
     """Something was put into a map or list that Git declares empty: `settled` tells which of the first two it is."""
 
@@ -94,21 +96,11 @@ def _differing(old: Json, new: Json, git: Json, declared: Tree | None, path: Pat
     if declared is None:
         yield from _undeclared(old, new, path)
     elif old is MISSING and git is not MISSING and declared:
-        # What was gone and comes back brings its defaults along.
-        yield from (change for change in _within(old, new, git, declared, path) if not _may_be_default(change))
+        for change in _within(old, new, git, declared, path):
+            is_addition = change.nature is Nature.ADDITION
+            yield msgspec.structs.replace(change, nature=Nature.RESTORED) if is_addition else change
     else:
         yield from _within(old, new, git, declared, path)
-
-
-def _may_be_default(change: Change) -> bool:
-    """Whether the API server may have added this to what Git declares: defaults are single values and maps of them, no lists."""
-    return change.nature is Nature.ADDITION and change.path[-1].startswith("f:") and not _holds_items(change.new)
-
-
-def _holds_items(value: Json) -> bool:
-    if is_object(value):
-        return any(_holds_items(item) for item in value.values())
-    return is_array(value) and bool(value)
 
 
 def _shape(value: object) -> type[object]:
@@ -169,12 +161,18 @@ def manifest_fields(manifest: JsonObject, known: Tree) -> Tree:
     return found
 
 
-def settled(found: Iterable[Change], *, granular: Callable[[Path], bool]) -> Iterator[Change]:
-    """The changes with those that fill what Git declares empty told apart: others may fill what the API server counts item by
-    item (`granular`, asked for a path in the new object), an atomic value is Git's whole.
+def settled(
+    found: Iterable[Change], *, granular: Callable[[Path], bool], default: Callable[[Change], bool] = lambda _change: False
+) -> Iterator[Change]:
+    """The changes with what is open told apart. Others may fill what Git declares empty where the API server counts it item by
+    item (`granular`, asked for a path in the new object); an atomic value is Git's whole. What came along with a restored part is
+    an addition unless it is a `default`.
     """
     for change in found:
-        if change.nature is not Nature.FILLED:
+        if change.nature is Nature.RESTORED:
+            if not default(change):
+                yield msgspec.structs.replace(change, nature=Nature.ADDITION)
+        elif change.nature is not Nature.FILLED:
             yield change
         elif granular(change.path):
             yield from _undeclared(change.old, change.new, change.path)

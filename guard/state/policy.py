@@ -47,9 +47,10 @@ class Left(msgspec.Struct, frozen=True):
     def __bool__(self) -> bool:
         return bool(self.rules)
 
-    def of(self, manager: str) -> Left:
-        """What is left to a field manager."""
-        return Left(tuple(rule for rule in self.rules if not rule.managers or manager in rule.managers))
+    def of(self, managers: Iterable[str]) -> Left:
+        """What is left to field managers; to none of them, what is left to everyone."""
+        names = frozenset(managers)
+        return Left(tuple(rule for rule in self.rules if not rule.managers or rule.managers & names))
 
     def holds(self, path: Path) -> bool:
         """Whether the field, with all below it, is left to others. Guard's own label never is."""

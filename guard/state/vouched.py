@@ -23,6 +23,7 @@ MOST_OBJECTS = 4096
 class _Seen(msgspec.Struct, frozen=True):
     managed: bytes
     generation: int
+    before: str
     at: float
 
 
@@ -35,24 +36,27 @@ class Vouched:
     def __len__(self) -> int:
         return len(self._seen)
 
-    def note(self, key: ObjectKey, *, managed: bytes, generation: int, at: float) -> None:
+    def note(self, key: ObjectKey, *, managed: bytes, generation: int, before: str, at: float) -> None:
         """An update was let through that leaves what Git declares as it is. `managed` are its managedFields as the API server
-        wrote them, undecoded.
+        wrote them, undecoded; `before` is the resourceVersion that it changes.
         """
         seen = self._seen.get(key)
         if seen is None:
             if len(self._seen) >= MOST_OBJECTS:
                 self._forget(at)
             seen = self._seen[key] = deque(maxlen=MOST_OF_AN_OBJECT)
-        seen.append(_Seen(managed=managed, generation=generation, at=at))
+        seen.append(_Seen(managed=managed, generation=generation, before=before, at=at))
 
-    def vouches(self, key: ObjectKey, metadata: JsonObject, *, at: float) -> bool:
-        """Whether what a watch shows is what a review was let through for; asked a second time, it is not."""
+    def vouches(self, key: ObjectKey, metadata: JsonObject, *, after: str, at: float) -> bool:
+        """Whether what a watch shows is what a review was let through for, right `after` the version that the watch showed before
+        (a write in between was perhaps judged by nobody); asked a second time, it is not.
+        """
         seen = self._seen.get(key)
         while seen:
             one = seen.popleft()
             if (
                 at - one.at <= KEPT_SECONDS
+                and one.before == after
                 and one.generation == metadata.get("generation", 0)
                 and codec.decode(one.managed) == metadata.get("managedFields")
             ):

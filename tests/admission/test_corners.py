@@ -310,7 +310,7 @@ IGNORED: list[tuple[str, Policy, str, bool]] = [
     ("another-kind", ignoring("/data", kind="Secret"), "", False),
     ("another-name", ignoring("/data", name="api"), "", False),
     ("its-manager", ignoring(managers=("scaler",)), "scaler", True),
-    ("another-manager", ignoring(managers=("scaler",)), "kubectl-edit", False),
+    ("another-manager", ignoring(managers=("scaler",)), "other", False),
     ("its-manager-elsewhere", ignoring("/data/size", managers=("scaler",)), "scaler", False),
 ]
 
@@ -319,10 +319,19 @@ IGNORED: list[tuple[str, Policy, str, bool]] = [
 def test_what_a_sync_leaves_to_others_may_be_changed(policy: Policy, manager: str, *, allowed: bool) -> None:
     new = live()
     new["data"] = {"color": "red"}
-    asked = review("UPDATE", CONFIG_MAP, old=live(), new=new, manager=manager)
+    bare_of_entries = config()
+    bare_of_entries["data"] = {"color": "red"}
+    asked = review("UPDATE", CONFIG_MAP, old=live(), new=new, user=OPERATOR, manager=manager)
     assert decide(review=asked, view=view_of(DECLARED), policy=policy, now=NOW).allowed is allowed
-    created = review("CREATE", CONFIG_MAP, new=new, manager=manager)
+    created = review("CREATE", CONFIG_MAP, new=bare_of_entries, user=OPERATOR, manager=manager)
     assert decide(review=created, view=view_of(DECLARED), policy=policy, now=NOW).allowed is allowed
+
+
+def test_a_person_is_nobodys_field_manager() -> None:
+    new = live()
+    new["data"] = {"color": "red"}
+    asked = review("UPDATE", CONFIG_MAP, old=live(), new=new, manager="scaler")
+    assert not decide(review=asked, view=view_of(DECLARED), policy=ignoring(managers=("scaler",)), now=NOW).allowed
 
 
 def test_a_map_that_comes_with_nothing_but_what_is_left_to_others_may_come() -> None:
@@ -455,10 +464,11 @@ ITEMS = merged(LABEL_FIELD, owned('f:spec f:items k:{"name":"init"} .', 'f:spec 
 @pytest.mark.case(2)
 def test_a_restored_item_may_bring_its_defaults_along_but_no_lists() -> None:
     view = widget(ITEMS, {"items": [ITEM]})
-    back: JsonObject = {**ITEM, "pullPolicy": "Always", "resources": {}}
+    back: JsonObject = {**ITEM, "imagePullPolicy": "Always", "resources": {}}
     asked = review("UPDATE", WIDGET, old=spoilt({"items": []}), new=spoilt({"items": [back]}))
     assert judged(asked, view).allowed
-    asked = review("UPDATE", WIDGET, old=spoilt({"items": []}), new=spoilt({"items": [{**back, "args": ["mine"]}]}))
+    theirs = entry("kubectl-edit", owned('f:spec f:items k:{"name":"init"} f:args'))
+    asked = review("UPDATE", WIDGET, old=spoilt({"items": []}), new=spoilt({"items": [{**back, "args": ["mine"]}]}, theirs))
     assert changed_paths(judged(asked, view)) == ["spec.items[name=init].args"]
 
 
@@ -563,3 +573,43 @@ def test_null_among_data_is_empty_text() -> None:
     new["data"] = {"color": "blue", "extra": None}
     decision = judged(review("UPDATE", CONFIG_MAP, old=live(), new=new), view_of(DECLARED))
     assert (decision.reason, changed_paths(decision)) == ("Addition", ["data.extra"])
+
+
+# ---- managedFields that a client made up
+
+
+def annotated(*entries: JsonObject) -> JsonObject:
+    return config(metadata={"annotations": {"theirs": "1"}, "managedFields": list(entries)})
+
+
+THEIRS = owned("f:metadata f:annotations f:theirs")
+
+
+@pytest.mark.case(8)
+@pytest.mark.parametrize("user", [PERSON, OPERATOR])
+def test_nobody_pads_our_entry_so_that_our_next_apply_takes_what_is_others(user: str) -> None:
+    old = annotated(ours(FIELDS), entry("operator", THEIRS))
+    padded = ours({**FIELDS, "f:metadata": {**FIELDS["f:metadata"], **THEIRS["f:metadata"]}})
+    asked = review("UPDATE", CONFIG_MAP, old=old, new=annotated(padded, entry("operator", THEIRS)), user=user, manager="x")
+    assert judged(asked, view_of(DECLARED)).reason == "ForeignFieldManager"
+    made = review("CREATE", CONFIG_MAP, new=annotated(padded), user=user, manager="x")
+    assert judged(made, view_of(DECLARED)).reason == "ForeignFieldManager"
+
+
+@pytest.mark.case(8)
+@pytest.mark.parametrize("manager", ["kubectl-edit", "before-guard"])
+def test_a_person_hands_nothing_of_a_machines_to_others(manager: str) -> None:
+    old = annotated(ours(FIELDS), entry("operator", THEIRS))
+    asked = review("UPDATE", CONFIG_MAP, old=old, new=annotated(ours(FIELDS), entry(manager, THEIRS)), manager="kubectl-patch")
+    assert judged(asked, view_of(DECLARED)).reason == "Tampering"
+    # What a machine held, and the requester now takes with the same value, is a forced apply.
+    taken = annotated(ours(FIELDS), entry("kubectl", THEIRS, operation="Apply"))
+    assert judged(review("UPDATE", CONFIG_MAP, old=old, new=taken, manager="kubectl"), view_of(DECLARED)).allowed
+
+
+def test_a_restored_item_brings_no_privileges_along() -> None:
+    view = widget(ITEMS, {"items": [ITEM]})
+    back = {**ITEM, "securityContext": {"privileged": True}}
+    theirs = entry("kubectl-edit", owned('f:spec f:items k:{"name":"init"} f:securityContext f:privileged'))
+    asked = review("UPDATE", WIDGET, old=spoilt({"items": []}), new=spoilt({"items": [back]}, theirs))
+    assert changed_paths(judged(asked, view)) == ["spec.items[name=init].securityContext"]

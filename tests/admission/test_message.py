@@ -81,7 +81,8 @@ def test_a_refusal_says_what_git_says_where_and_what_to_do() -> None:
         "Deployment shop/web is managed from Git, so this change is refused.",
         "  spec.template.spec.containers[name=web].image: Git has nginx:1.25, you asked for nginx:1.26",
         f"Change it in Git: apps/web.yaml:21 (main@3f2c1ab) {URL}",
-        f"Emergency, for all of guard-system/apps: kubectl patch sync apps -n guard-system --type merge -p {LOOSEN}",
+        "Emergency, by an administrator, for all of guard-system/apps: "
+        f"kubectl patch sync apps -n guard-system --type merge -p {LOOSEN}",
         "Reference: 01J9Z (guard audit --reference 01J9Z)",
     ]
 
@@ -180,7 +181,7 @@ def test_one_object_is_not_called_objects() -> None:
     assert said.startswith("Namespace web holds 1 object managed from Git, so deleting it is refused.\n")
     assert "Remove them from Git first." in said
     assert "Change it in Git" not in said
-    assert "Emergency, for all of guard-system/apps: " in said
+    assert "Emergency, by an administrator, for all of guard-system/apps: " in said
 
 
 def test_a_strict_namespace_names_the_sync_that_made_it_so() -> None:

@@ -29,6 +29,17 @@ async def grant(world: World) -> None:
 async def fenced(world: World) -> None:
     """The API server takes a new policy up within a second or so."""
     await grant(world)
+    container = {"name": "guard", "image": "guard"}
+    body = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "guard", "namespace": "guard-system"},
+        "spec": {
+            "selector": {"matchLabels": {"app": "guard"}},
+            "template": {"metadata": {"labels": {"app": "guard"}}, "spec": {"containers": [container]}},
+        },
+    }
+    await world.plane.kubectl("apply", "-f", "-", identity="admin", input=json.dumps(body))
 
     async def refused() -> bool:
         asked = ("create", "configmap", "asked", "-n", "guard-system", "--dry-run=server")
@@ -49,6 +60,17 @@ COMMANDS = [
     ("delete", *SYNC),
     ("delete", "validatingwebhookconfiguration", "gitopsguard"),
     ("patch", "validatingwebhookconfiguration", "gitopsguard", "--type=merge", '-p={"webhooks":[]}'),
+    ("scale", "deployment", "guard", "-n", "guard-system", "--replicas=0"),
+    (
+        "patch",
+        "deployment",
+        "guard",
+        "-n",
+        "guard-system",
+        "--subresource=status",
+        "-p",
+        '{"metadata":{"annotations":{"a":"b"}}}',
+    ),
     ("delete", "serviceaccount", "guard", "-n", "guard-system"),
     ("create", "configmap", "mine", "-n", "guard-system"),
     ("delete", "namespace", "guard-system"),
@@ -87,8 +109,10 @@ async def test_machines_keep_their_secrets_in_guards_namespace_and_nothing_else(
     machine = ("--as=system:serviceaccount:vault:sync",)
     await world.plane.kubectl("create", "secret", "generic", "git", "-n", "guard-system", *machine, identity="admin")
     await world.plane.kubectl("delete", "secret", "git", "-n", "guard-system", *machine, identity="admin")
-    completed = await world.plane.kubectl("delete", *SYNC, *machine, identity="admin", check=False)
-    assert "this is Guard's own" in completed.stderr
+    pod = ("run", "mine", "--image=mine", "-n", "guard-system", "--overrides", '{"spec":{"serviceAccountName":"guard"}}')
+    for command in (("delete", *SYNC), pod):
+        completed = await world.plane.kubectl(*command, *machine, identity="admin", check=False)
+        assert "this is Guard's own" in completed.stderr
 
 
 @pytest.mark.case(23)

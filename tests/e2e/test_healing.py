@@ -145,7 +145,7 @@ async def test_an_edit_under_our_own_field_manager_is_undone(app: App, world: Wo
 async def test_the_webhook_configuration_deleted_or_edited_comes_back(world: World) -> None:
     name = "validatingwebhookconfiguration/gitopsguard"
     before = (await world.plane.kubectl("get", name, "-o", "json", identity="admin")).json()
-    await world.plane.kubectl("delete", name)
+    await world.plane.kubectl("delete", name, identity="admin")
 
     async def back() -> bool:
         found = await world.plane.kubectl("get", name, "-o", "json", "--ignore-not-found", identity="admin")
@@ -153,7 +153,7 @@ async def test_the_webhook_configuration_deleted_or_edited_comes_back(world: Wor
 
     await eventually(back, what="the deleted configuration back", seconds=HEALED_SECONDS)
     weaker = '[{"op":"replace","path":"/webhooks/0/failurePolicy","value":"Ignore"}]'
-    await world.plane.kubectl("patch", name, "--type=json", "-p", weaker)
+    await world.plane.kubectl("patch", name, "--type=json", "-p", weaker, identity="admin")
     await eventually(back, what="the edited configuration back", seconds=HEALED_SECONDS)
     refused = await world.refused("delete", "configmap/base")
     assert "deleting it is refused" in refused.stderr

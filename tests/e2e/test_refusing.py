@@ -397,7 +397,7 @@ async def test_the_emergency_line_lets_a_person_work_until_it_is_taken_back(worl
     await world.declare({f"{sync}/map.yaml": config_map(fresh, "default", "  color: blue")}, sync=sync)
     refused = await world.refused("patch", "configmap", fresh, "--type=merge", '-p={"data":{"color":"red"}}')
     patch = next(line for line in refused.stderr.splitlines() if line.startswith("Emergency")).partition("-p ")[2].strip("'")
-    await world.plane.kubectl("patch", "sync", sync, "-n", "guard-system", "--type", "merge", "-p", patch)
+    await world.plane.kubectl("patch", "sync", sync, "-n", "guard-system", "--type", "merge", "-p", patch, identity="admin")
 
     async def changed() -> bool:
         edit = ("patch", "configmap", fresh, "--type=merge", '-p={"data":{"color":"red"}}')
