@@ -44,7 +44,7 @@ from guard.sync import Reconciler
 SECRET = Kind(group="", version="v1", kind="Secret", resource="secrets", namespaced=True)
 SERVICE_NAMES = (f"guard.{GUARD_NAMESPACE}.svc", f"guard.{GUARD_NAMESPACE}.svc.cluster.local")
 
-PATH_BYTES = 16  # 128 bits cannot be guessed
+PATH_BYTES = 16  # 128 bits cannot be guessed; in hex, since each part of a Service path has to be a DNS name
 CRD_SECONDS = 30.0
 CERTIFICATE_CHECK_SECONDS = 3600.0
 NOT_FOUND = 404
@@ -81,7 +81,7 @@ class Runtime:
         self.view = View()
         self.vouched = Vouched()
         # Whoever reaches the port could ask what Git says of anything, and fill the journal: only the API server is told where.
-        self._path = f"{admission.PATH}/{secrets.token_urlsafe(PATH_BYTES)}"
+        self._path = f"{admission.PATH}/{secrets.token_hex(PATH_BYTES)}"
         self.policy = Policy()
         self.started = asyncio.Event()
         self._stop = asyncio.Event()

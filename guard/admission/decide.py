@@ -525,22 +525,24 @@ def additions(case: Case) -> Decision | None:
 # What the reason says of a change that no rule has a word on.
 HARMLESS = "NothingDeclaredChanged"
 
+# The numbers are those of the design's fifth chapter. What a rule refuses, the Sync's mode and exemptions may still let through
+# (3): `Case.refuse`.
 RULES: tuple[Callable[[Case], Decision | None], ...] = (
-    sync_controller,
-    break_glass,
-    scale,
-    control_plane,
-    cascade,
-    git_not_loaded,
-    not_declared,
-    other_version,
-    subresource,
-    deletion,
-    forged_entries,
-    creation,
-    tampering,
-    declared_fields,
-    additions,
+    sync_controller,  # 1
+    break_glass,  # 3
+    scale,  # 11, before 2: the control plane is let through but for scaling what Git declares
+    control_plane,  # 2
+    cascade,  # 4
+    git_not_loaded,  # 5, of a Sync that has no revision yet
+    not_declared,  # 5
+    other_version,  # 8: paths are never compared across versions
+    subresource,  # 9: what is made through a subresource
+    deletion,  # 6
+    forged_entries,  # 10: managedFields that the client made up
+    creation,  # 7
+    tampering,  # 10
+    declared_fields,  # 8
+    additions,  # 9
 )
 
 

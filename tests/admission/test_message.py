@@ -18,6 +18,7 @@ CONTAINER: Path = ("f:spec", "f:template", "f:spec", "f:containers", 'k:{"name":
 IMAGE: Path = (*CONTAINER, "f:image")
 SECRET_TEXT = "hunter2-"
 URL = "https://github.com/platform/deploy/blob/3f2c1ab/apps/web.yaml#L21"
+PATCH = "kubectl patch sync apps -n guard-system --type merge -p"
 LOOSEN = """'{"spec":{"enforcement":{"mode":"Warn","heal":false}}}'"""
 JOB = Kind(group="batch", version="v1", kind="Job", resource="jobs", namespaced=True)
 
@@ -81,8 +82,7 @@ def test_a_refusal_says_what_git_says_where_and_what_to_do() -> None:
         "Deployment shop/web is managed from Git, so this change is refused.",
         "  spec.template.spec.containers[name=web].image: Git has nginx:1.25, you asked for nginx:1.26",
         f"Change it in Git: apps/web.yaml:21 (main@3f2c1ab) {URL}",
-        "Emergency, by an administrator, for all of guard-system/apps: "
-        f"kubectl patch sync apps -n guard-system --type merge -p {LOOSEN}",
+        f"Emergency, by an administrator, for all of guard-system/apps: {PATCH} {LOOSEN}",
         "Reference: 01J9Z (guard audit --reference 01J9Z)",
     ]
 

@@ -139,8 +139,9 @@ async def test_in_a_cluster_guard_registers_the_service_and_serves_a_certificate
             "namespace": service["metadata"]["namespace"],
             "name": service["metadata"]["name"],
             "port": 443,
-            "path": "/admission",
+            "path": registered["service"]["path"],
         }
+        assert registered["service"]["path"].startswith("/admission/")
         trusted = ssl.create_default_context(cadata=base64.b64decode(registered["caBundle"]).decode())
         reader, writer = await asyncio.open_connection("127.0.0.1", pod.port, ssl=trusted, server_hostname=SERVICE_NAME)
         writer.write(f"GET /readyz HTTP/1.1\r\nHost: {SERVICE_NAME}\r\nConnection: close\r\n\r\n".encode())
