@@ -81,7 +81,7 @@ class Runtime:
         self.view = View()
         self.vouched = Vouched()
         # Whoever reaches the port could ask what Git says of anything, and fill the journal: only the API server is told where.
-        self._path = f"{admission.PATH}/{secrets.token_hex(PATH_BYTES)}"
+        self.path = f"{admission.PATH}/{secrets.token_hex(PATH_BYTES)}"
         self.policy = Policy()
         self.started = asyncio.Event()
         self._stop = asyncio.Event()
@@ -237,7 +237,7 @@ class Runtime:
             vouched=self.vouched,
             locate=self._locate,
         )
-        responders = {self._path: judge.respond, **dict(self.options.responders)}
+        responders = {self.path: judge.respond, **dict(self.options.responders)}
         app = admission.application(responders, ready=self._not_ready)
         serving = admission.serve(app, listener, tls=self.tls.context, meter=self.metrics)
         await self._resources.enter_async_context(serving)
@@ -443,7 +443,7 @@ class Runtime:
         """How the API server reaches and trusts the listener."""
         bundle = base64.b64encode(self.tls.certificate.ca_bundle).decode()
         url = self.options.webhook_url
-        return client_config(url=f"{url.rstrip('/')}{self._path}" if url else self._path, service=not url, ca_bundle=bundle)
+        return client_config(url=f"{url.rstrip('/')}{self.path}" if url else self.path, service=not url, ca_bundle=bundle)
 
     async def _register(self, state: DesiredState) -> None:
         kinds = state.kinds().union(*self._held.values())

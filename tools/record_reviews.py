@@ -20,7 +20,7 @@ import click
 import msgspec
 
 from guard import telemetry
-from guard.admission import PATH, Answer, Decision, decide
+from guard.admission import Answer, Decision, decide
 from guard.admission.review import encode, parse
 from guard.base import codec
 from guard.base.codec import DecodeError, Json, JsonObject, child, children
@@ -117,9 +117,9 @@ async def running(plane: ControlPlane, directory: Path, recorder: Recorder) -> A
         listen=("127.0.0.1", port),
         webhook_url=f"https://127.0.0.1:{port}",
         resync=0,
-        responders=((PATH, recorder.respond),),
     )
     recorder.runtime = runtime = Runtime(options)
+    runtime.options = msgspec.structs.replace(options, responders=((runtime.path, recorder.respond),))
     task = asyncio.create_task(runtime.run())
 
     async def applied() -> bool:

@@ -58,6 +58,24 @@ _COMPLETED = frozenset(
 )
 
 
+# What the API server gives a Service whose type needs it.
+_ALLOCATED = frozenset(
+    f"f:{name}"
+    for name in (
+        "allocateLoadBalancerNodePorts",
+        "clusterIP",
+        "clusterIPs",
+        "externalTrafficPolicy",
+        "healthCheckNodePort",
+        "internalTrafficPolicy",
+        "ipFamilies",
+        "ipFamilyPolicy",
+        "nodePort",
+        "sessionAffinity",
+    )
+)
+
+
 class Decision(msgspec.Struct, frozen=True):
     """What becomes of a request, and why.
 
@@ -218,6 +236,13 @@ class Case:
     def is_node_condition(self, change: Change) -> bool:
         """Whether a node's taints are Git's but for those that come and go with its condition."""
         return change.path == TAINTS and (self.key.group, self.key.kind) == ("", "Node") and are_alike(change.new, change.git)
+
+    def is_allocated(self, change: Change) -> bool:
+        """Whether the API server gave a Service this because its type goes back to what Git says (another type is a change)."""
+        if (self.key.group, self.key.kind) != ("", "Service") or change.old is not MISSING or change.path[-1] not in _ALLOCATED:
+            return False
+        old, new = self.request.difference
+        return child(old, "spec").get("type") != child(new, "spec").get("type")
 
     def is_undone(self, change: Change) -> bool:
         """Whether the change takes away what people's tools alone had added."""
@@ -474,7 +499,8 @@ def forged_entries(case: Case) -> Decision | None:
         before = case.our_old_entry
         if before is None or ours.fields is not before.fields:
             more = ours.fields.minus(before.fields if before else fields.EMPTY).minus(case.declared_fields)
-            if any(not case.left.holds(path) for path in more.paths()):
+            # A map that only lost fields of ours shows as one itself.
+            if any(not case.left.holds(path) and not reaches(case.declared_fields, path) for path in more.paths()):
                 return case.refuse("ForeignFieldManager")
     if case.requester is Requester.PERSON and request.operation == "UPDATE" and _is_handed_over(case):
         return case.refuse("Tampering")
@@ -516,7 +542,11 @@ def additions(case: Case) -> Decision | None:
     if case.request.operation != "UPDATE" or not case.by_person or case.enforcement.additions == "Allow":
         return None
     allowed = allowed_additions(case.key, scale=case.declared.scale if case.declared else None)
-    added = [change for change in case.changes if change.path not in allowed and not case.is_undone(change)]
+    added = [
+        change
+        for change in case.changes
+        if change.path not in allowed and not case.is_undone(change) and not case.is_allocated(change)
+    ]
     if added:
         return case.refuse("Addition", added)
     return None

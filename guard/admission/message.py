@@ -45,7 +45,7 @@ _HEADLINES = {
     "CreatedUnlikeGit": "{object} is managed from Git, so creating it with other content {refused}.",
     "DeclaredObjectDeleted": "{object} is managed from Git, so deleting it {refused}.",
     "DefinitionHasDeclared": "{object} has {instances} managed from Git, so deleting it {refused}.",
-    "ForeignFieldManager": "{object} {may_not} be written under the field manager {manager}, which is Guard's own.",
+    "ForeignFieldManager": "{object} {may_not} be written in the name of Guard's own field managers.",
     "ForeignLabel": "{object} is not managed from Git, so it {may_not} carry the label " + SYNC_LABEL + ".",
     "GitNotLoaded": "{object} is managed from Git, which Guard has not loaded yet, so this change {refused}.",
     "ManagedFieldsWiped": "{object} is managed from Git, so its managedFields {cannot} be wiped.",
@@ -121,7 +121,6 @@ def headline(case: Case, decision: Decision) -> str:
         "deny": _REFUSED,
         "exempt": _EXEMPTED,
     }.get(decision.verdict, _TOLERATED) | {
-        "manager": printable(case.request.field_manager),
         "objects": naming.plural(decision.count, "object"),
         "instances": naming.plural(decision.count, "instance"),
     }

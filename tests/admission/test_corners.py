@@ -613,3 +613,18 @@ def test_a_restored_item_brings_no_privileges_along() -> None:
     theirs = entry("kubectl-edit", owned('f:spec f:items k:{"name":"init"} f:securityContext f:privileged'))
     asked = review("UPDATE", WIDGET, old=spoilt({"items": []}), new=spoilt({"items": [back]}, theirs))
     assert changed_paths(judged(asked, view)) == ["spec.items[name=init].securityContext"]
+
+
+@pytest.mark.case(2)
+@pytest.mark.parametrize(("kind", "allowed"), [("NodePort", True), ("ClusterIP", False)])
+def test_a_type_that_goes_back_to_gits_brings_what_it_needs(kind: str, *, allowed: bool) -> None:
+    service = Kind(group="", version="v1", kind="Service", resource="services", namespaced=True)
+    tree = merged(LABEL_FIELD, owned("f:spec f:type"))
+    declared = declared_as(service, object_of(service, spec={"type": "NodePort"}))
+    lessons = {declared.key: Learned(body=declared.body, fields=FieldSet.parse(tree), stored=None)}
+    entries = {"managedFields": [ours(tree)]}
+    old = object_of(service, spec={"type": kind if not allowed else "ClusterIP"}, metadata=entries)
+    theirs = entry("kubectl-edit", owned("f:spec f:healthCheckNodePort"))
+    spec = {"type": "NodePort" if allowed else kind, "healthCheckNodePort": 32000}
+    new = object_of(service, spec=spec, metadata={"managedFields": [ours(tree), theirs]})
+    assert judged(review("UPDATE", service, old=old, new=new), view_of(declared, learned=lessons)).allowed is allowed

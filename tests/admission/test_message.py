@@ -148,7 +148,7 @@ def test_each_way_to_differ_has_its_words(made: Change, line: str) -> None:
         (
             "ForeignFieldManager",
             CONFIG_MAP,
-            "ConfigMap shop/web may not be written under the field manager guard, which is Guard's own.",
+            "ConfigMap shop/web may not be written in the name of Guard's own field managers.",
         ),
         (
             "GitNotLoaded",

@@ -63,5 +63,5 @@ async def test_an_entry_written_by_hand_into_managed_fields_proves_nothing(untou
 async def test_nobody_creates_foreign_objects_under_our_field_manager(world: World, fresh: str) -> None:
     body = config_map(fresh, "default", "  a: b")
     refused = await world.refused("apply", "--server-side", "--field-manager=guard", "-f", "-", text=body)
-    assert "may not be written under the field manager guard" in refused.stderr
+    assert "in the name of Guard's own field managers" in refused.stderr
     assert not await world.exists("configmap", fresh, "default")
