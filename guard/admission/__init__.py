@@ -1,6 +1,7 @@
 """The validating admission webhook: reads a review, decides it against the desired state, and words the answer."""
 
-from guard.admission.decide import Case, Decision, decide
+from guard.admission.case import Case, Decision
+from guard.admission.decide import decide
 from guard.admission.judge import Judge
 from guard.admission.message import Located
 from guard.admission.review import Answer, Request, Review

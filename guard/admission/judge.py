@@ -9,7 +9,8 @@ from typing import Protocol
 
 from guard import telemetry
 from guard.admission import message, review
-from guard.admission.decide import HARMLESS, Case, Decision, decide
+from guard.admission.case import Case, Decision
+from guard.admission.decide import HARMLESS, decide
 from guard.admission.review import Answer, Request, Review
 from guard.admission.server import PATH
 from guard.admission.values import printable

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from guard.admission.decide import Case, Decision
+from guard.admission.case import Case, Decision
 from guard.admission.values import HIDDEN, cut_middle, printable, shown_pair, shown_path
 from guard.audit import FieldChange
 from guard.base import naming

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guard.admission import decide
-from guard.admission.decide import Decision
+from guard.admission.case import Decision
 from guard.admission.review import parse
 from guard.base import codec
 from guard.base.codec import DecodeError, Json, JsonObject

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from guard.admission import Case, Decision, Located, message
-from guard.admission.decide import Verdict
+from guard.admission.case import Verdict
 from guard.admission.review import parse
 from guard.base import codec
 from guard.base.codec import Json
