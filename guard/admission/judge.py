@@ -13,12 +13,12 @@ from guard.admission.case import Case, Decision
 from guard.admission.decide import HARMLESS, decide
 from guard.admission.review import Answer, Request, Review
 from guard.admission.server import PATH
-from guard.admission.values import printable
 from guard.audit import Record, References
 from guard.audit.record import Event
 from guard.base.clock import Clock, rfc3339
 from guard.base.codec import DecodeError, JsonObject
 from guard.base.errors import JournalError
+from guard.base.naming import printable
 from guard.state.desired import View
 from guard.state.policy import Policy
 from guard.state.requesters import Requester, classify

@@ -13,15 +13,16 @@ from typing import TypeAlias
 import msgspec
 
 from guard.admission.case import Case, Decision
-from guard.admission.values import HIDDEN, cut_middle, printable, shown_pair, shown_path
+from guard.admission.values import HIDDEN, cut_middle, shown_pair, shown_path
 from guard.audit import FieldChange
 from guard.base import naming
 from guard.base.codec import JsonObject
+from guard.base.naming import printable
 from guard.state.desired import Declared
 from guard.state.drift import Change, Nature
 from guard.state.equality import MISSING
 from guard.state.fields import Path
-from guard.state.ids import SYNC_LABEL
+from guard.state.ids import SHOWN_OF_SECRETS, SYNC_LABEL
 
 MOST_FIELDS = 10  # a screen holds them; the rest is a count
 MOST_RECORDED = 100  # more than anybody reads; a ConfigMap may hold ten thousand keys
@@ -38,7 +39,6 @@ LONGEST_WARNING = 256
 # Of a path in an audit annotation: the API server limits none, but who keeps its log may limit the event. Ten are below 1 KiB.
 LONGEST_NOTED = 96
 
-_SHOWN_OF_SECRETS = {("f:metadata", "f:labels"), ("f:metadata", "f:finalizers"), ("f:metadata", "f:ownerReferences")}
 
 _HEADLINES = {
     "Addition": "{object} is managed from Git, which does not declare this, so it {refused}.",
@@ -104,7 +104,7 @@ def field_changes(case: Case, decision: Decision) -> tuple[FieldChange, ...]:
 
 
 def _field(change: Change, *, secret: bool) -> FieldChange:
-    if secret and change.path[:2] not in _SHOWN_OF_SECRETS:
+    if secret and change.path[:2] not in SHOWN_OF_SECRETS:
         # Annotations, too: tools keep copies of the data there (kubectl's last-applied-configuration, OpenShift's token-secret).
         # And values may stand in a path, as items of sets.
         names = next((place for place, element in enumerate(change.path) if not element.startswith("f:")), len(change.path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from guard.base import codec
 from guard.base.codec import Json
+from guard.base.naming import printable
 from guard.state import fields
 from guard.state.equality import MISSING
 from guard.state.fields import Path
@@ -15,15 +16,6 @@ HIDDEN = "(not shown)"  # stands for a Secret's value
 
 _BEFORE = 20  # characters shown before the first difference of two long values
 _ELLIPSIS = "..."
-
-
-def printable(text: str) -> str:
-    """The text with everything escaped that is no visible character or space: control characters (a terminal obeys them), line
-    breaks, marks of writing direction and zero-width characters (they make a text look like another), lone surrogates.
-    """
-    if text.isprintable():
-        return text
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def cut(text: str, most: int) -> str:

@@ -17,3 +17,12 @@ def argument(*, kind: str, namespace: str, name: str) -> str:
 def plural(count: int, noun: str) -> str:
     """`1 object`, `2 objects`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def printable(text: str) -> str:
+    """The text with everything escaped that is no visible character or space: control characters (a terminal obeys them), line
+    breaks, marks of writing direction and zero-width characters (they make a text look like another), lone surrogates.
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)

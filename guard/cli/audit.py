@@ -96,7 +96,8 @@ def _row(record: Record) -> tuple[str, str, str, str, str, str]:
     if record.took_ms and record.event == "healed":
         what += f" ({record.took_ms:.0f} ms)"
     dry = " (dry run)" if record.dry_run else ""
-    return record.time, record.event + dry, subject, by, what, record.id
+    # Names and users come from requests: nothing in them is for the terminal.
+    return record.time, record.event + dry, naming.printable(subject), naming.printable(by), naming.printable(what), record.id
 
 
 def _moment(text: str) -> str:

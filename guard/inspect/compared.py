@@ -15,11 +15,9 @@ from guard.state.desired import Declared, View
 from guard.state.drift import Change, Nature
 from guard.state.equality import MISSING, same
 from guard.state.fields import FieldSet, Path
-from guard.state.ids import LABEL_PATH, ObjectKey
+from guard.state.ids import LABEL_PATH, SHOWN_OF_SECRETS, ObjectKey
 from guard.state.managed import entries, our_fields, reaches, reaches_below
 from guard.state.policy import Enforcement
-
-_SHOWN_OF_SECRETS = {("f:metadata", "f:labels"), ("f:metadata", "f:finalizers"), ("f:metadata", "f:ownerReferences")}
 
 
 class DeclaredField(msgspec.Struct, frozen=True, rename="camel"):
@@ -166,4 +164,4 @@ def written(path: Path, key: ObjectKey) -> str:
 
 
 def _is_secret(key: ObjectKey, path: Path) -> bool:
-    return key.kind == "Secret" and not key.group and path[:2] not in _SHOWN_OF_SECRETS
+    return key.kind == "Secret" and not key.group and path[:2] not in SHOWN_OF_SECRETS

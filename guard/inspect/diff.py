@@ -16,7 +16,7 @@ from guard.state import drift, fields
 from guard.state.additions import additions, allowed_additions
 from guard.state.desired import Declared, View
 from guard.state.equality import MISSING
-from guard.state.ids import FIELD_MANAGER
+from guard.state.ids import FIELD_MANAGER, SHOWN_OF_SECRETS
 from guard.state.managed import entries, our_fields, reaches_below
 from guard.state.policy import Left
 
@@ -113,7 +113,7 @@ def _named(declared: Declared, *, what: str, fields: tuple[FieldDifference, ...]
 
 
 def _field(path: fields.Path, *, git: Json, live: Json, secret: bool) -> FieldDifference:
-    hidden = secret and path[:1] != ("f:metadata",)
+    hidden = secret and path[:2] not in SHOWN_OF_SECRETS
     return FieldDifference(path=fields.written(path), git=_text(git, hidden=hidden), live=_text(live, hidden=hidden))
 
 

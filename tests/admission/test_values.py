@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from guard.admission.values import HIDDEN, LONGEST_VALUE, cut_middle, printable, shown_pair, shown_path, shown_value
+from guard.admission.values import HIDDEN, LONGEST_VALUE, cut_middle, shown_pair, shown_path, shown_value
 from guard.base.codec import Json
+from guard.base.naming import printable
 from guard.state import MISSING
 
 CONFIGURATION = "".join(f"  line {number};\n" for number in range(40))
