@@ -17,7 +17,7 @@ from guard.base.lazy import lazy
 from guard.state import drift, fields
 from guard.state.desired import Declared, View
 from guard.state.drift import Change
-from guard.state.equality import MISSING
+from guard.state.equality import MISSING, same
 from guard.state.fields import FieldSet, Path
 from guard.state.ids import SYNC_LABEL, ObjectKey
 from guard.state.managed import reaches, reaches_below
@@ -192,7 +192,7 @@ class Case:
         changes metadata at most: `.status`, approvals and ephemeral containers are not Git's.
         """
         old, new = self.request.difference
-        if old == new:
+        if same(old, new):
             return ()
         found = drift.changes(old, new, git=self.git, declared=self.declared_fields.tree)
         if self.declared and (filled := self.view.filled(self.declared)):

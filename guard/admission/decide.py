@@ -130,7 +130,10 @@ def other_version(case: Case) -> Decision | None:
     """Where Git declares one kind in two versions, the API server asks in both; paths mean nothing in another version, and the
     question in Git's own gets the answer.
     """
-    if case.declared is not None and case.request.resource.version != case.declared.kind.version:
+    request = case.request
+    # A subresource's review has a kind of its own.
+    version = request.resource.version if request.sub_resource else request.kind.version
+    if case.declared is not None and version != case.declared.kind.version:
         return case.allow("OtherVersion")
     return None
 

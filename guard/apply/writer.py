@@ -145,7 +145,7 @@ class Writer:
                     before = fingerprint(live)
             applied = wanted(declared.body, live, left)
             try:
-                body = await self._client.apply(_path(declared), applied, manager=FIELD_MANAGER, force=True)
+                body = await self._client.apply(_path(declared), _pinned(applied, live), manager=FIELD_MANAGER, force=True)
             except ApiStatusError as error:
                 # What a person added may be what Git's own cannot stand beside: two ports of one name.
                 if error.code != UNPROCESSABLE or adopting or not clean:
@@ -294,6 +294,16 @@ def _wrote(before: Fingerprint | None, after: Fingerprint) -> bool:
     write, and had left no trace in our entry, passes for unchanged.)
     """
     return before is None or (before.resource_version != after.resource_version and before.ours != after.ours)
+
+
+def _pinned(applied: JsonObject, live: JsonObject | None) -> JsonObject:
+    """A node's taints are made from the version that was read, and go for no other: the node controller may be quicker. A conflict
+    is tried again by whoever asked for the apply.
+    """
+    if live is None or not has_taints(applied):
+        return applied
+    metadata = {**applied["metadata"], "resourceVersion": live["metadata"]["resourceVersion"]}
+    return {**applied, "metadata": metadata}
 
 
 def _is_only_ours(body: JsonObject) -> bool:

@@ -628,3 +628,9 @@ def test_a_type_that_goes_back_to_gits_brings_what_it_needs(kind: str, *, allowe
     spec = {"type": "NodePort" if allowed else kind, "healthCheckNodePort": 32000}
     new = object_of(service, spec=spec, metadata={"managedFields": [ours(tree), theirs]})
     assert judged(review("UPDATE", service, old=old, new=new), view_of(declared, learned=lessons)).allowed is allowed
+
+
+def test_true_is_not_one() -> None:
+    view = widget(merged(LABEL_FIELD, owned("f:spec f:count")), {"count": 1})
+    asked = review("UPDATE", WIDGET, old=spoilt({"count": 1}), new=spoilt({"count": True}), user=OPERATOR)
+    assert changed_paths(judged(asked, view)) == ["spec.count"]

@@ -171,7 +171,10 @@ async def test_fields_are_left_to_one_field_manager(apart: App, world: World) ->
     rule = {"kind": "Deployment", "paths": ["/spec/template/spec/containers[name=web]/image"], "managers": ["image-updater"]}
     await world.enforce(name, {"mode": "Deny", "ignore": [rule]})
     await world.refused("set", "image", "deployment/web", "web=nginx:1.26", "-n", name)
-    await world.plane.kubectl("set", "image", "deployment/web", "web=nginx:1.26", "-n", name, "--field-manager=image-updater")
+    updater = ("set", "image", "deployment/web", "web=nginx:1.26", "-n", name, "--field-manager=image-updater")
+    # A person is nobody's field manager.
+    await world.refused(*updater)
+    await world.plane.kubectl(*updater, identity="operator")
     await world.settled(name)
     assert containers(await world.get("deployment/web", name)) == {"web": "nginx:1.26"}
     scale = ("patch", "deployment/web", "-n", name, '-p={"spec":{"replicas":5}}', "--field-manager=image-updater")
