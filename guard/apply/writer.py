@@ -297,8 +297,8 @@ def _wrote(before: Fingerprint | None, after: Fingerprint) -> bool:
 
 
 def _pinned(applied: JsonObject, live: JsonObject | None) -> JsonObject:
-    """A node's taints are made from the version that was read, and go for no other: the node controller may be quicker. A conflict
-    is tried again by whoever asked for the apply.
+    """A node's taints are made from the version that was read, and go for no other: the node controller may be quicker. After a
+    conflict whoever asked for the apply tries again.
     """
     if live is None or not has_taints(applied):
         return applied
