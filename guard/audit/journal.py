@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from guard.audit.record import Record
@@ -15,9 +16,22 @@ KEEP = 8  # rotated files, so that a journal takes at most (8 + 1) * 64 MiB
 log = get("audit")
 
 
+_ROTATED = re.compile(r"journal\.([0-9]{1,18})\.jsonl")
+
+
 def journal_file(directory: Path, number: int = 0) -> Path:
-    """The file being written (0), or the `number`th newest of those rotated."""
+    """The file being written (0), or the `number`th of those rotated, counted from the journal's beginning.
+
+    A rotation renames one file, once: with files that moved up by one each time a reader could meet the gap and miss what
+    lay behind it.
+    """
     return directory / (f"journal.{number}.jsonl" if number else "journal.jsonl")
+
+
+def rotated(directory: Path) -> list[int]:
+    """The numbers of the rotated files, oldest first."""
+    with os.scandir(directory) as found:
+        return sorted(int(match[1]) for entry in found if (match := _ROTATED.fullmatch(entry.name)) and entry.is_file())
 
 
 class Journal:
@@ -78,10 +92,10 @@ class Journal:
     def _rotate(self) -> None:
         previous = self._descriptor
         try:
-            for number in range(self._keep - 1, -1, -1):
-                source = journal_file(self._directory, number)
-                if source.exists():
-                    source.replace(journal_file(self._directory, number + 1))
+            before = rotated(self._directory)
+            current = journal_file(self._directory)
+            if current.exists():
+                current.rename(journal_file(self._directory, max(before, default=0) + 1))
             self._open()
         except OSError as error:
             # Try again when it has grown by another eighth, not at each record.
@@ -90,3 +104,11 @@ class Journal:
             return
         if previous is not None:
             os.close(previous)
+        for number in before[: max(0, len(before) + 1 - self._keep)]:
+            self._drop(journal_file(self._directory, number))
+
+    def _drop(self, old: Path) -> None:
+        try:
+            old.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("old journal file not deleted", file=old.name, error=str(error))

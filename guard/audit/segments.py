@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from msgspec import Struct
 
-from guard.audit.journal import journal_file
+from guard.audit.journal import journal_file, rotated
 
 BLOCK = 64 * 1024
 HEAD = 256  # bytes: time and reference come first and take 100
@@ -88,25 +88,25 @@ def stamp(directory: Path) -> tuple[int, int, int] | None:
 def open_segments(directory: Path) -> Generator[list[Segment]]:
     """The journal's files that hold a whole line, oldest first. Raises OSError where one that is there cannot be read."""
     with ExitStack() as stack:
-        newest_first: list[Segment] = []
-        for path in _files(directory):
-            try:
-                file = stack.enter_context(path.open("rb"))
-            except FileNotFoundError:  # renamed since it was listed: it comes again under its next number
-                continue
-            segment = Segment(file)
-            # Opened from the newest on, a file renamed meanwhile can come twice but cannot be missed.
-            if segment.end.offset and not any(segment.end.same_file(other.end) for other in newest_first):
-                newest_first.append(segment)
-        yield newest_first[::-1]
+        # The file being written comes first: if it is rotated meanwhile it comes again, by number, and is not missed.
+        written = _segment(journal_file(directory), stack)
+        found = [_segment(journal_file(directory, number), stack) for number in _numbers(directory)]
+        if written is not None and not any(segment and written.end.same_file(segment.end) for segment in found):
+            found.append(written)
+        yield [segment for segment in found if segment is not None]
 
 
-def _files(directory: Path) -> Iterator[Path]:
-    yield journal_file(directory)
-    number = 1
-    while True:
-        path = journal_file(directory, number)
-        if not path.exists():
-            return
-        yield path
-        number += 1
+def _segment(path: Path, stack: ExitStack) -> Segment | None:
+    """None where the file holds no whole line, or is gone since it was listed."""
+    try:
+        segment = Segment(stack.enter_context(path.open("rb")))
+    except FileNotFoundError:
+        return None
+    return segment if segment.end.offset else None
+
+
+def _numbers(directory: Path) -> list[int]:
+    try:
+        return rotated(directory)
+    except FileNotFoundError:
+        return []

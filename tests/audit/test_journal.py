@@ -86,7 +86,7 @@ def test_a_full_journal_is_renamed_and_the_oldest_dropped(tmp_path: Path) -> Non
     for number in range(10):
         journal.write(denial(number))
     journal.close()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["journal.1.jsonl", "journal.2.jsonl", "journal.jsonl"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["journal.2.jsonl", "journal.3.jsonl", "journal.jsonl"]
     assert numbers(tmp_path) == [3, 4, 5, 6, 7, 8, 9]
 
 

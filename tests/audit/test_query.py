@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from guard.audit import Filter, Journal, Record, follow, read
+from guard.audit import Filter, Journal, Record, follow, read, segments
 from guard.base.clock import rfc3339
 
 START = datetime(2026, 1, 2, tzinfo=UTC)
@@ -64,7 +65,7 @@ def test_a_limit_keeps_the_newest_still_oldest_first(rotated: Path) -> None:
 
 
 def test_a_limit_reads_no_more_than_it_needs(rotated: Path) -> None:
-    oldest = max(rotated.glob("journal.*.jsonl"), key=lambda path: int(path.name.split(".")[1]))
+    oldest = min(rotated.glob("journal.*.jsonl"), key=lambda path: int(path.name.split(".")[1]))
     oldest.write_bytes(b"not read\n")
     reading = read(rotated, Filter(limit=5))
     assert len(list(reading)) == 5
@@ -133,6 +134,26 @@ def test_a_rotation_while_reading_changes_nothing(tmp_path: Path) -> None:
     assert [int(each.id[:-1]) for each in [first, *reading]] == list(range(14))
 
 
+@pytest.mark.parametrize("before", [True, False], ids=["before the files are listed", "after"])
+def test_a_rotation_while_the_files_are_opened_hides_and_doubles_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, before: bool
+) -> None:
+    fill(tmp_path, [record(number) for number in range(14)], per_file=7)
+    listed = segments.rotated
+
+    def meanwhile(directory: Path) -> list[int]:
+        numbers = [] if before else listed(directory)
+        fill(directory, [record(number) for number in range(14, 23)], per_file=2)
+        return listed(directory) if before else numbers
+
+    monkeypatch.setattr(segments, "rotated", meanwhile)
+    read_first = found(tmp_path, Filter())
+    monkeypatch.undo()
+    assert read_first == list(range(len(read_first)))
+    assert len(read_first) >= 14
+    assert found(tmp_path, Filter()) == list(range(23))
+
+
 async def take(following: AsyncIterator[Record], count: int) -> list[int]:
     async with asyncio.timeout(20):
         return [int((await anext(following)).id[:-1]) for _ in range(count)]
@@ -166,17 +187,17 @@ async def test_follow_gives_what_the_filter_admits(tmp_path: Path) -> None:
 
 
 async def test_follow_loses_and_doubles_nothing_over_many_rotations(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, max_bytes=5 * LINE, keep=100)
-    numbers: Iterator[int] = iter(range(300))
+    journal = Journal(tmp_path, max_bytes=5 * LINE, keep=1000)
 
-    async def write() -> None:
-        for number in numbers:
+    def write() -> None:
+        """In a thread, so that rotations fall between any two steps of the reader."""
+        for number in range(2000):
             journal.write(record(number))
-            await asyncio.sleep(0.002)
+            time.sleep(0.0002)
 
-    writing = asyncio.ensure_future(write())
+    writing = asyncio.ensure_future(asyncio.to_thread(write))
     async with aclosing(follow(tmp_path, Filter())) as following:
-        assert await take(following, 300) == list(range(300))
+        assert await take(following, 2000) == list(range(2000))
     await writing
     journal.close()
     assert len(await asyncio.to_thread(os.listdir, tmp_path)) > 20
