@@ -169,9 +169,14 @@ class Case:
         known = learned.union(entry.fields) if entry and fits else learned
         return known if learned else FieldSet(drift.manifest_fields(self.declared.body, known.tree))
 
+    @property
+    def sync(self) -> str:
+        """The Sync that declares the object; empty where none does."""
+        return self.declared.sync if self.declared else ""
+
     @lazy
     def enforcement(self) -> Enforcement:
-        return self.policy.of(self.declared.sync if self.declared else "")
+        return self.policy.of(self.sync)
 
     @lazy
     def left(self) -> Left:
@@ -246,15 +251,14 @@ class Case:
     # ---- the answers
 
     def allow(self, reason: str) -> Decision:
-        sync = self.declared.sync if self.declared else ""
-        return Decision(verdict="allow", reason=reason, requester=self.requester, sync=sync, declared=self.declared)
+        return Decision(verdict="allow", reason=reason, requester=self.requester, sync=self.sync, declared=self.declared)
 
     def refuse(self, reason: str, changes: Iterable[Change] = (), *, sync: str | None = None, count: int = 0) -> Decision:
         """Refuse, as far as the Sync's enforcement goes: its mode, and whom it exempts. Where no declared object says so, `sync`
         does whose matter it is; nobody's is refused.
         """
         if sync is None:
-            sync = self.declared.sync if self.declared else ""
+            sync = self.sync
         enforcement = self.policy.of(sync)
         verdicts: dict[str, Verdict] = {"Deny": "deny", "Warn": "warn", "Audit": "audit"}
         return Decision(

@@ -215,7 +215,6 @@ class Enforcement(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
             mode=self.mode,
             heal=self.heals,
             additions=self.additions,
-            strict_namespaces=self.strict_namespaces,
             ignore=tuple(rule.compiled for rule in self.ignore),
             exempt=tuple(rule.compiled for rule in self.exempt),
         )

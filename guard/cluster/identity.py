@@ -16,7 +16,7 @@ from guard.base.codec import JsonObject, child, children
 from guard.base.errors import ApiStatusError, ClusterError, ConfigError
 from guard.cluster.client import Client, collection_path, object_path
 from guard.cluster.connection import Connection
-from guard.state.ids import FIELD_MANAGER, GUARD_NAMESPACE, Kind
+from guard.state.ids import FIELD_MANAGER, GUARD_NAMESPACE, NAMESPACE, Kind
 from guard.state.requesters import GUARD_USER
 
 TOKEN_SECONDS = 3600
@@ -24,7 +24,6 @@ RENEW_AT = 0.8  # of a token's life, as the kubelet does for projected tokens
 RETRY_SECONDS = 30.0
 FORBIDDEN, NOT_FOUND = 403, 404
 
-NAMESPACE = Kind(group="", version="v1", kind="Namespace", resource="namespaces", namespaced=False)
 SERVICE_ACCOUNT = Kind(group="", version="v1", kind="ServiceAccount", resource="serviceaccounts", namespaced=True)
 ROLE_BINDING = Kind(
     group="rbac.authorization.k8s.io",

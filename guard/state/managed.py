@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from guard.base.codec import JsonObject, child, children
-from guard.state.fields import EMPTY, SELF, FieldSet, Path, Tree
+from guard.state.fields import EMPTY, SELF, FieldSet, Path
 from guard.state.ids import FIELD_MANAGER, REPAIR_MANAGER
 from guard.state.requesters import is_person_tool
 
@@ -64,16 +64,9 @@ def our_fields(body: JsonObject) -> FieldSet:
 
 def reaches(owned: FieldSet, path: Path) -> bool:
     """Whether a set holds `path` or fields below it."""
-    return _node(owned, path) is not None
+    return owned.below(path) is not None
 
 
 def reaches_below(owned: FieldSet, path: Path) -> bool:
     """Whether a set holds fields below `path`: the API server then counts the value there field by field, and not as one."""
-    return any(element != SELF for element in _node(owned, path) or {})
-
-
-def _node(owned: FieldSet, path: Path) -> Tree | None:
-    node: Tree | None = owned.tree
-    for element in path:
-        node = node.get(element) if node is not None else None
-    return node
+    return any(element != SELF for element in owned.below(path) or {})

@@ -116,7 +116,6 @@ class Enforcement(msgspec.Struct, frozen=True):
     mode: Mode = "Deny"
     heal: bool = True
     additions: Literal["Deny", "Allow"] = "Deny"
-    strict_namespaces: tuple[str, ...] = ()
     ignore: tuple[Ignore, ...] = ()
     exempt: tuple[Exemption, ...] = ()
 

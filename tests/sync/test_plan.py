@@ -4,19 +4,11 @@ import pytest
 
 from guard.base.codec import JsonObject
 from guard.base.errors import RenderError
-from guard.state.ids import Kind, Manifest, Origin
+from guard.state.ids import DEFINITION, NAMESPACE, Kind, Manifest, Origin
 from guard.sync.plan import resolve, stages
 
 CONFIG_MAP = Kind(group="", version="v1", kind="ConfigMap", resource="configmaps", namespaced=True)
-NAMESPACE = Kind(group="", version="v1", kind="Namespace", resource="namespaces", namespaced=False)
-CRD = Kind(
-    group="apiextensions.k8s.io",
-    version="v1",
-    kind="CustomResourceDefinition",
-    resource="customresourcedefinitions",
-    namespaced=False,
-)
-SERVED = {(kind.api_version, kind.kind): kind for kind in (CONFIG_MAP, NAMESPACE, CRD)}
+SERVED = {(kind.api_version, kind.kind): kind for kind in (CONFIG_MAP, NAMESPACE, DEFINITION)}
 
 
 def manifest(kind: str, name: str, *, line: int, api_version: str = "v1", namespace: str = "", **more: object) -> Manifest:
