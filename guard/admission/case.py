@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from guard.admission.review import ManagedEntry, Request
+from guard.admission.review import Request
 from guard.base.codec import JsonObject, child, is_array, is_object
 from guard.base.lazy import lazy
 from guard.state import drift, fields
@@ -20,7 +20,7 @@ from guard.state.drift import Change
 from guard.state.equality import MISSING, same
 from guard.state.fields import FieldSet, Path
 from guard.state.ids import SYNC_LABEL, ObjectKey
-from guard.state.managed import reaches, reaches_below
+from guard.state.managed import RawEntry, reaches, reaches_below
 from guard.state.policy import NOTHING_LEFT, Enforcement, Left, Policy
 from guard.state.requesters import Requester, classify, is_person_tool
 from guard.state.taints import TAINTS, are_alike
@@ -153,7 +153,7 @@ class Case:
         return self.view.git(self.declared) if self.declared else {}
 
     @lazy
-    def our_old_entry(self) -> ManagedEntry | None:
+    def our_old_entry(self) -> RawEntry | None:
         return self.request.old_sections.ours
 
     @lazy

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from guard.admission.case import FINALIZERS, METADATA, Case, Decision
-from guard.admission.review import ManagedEntry, Request, Review
+from guard.admission.review import Request, Review
 from guard.base.codec import Json, JsonObject, child, is_object
 from guard.state import drift, fields
 from guard.state.additions import ADOPTED_MANAGER, allowed_additions
@@ -19,7 +19,7 @@ from guard.state.drift import Change, Nature
 from guard.state.equality import MISSING, covers, same
 from guard.state.fields import Path
 from guard.state.ids import FIELD_MANAGER, LABEL_PATH, REPAIR_MANAGER, SYNC_LABEL
-from guard.state.managed import reaches
+from guard.state.managed import RawEntry, reaches
 from guard.state.policy import Policy
 from guard.state.requesters import BREAK_GLASS_GROUP, Requester, is_person_tool
 
@@ -212,7 +212,7 @@ def tampering(case: Case) -> Decision | None:
     return None
 
 
-def _is_wiped(ours: ManagedEntry, request: Request) -> bool:
+def _is_wiped(ours: RawEntry, request: Request) -> bool:
     """Our entry is gone, and with it the only record of who owns some field. Losing it because somebody else took every field of
     it, unchanged, is harmless; fields that are gone themselves are judged as changes.
     """
@@ -259,7 +259,7 @@ def _is_handed_over(case: Case) -> bool:
     return False
 
 
-def _is_persons(entry: ManagedEntry) -> bool:
+def _is_persons(entry: RawEntry) -> bool:
     return is_person_tool(entry.manager) or entry.manager == ADOPTED_MANAGER
 
 

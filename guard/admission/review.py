@@ -10,8 +10,7 @@ from guard.base import codec
 from guard.base.codec import DecodeError, JsonObject
 from guard.base.lazy import lazy
 from guard.state.drift import METADATA
-from guard.state.fields import FieldSet
-from guard.state.ids import FIELD_MANAGER
+from guard.state.managed import RawEntry, raw_entries
 
 Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
 
@@ -50,31 +49,7 @@ class _Head(msgspec.Struct, frozen=True):
     metadata: _Metadata = _Metadata()
 
 
-class ManagedEntry(msgspec.Struct, frozen=True, rename="camel"):
-    """An entry of managedFields with its fields left undecoded."""
-
-    manager: str = ""
-    operation: str = ""
-    subresource: str = ""
-    api_version: str = ""
-    time: str | None = None
-    fields_v1: msgspec.Raw = msgspec.field(name="fieldsV1", default=msgspec.Raw(b"{}"))
-
-    @property
-    def is_ours(self) -> bool:
-        return self.manager == FIELD_MANAGER and self.operation == "Apply" and not self.subresource
-
-    @property
-    def fields(self) -> FieldSet:
-        """Raises DecodeError."""
-        return FieldSet.parse_raw(bytes(self.fields_v1))
-
-
-def _identity(entry: ManagedEntry) -> tuple[str, ...]:
-    return entry.manager, entry.operation, entry.subresource, entry.api_version
-
-
-def _is_written(before: ManagedEntry | None, after: ManagedEntry) -> bool:
+def _is_written(before: RawEntry | None, after: RawEntry) -> bool:
     """An entry that only lost fields was written by somebody else, who took them."""
     return before is None or before.time != after.time or bool(after.fields.minus(before.fields))
 
@@ -107,13 +82,12 @@ class Sections:
         return found
 
     @lazy
-    def managed(self) -> tuple[ManagedEntry, ...]:
+    def managed(self) -> tuple[RawEntry, ...]:
         """The entries of managedFields. Raises DecodeError."""
-        raw = self.metadata.get("managedFields")
-        return () if raw is None or bytes(raw) == _NULL else codec.decode_as(raw, tuple[ManagedEntry, ...])
+        return raw_entries(self.metadata.get("managedFields"))
 
     @lazy
-    def ours(self) -> ManagedEntry | None:
+    def ours(self) -> RawEntry | None:
         """Our Apply entry."""
         return next((entry for entry in self.managed if entry.is_ours), None)
 
@@ -124,7 +98,7 @@ class Sections:
 
 
 def _sections(raw: msgspec.Raw | None) -> dict[str, msgspec.Raw]:
-    return {} if raw is None or bytes(raw) == _NULL else codec.decode_as(raw, dict[str, msgspec.Raw])
+    return {} if raw is None else codec.decode_optional(raw, dict[str, msgspec.Raw]) or {}
 
 
 def _alike(one: msgspec.Raw, other: msgspec.Raw | None) -> bool:
@@ -174,8 +148,8 @@ class Request(msgspec.Struct, frozen=True, rename="camel", dict=True):
     @property
     def writers(self) -> tuple[str, ...]:
         """The field managers whose entries came, gained fields or were written again. Raises DecodeError."""
-        before = {_identity(entry): entry for entry in self.old_sections.managed}
-        return tuple(entry.manager for entry in self.new_sections.managed if _is_written(before.get(_identity(entry)), entry))
+        before = {entry.identity: entry for entry in self.old_sections.managed}
+        return tuple(entry.manager for entry in self.new_sections.managed if _is_written(before.get(entry.identity), entry))
 
     @property
     def is_undecoded(self) -> bool:
@@ -211,9 +185,8 @@ class Request(msgspec.Struct, frozen=True, rename="camel", dict=True):
 
     @lazy
     def field_manager(self) -> str:
-        if bytes(self.options) == _NULL:
-            return ""
-        return codec.decode_as(self.options, Options).field_manager or ""
+        options = codec.decode_optional(self.options, Options)
+        return (options and options.field_manager) or ""
 
 
 class Review(msgspec.Struct, frozen=True, rename="camel"):
@@ -243,7 +216,7 @@ def _object(raw: msgspec.Raw) -> JsonObject:
 
 
 def _head(raw: msgspec.Raw) -> _Head:
-    return _Head() if bytes(raw) == _NULL else codec.decode_as(raw, _Head)
+    return codec.decode_optional(raw, _Head) or _Head()
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):

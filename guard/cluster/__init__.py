@@ -4,7 +4,7 @@ from guard.cluster.client import Client, collection_path, object_path
 from guard.cluster.connection import Connection, connect, in_cluster
 from guard.cluster.discovery import Served, discover, scales_of
 from guard.cluster.identity import Identity, identity_objects, whoami
-from guard.cluster.watch import Event, watch
+from guard.cluster.watch import Event, watch, watch_metadata
 
 __all__ = [
     "Client",
@@ -20,5 +20,6 @@ __all__ = [
     "object_path",
     "scales_of",
     "watch",
+    "watch_metadata",
     "whoami",
 ]

@@ -10,16 +10,18 @@ import asyncio
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
 import aiohttp
+import msgspec
 
 from guard.base import codec
-from guard.base.codec import DecodeError, JsonObject, child
+from guard.base.codec import DecodeError, JsonObject
 from guard.base.errors import ApiStatusError, Unreachable
 from guard.cluster.connection import Connection
 from guard.state.ids import FIELD_MANAGER, Kind
+from guard.state.metadata import Metadata, PartialObject
 
 if TYPE_CHECKING:
     from kubernetes_asyncio.client import ApiClient
@@ -35,6 +37,20 @@ REQUEST_SECONDS = 30.0  # a request that takes longer is better tried again; the
 CONNECTIONS = 100
 
 UNAUTHORIZED = 401
+
+T = TypeVar("T")
+
+
+class _PageMetadata(msgspec.Struct, frozen=True, rename="camel"):
+    resource_version: str = ""
+    more: str = msgspec.field(name="continue", default="")
+
+
+class _Page(msgspec.Struct, frozen=True):
+    """PartialObjectMetadataList, of meta.k8s.io/v1."""
+
+    metadata: _PageMetadata = _PageMetadata()
+    items: tuple[PartialObject, ...] | None = None
 
 
 class Client:
@@ -160,10 +176,13 @@ class Client:
         encoded = None if body is None else codec.encode(body)
         async with self.request(method, path, params=params, body=encoded, content_type=content_type, accept=accept) as response:
             data = await response.read()
+        return self._decoded(codec.decode, data, what=f"{method} {path}")
+
+    def _decoded(self, decode: Callable[[bytes], T], data: bytes, *, what: str) -> T:
         try:
-            return codec.decode(data)
+            return decode(data)
         except DecodeError as error:
-            raise Unreachable(f"{self.server} answered {method} {path} with something that is not JSON: {error}") from error
+            raise Unreachable(f"{self.server} answered {what} with something that cannot be read: {error}") from error
 
     async def get(self, path: str, *, params: Mapping[str, str] | None = None, accept: str = JSON) -> JsonObject:
         return await self.call("GET", path, params=params, accept=accept)
@@ -198,17 +217,18 @@ class Client:
         }
         await self.call("DELETE", path, body=options)
 
-    async def list_metadata(self, path: str, *, params: Mapping[str, str]) -> tuple[list[JsonObject], str]:
-        """All objects of a collection, their metadata only, and the resourceVersion to watch from."""
-        items: list[JsonObject] = []
+    async def list_metadata(self, path: str, *, params: Mapping[str, str]) -> tuple[list[Metadata], str]:
+        """The metadata of all objects of a collection, and the resourceVersion to watch from."""
+        items: list[Metadata] = []
         page = {**params, "limit": str(LIST_PAGE)}
         while True:
-            answer = await self.get(path, params=page, accept=METADATA_LIST)
-            items.extend(codec.children(answer, "items"))
-            metadata = child(answer, "metadata")
-            if not metadata.get("continue"):
-                return items, metadata.get("resourceVersion", "")
-            page["continue"] = metadata["continue"]
+            async with self.request("GET", path, params=page, accept=METADATA_LIST) as response:
+                data = await response.read()
+            found = self._decoded(lambda data: codec.decode_as(data, _Page), data, what=f"GET {path}")
+            items.extend(item.metadata for item in found.items or ())
+            if not found.metadata.more:
+                return items, found.metadata.resource_version
+            page["continue"] = found.metadata.more
 
 
 def _unobserved(_verb: str, _code: int) -> None:

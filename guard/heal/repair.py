@@ -13,14 +13,13 @@ from guard.audit import FieldChange, Record, References
 from guard.audit.record import Event
 from guard.base.backoff import Backoff
 from guard.base.clock import Clock, rfc3339
-from guard.base.codec import JsonObject
 from guard.base.errors import ApiStatusError, ClusterError
 from guard.heal.fights import Fights
 from guard.state import fields
 from guard.state.desired import Declared, View
 from guard.state.fields import Path
 from guard.state.ids import ObjectKey
-from guard.state.managed import entries, our_fields
+from guard.state.metadata import Metadata
 from guard.state.policy import Enforcement
 
 REPAIRS_AT_ONCE = 16
@@ -34,13 +33,9 @@ class Drift(msgspec.Struct, frozen=True):
     deleted or lost our label, which look the same.
     """
 
-    metadata: JsonObject
+    metadata: Metadata
     at: float
     gone: bool = False
-
-    @property
-    def resource_version(self) -> str:
-        return str(self.metadata["metadata"].get("resourceVersion", ""))
 
 
 class Repairer:
@@ -133,7 +128,7 @@ class Repairer:
     def _leave(self, declared: Declared, drift: Drift) -> None:
         """Healing is off: count what metadata shows to have drifted, and what shows to be right again."""
         known = self._writer.known(declared.key)
-        if drift.gone or (known is not None and known.fields.minus(our_fields(drift.metadata))):
+        if drift.gone or (known is not None and known.fields.minus(drift.metadata.our_fields)):
             self._drifted[declared.key] = declared.sync
         else:
             self._drifted.pop(declared.key, None)
@@ -143,7 +138,7 @@ class Repairer:
         known = self._writer.known(key)
         clean = self._enforcement(declared.sync).additions == "Deny"
         async with self._limit:
-            applied = await self._writer.apply(declared, unless_newer_than=drift.resource_version, clean=clean)
+            applied = await self._writer.apply(declared, unless_newer_than=drift.metadata.resource_version, clean=clean)
         if applied is None or not applied.changed:
             return
         now = self._clock.monotonic()
@@ -202,7 +197,7 @@ def _lost(known: Known | None, drift: Drift, applied: Applied) -> tuple[Path, ..
     """The declared fields that somebody had taken from our entry, and the additions that were removed."""
     if drift.gone or known is None:
         return applied.removed
-    taken = known.fields.minus(our_fields(drift.metadata))
+    taken = known.fields.minus(drift.metadata.our_fields)
     return (*taken.paths(), *applied.removed)
 
 
@@ -210,6 +205,6 @@ def _managers(drift: Drift, paths: tuple[Path, ...]) -> tuple[str, ...]:
     """The field managers that hold what was lost, as the drifted object showed them."""
     wanted = set(paths)
     found = {
-        entry.manager for entry in entries(drift.metadata) if not entry.is_guard and any(path in entry.fields for path in wanted)
+        entry.manager for entry in drift.metadata.entries if not entry.is_guard and any(path in entry.fields for path in wanted)
     }
     return tuple(sorted(found))

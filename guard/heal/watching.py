@@ -14,12 +14,13 @@ from guard import telemetry
 from guard.apply import Known, Writer
 from guard.base.clock import Clock
 from guard.base.codec import JsonObject, child
-from guard.cluster import Client, Event, collection_path, watch
+from guard.cluster import Client, Event, collection_path, watch_metadata
 from guard.heal.repair import Drift, Repairer
 from guard.state.desired import Declared, View
-from guard.state.digest import Fingerprint, fingerprint
+from guard.state.digest import Fingerprint
 from guard.state.ids import SYNC_LABEL, Kind, ObjectKey
 from guard.state.jobs import goes_by_itself, manifest_digest
+from guard.state.metadata import Metadata
 from guard.state.vouched import Vouched
 
 # managedFields times have seconds: an apply under our name within two seconds of ours may leave the very same entry.
@@ -84,13 +85,13 @@ class Watching:
         await self._repairer.close()
 
     async def _watch(self, kind: Kind) -> None:
-        async for event in watch(self._client, collection_path(kind), labels=SYNC_LABEL, metadata_only=True):
+        async for event in watch_metadata(self._client, collection_path(kind), labels=SYNC_LABEL):
             try:
                 self._take(kind, event)
             except Exception:  # noqa: BLE001 (one object that Guard trips over must not end the watch of all)
                 _log.exception("an event could not be taken", kind=kind.group_kind, type=event.type)
 
-    def _take(self, kind: Kind, event: Event) -> None:
+    def _take(self, kind: Kind, event: Event[Metadata]) -> None:
         if event.type == "FAILED":
             _log.info("watch interrupted", kind=kind.group_kind, error=event.error)
             self._listed[kind].set()
@@ -100,66 +101,64 @@ class Watching:
         else:
             self._changed(kind, event.object, gone=event.type == "DELETED")
 
-    def _relisted(self, kind: Kind, objects: tuple[JsonObject, ...]) -> None:
+    def _relisted(self, kind: Kind, objects: tuple[Metadata, ...]) -> None:
         """After a (re)list: each object may have changed, and those of ours that are missing have gone, unseen."""
-        found = {_key(kind, body): body for body in objects}
+        found = {metadata.key(kind): metadata for metadata in objects}
         # Only objects that Guard applied before can be missing: a first sync is about to create the rest.
         for key in self._present.get(kind, set()) - found.keys():
             known = self._writer.known(key)
             version = known.fingerprint.resource_version if known else ""
             if version:
-                metadata: JsonObject = {"metadata": {"resourceVersion": str(int(version) + 1)}}
-                self._gone(key, metadata)
+                self._gone(key, Metadata(resource_version=str(int(version) + 1)))
         self._present[kind] = set()
-        for body in found.values():
-            self._changed(kind, body, gone=False)
+        for metadata in found.values():
+            self._changed(kind, metadata, gone=False)
 
-    def _changed(self, kind: Kind, body: JsonObject, *, gone: bool) -> None:
-        key = _key(kind, body)
+    def _changed(self, kind: Kind, metadata: Metadata, *, gone: bool) -> None:
+        key = metadata.key(kind)
         if gone:
             self._present[kind].discard(key)
-            self._gone(key, body)
+            self._gone(key, metadata)
             return
         self._present[kind].add(key)
-        metadata = child(body, "metadata")
-        seen, before = fingerprint(body), self._writer.last_seen(key)
+        seen, before = metadata.fingerprint, self._writer.last_seen(key)
         self._writer.saw(key, seen=seen, ours=bool(seen.ours))
         declared = self._view.state.get(key)
         known = self._writer.known(key)
         if declared is None:
             return
-        if goes_by_itself(declared.body, body) and self._writer.ended(key, manifest_digest(declared.body)):
+        if goes_by_itself(declared.body, metadata) and self._writer.ended(key, manifest_digest(declared.body)):
             self._ended(declared.sync)
-        if metadata.get("deletionTimestamp"):
+        if metadata.deletion_timestamp:
             return
         if known is None:
             # The first apply is still to come, and will put it right; unless it is under way, and this came after it.
             if self._writer.is_writing(key):
-                self._repairer.look(key, Drift(metadata=body, at=self._clock.monotonic()))
+                self._repairer.look(key, Drift(metadata=metadata, at=self._clock.monotonic()))
         else:
-            self._weigh(declared, known, body, seen, before=before)
+            self._weigh(declared, known, metadata, before=before)
 
-    def _gone(self, key: ObjectKey, body: JsonObject) -> None:
+    def _gone(self, key: ObjectKey, metadata: Metadata) -> None:
         self._writer.lost(key)
         declared = self._view.state.get(key)
         if declared is None or self._writer.known(key) is None:
             return
         if not self._writer.has_ended(declared):
-            self._repairer.look(key, Drift(metadata=body, at=self._clock.monotonic(), gone=True))
+            self._repairer.look(key, Drift(metadata=metadata, at=self._clock.monotonic(), gone=True))
 
-    def _weigh(self, declared: Declared, known: Known, body: JsonObject, seen: Fingerprint, *, before: str) -> None:
+    def _weigh(self, declared: Declared, known: Known, metadata: Metadata, *, before: str) -> None:
         """Look at once at what is drift by its metadata; at what may be, at once too, but not again and again while others
         keep writing beside what Git declares.
         """
         key = declared.key
-        left = known.fingerprint
+        left, seen = known.fingerprint, metadata.fingerprint
         if seen.resource_version == left.resource_version:
             self._repairer.right(key)
-        elif seen.digest != left.digest or not _holds(body, known.applied):
-            self._repairer.look(key, Drift(metadata=body, at=self._clock.monotonic()))
-        elif self._is_doubtful(known, seen) and not self._is_vouched(key, known, child(body, "metadata"), seen, before=before):
+        elif seen.digest != left.digest or not _holds(metadata, known.applied):
+            self._repairer.look(key, Drift(metadata=metadata, at=self._clock.monotonic()))
+        elif self._is_doubtful(known, seen) and not self._is_vouched(key, known, metadata, before=before):
             waiting = key in self._doubts
-            self._doubts[key] = Drift(metadata=body, at=self._clock.monotonic())
+            self._doubts[key] = Drift(metadata=metadata, at=self._clock.monotonic())
             if not waiting:
                 pause = known.looked + DOUBT_SECONDS - self._clock.monotonic()
                 if pause > 0:
@@ -172,14 +171,14 @@ class Watching:
     def _settle(self, key: ObjectKey) -> None:
         self._repairer.look(key, self._doubts.pop(key))
 
-    def _is_vouched(self, key: ObjectKey, known: Known, metadata: JsonObject, seen: Fingerprint, *, before: str) -> bool:
+    def _is_vouched(self, key: ObjectKey, known: Known, metadata: Metadata, *, before: str) -> bool:
         """Whether admission has judged this very write. Not within the seconds after our own, in which one that nobody judged may
         look just like it.
         """
         now = self._clock.monotonic()
         vouched = self._vouched.vouches(key, metadata, after=before, at=now) and now - known.wrote >= SPOOF_SECONDS
         if vouched:
-            self._writer.moved_on(key, seen)
+            self._writer.moved_on(key, metadata.fingerprint)
         return vouched
 
     def _is_doubtful(self, known: Known, seen: Fingerprint) -> bool:
@@ -191,12 +190,8 @@ class Watching:
         return seen.generation == 0 and seen.status == left.status
 
 
-def _key(kind: Kind, body: JsonObject) -> ObjectKey:
-    metadata = child(body, "metadata")
-    return ObjectKey(group=kind.group, kind=kind.kind, namespace=metadata.get("namespace", ""), name=metadata["name"])
-
-
-def _holds(body: JsonObject, declared: JsonObject) -> bool:
+def _holds(live: Metadata, declared: JsonObject) -> bool:
     """Whether the declared labels and annotations are there, which metadata shows without asking."""
-    live, wanted = child(body, "metadata"), child(declared, "metadata")
-    return all(child(wanted, name).items() <= child(live, name).items() for name in ("labels", "annotations"))
+    wanted = child(declared, "metadata")
+    found = ((live.labels, "labels"), (live.annotations, "annotations"))
+    return all(child(wanted, name).items() <= (texts or {}).items() for texts, name in found)

@@ -213,7 +213,7 @@ def _managers(live: JsonObject, key: ObjectKey) -> tuple[Manager, ...]:
             operation=entry.operation,
             subresource=entry.subresource,
             api_version=entry.api_version,
-            time=entry.time,
+            time=entry.time or "",
             fields=tuple(dict.fromkeys(written(path, key) for path in leaves(entry.fields))),
         )
         for entry in entries(live)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
+from collections.abc import Iterable
 
 import msgspec
 
 from guard.base import codec
 from guard.base.codec import JsonObject
-from guard.state.managed import entries
-
-DIGEST_BYTES = 16  # 128 bits: a collision among all objects of a cluster, over years, is out of reach
+from guard.state.managed import Entry, RawEntry, entries
 
 
 class Fingerprint(msgspec.Struct, frozen=True):
@@ -27,26 +25,34 @@ class Fingerprint(msgspec.Struct, frozen=True):
 
 
 def fingerprint(body: JsonObject) -> Fingerprint:
-    """The fingerprint of an object, or of its metadata alone."""
+    """The fingerprint of a decoded object."""
     metadata = body["metadata"]
-    ours: list[JsonObject] = []
-    people: list[JsonObject] = []
-    status: list[JsonObject] = []
-    for entry in entries(body):
+    generation, version = metadata.get("generation", 0), metadata.get("resourceVersion", "")
+    return fingerprint_of(entries(body), generation=generation, resource_version=version)
+
+
+def fingerprint_of(found: Iterable[Entry | RawEntry], *, generation: int, resource_version: str) -> Fingerprint:
+    ours: list[Entry | RawEntry] = []
+    people: list[Entry | RawEntry] = []
+    status: list[Entry | RawEntry] = []
+    for entry in found:
         if entry.is_ours:
-            ours.append(entry.raw)
+            ours.append(entry)
         elif entry.is_person:
-            people.append(entry.raw)
+            people.append(entry)
         if entry.subresource == "status":
-            status.append(entry.raw)
+            status.append(entry)
+    own = _hash(ours)
     return Fingerprint(
-        ours=(own := _hash(ours)),
+        ours=own,
         digest=own + _hash(people) if people else own,
         status=_hash(status),
-        generation=metadata.get("generation", 0),
-        resource_version=metadata.get("resourceVersion", ""),
+        generation=generation,
+        resource_version=resource_version,
     )
 
 
-def _hash(entries: list[JsonObject]) -> bytes:
-    return blake2b(codec.canonical(entries), digest_size=DIGEST_BYTES).digest() if entries else b""
+def _hash(found: list[Entry | RawEntry]) -> bytes:
+    if not found:
+        return b""
+    return codec.digest([(*entry.identity, entry.time, entry.digest.hex()) for entry in found])

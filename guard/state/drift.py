@@ -72,7 +72,7 @@ def _texts(value: JsonObject, name: str) -> JsonObject:
 
 
 def _filled(texts: JsonObject) -> JsonObject:
-    return {key: "" if text is None else text for key, text in texts.items()}
+    return {key: "" if text is None else text for key, text in texts.items()} if None in texts.values() else texts
 
 
 def _top(value: JsonObject, name: str) -> Json:
@@ -199,7 +199,7 @@ def _map(old: JsonObject, new: JsonObject, git: Json, declared: Tree, path: Path
     for name in old.keys() | new.keys():
         before, after = old.get(name), new.get(name)
         # Most fields are the same: the cheap question first.
-        if before == after and are_one(before, after):
+        if before == after and (type(before) is str or are_one(before, after)):
             continue
         element = f"f:{name}"
         before, after = MISSING if before is None else before, MISSING if after is None else after
@@ -210,8 +210,15 @@ def _list(old: list[Json], new: list[Json], git: Json, declared: Tree, path: Pat
     """A list of which some items are declared: by key, by value, or by place."""
     declared = fields.spelled(declared)
     names = _key_names(declared)
-    before, after = _items(old, names), _items(new, names)
     theirs = _items(git, names) if is_array(git) else {}
+    if len(old) == len(new):
+        pairs = [(one, other) for one, other in zip(old, new, strict=True) if not same(one, other)]
+        if all(_have_one_key(one, other, names) for one, other in pairs):
+            # The same items in the same places: nothing came, went or moved.
+            for one, other in pairs:
+                yield from _item(one, other, _element(one, names), theirs=theirs, declared=declared, path=path)
+            return
+    before, after = _items(old, names), _items(new, names)
     for element in dict.fromkeys([*before, *after]):
         was, now = before.get(element, ()), after.get(element, ())
         if len(now) > max(1, len(was)):
@@ -225,10 +232,21 @@ def _list(old: list[Json], new: list[Json], git: Json, declared: Tree, path: Pat
         )
         for one, other in pairs:
             if not same(one, other):
-                twin = _twin(theirs, element, names)
-                wanted = theirs[twin][0] if twin else MISSING
-                yield from _differing(one, other, wanted, declared.get(element), (*path, element))
+                yield from _item(one, other, element, theirs=theirs, declared=declared, path=path)
     yield from _order(list(before), list(after), declared, path, git=theirs)
+
+
+def _item(old: Json, new: Json, element: str, *, theirs: dict[str, list[Json]], declared: Tree, path: Path) -> Iterator[Change]:
+    """An item that is another than it was; `theirs` are Git's."""
+    twin = _twin(theirs, element, _key_names(declared))
+    wanted = theirs[twin][0] if twin else MISSING
+    yield from _differing(old, new, wanted, declared.get(element), (*path, element))
+
+
+def _have_one_key(one: Json, other: Json, names: tuple[str, ...]) -> bool:
+    if not names or not is_object(one) or not is_object(other):
+        return False
+    return all((name in one) == (name in other) and same(one.get(name), other.get(name)) for name in names)
 
 
 def _order(before: list[str], after: list[str], declared: Tree, path: Path, *, git: dict[str, list[Json]]) -> Iterator[Change]:

@@ -42,7 +42,9 @@ def are_one(left: Json, right: Json) -> bool:
     """Whether two values that Python calls equal are the same as JSON."""
     if isinstance(left, str) or left is None:
         return True
-    return codec.encode(left) == codec.encode(right) or _same(left, right)
+    if is_object(left) or is_array(left):
+        return codec.encode(left) == codec.encode(right) or _same(left, right)
+    return isinstance(left, bool) == isinstance(right, bool)
 
 
 def _same(left: Json, right: Json) -> bool:

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from guard.base import codec
 from guard.base.codec import JsonObject, child, children
+from guard.base.lazy import lazy
+from guard.base.remembered import Remembered
 from guard.state.fields import EMPTY, SELF, FieldSet, Path
 from guard.state.ids import FIELD_MANAGER, REPAIR_MANAGER
 from guard.state.requesters import is_person_tool
 
+# 400 sets of 5 KB: those of the objects that are written again and again.
+_digests: Remembered[bytes] = Remembered(2 * 1024 * 1024)
 
-class Entry(msgspec.Struct, frozen=True):
-    """One entry; `raw` is the JSON as the API server sent it."""
 
-    manager: str
-    operation: str
-    subresource: str
-    api_version: str
-    time: str
-    raw: JsonObject
+class Manager(msgspec.Struct, frozen=True, rename="camel"):
+    """Who an entry is of, and when it last wrote."""
 
-    @property
-    def fields(self) -> FieldSet:
-        return FieldSet.parse(child(self.raw, "fieldsV1"))
+    manager: str = ""
+    operation: str = ""
+    subresource: str = ""
+    api_version: str = ""
+    time: str | None = None
 
     @property
     def is_ours(self) -> bool:
@@ -39,6 +40,52 @@ class Entry(msgspec.Struct, frozen=True):
     def is_guard(self) -> bool:
         return self.manager in {FIELD_MANAGER, REPAIR_MANAGER}
 
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """The API server keeps one entry of each."""
+        return self.manager, self.operation, self.subresource, self.api_version
+
+
+class RawEntry(Manager, frozen=True, rename="camel", dict=True):
+    """An entry as it came, its fields decoded when they are asked for."""
+
+    fields_v1: msgspec.Raw = msgspec.field(name="fieldsV1", default=msgspec.Raw(b"{}"))
+
+    @lazy
+    def fields(self) -> FieldSet:
+        """Raises DecodeError."""
+        return FieldSet.parse_raw(bytes(self.fields_v1))
+
+    @property
+    def digest(self) -> bytes:
+        """Of the fields. Raises DecodeError."""
+        raw = bytes(self.fields_v1)
+        known = _digests.get(raw)
+        if known is None:
+            known = codec.digest(codec.decode(raw))
+            _digests.put(raw, known)
+        return known
+
+
+def raw_entries(managed_fields: msgspec.Raw | None) -> tuple[RawEntry, ...]:
+    """The entries in the order stored. Raises DecodeError."""
+    return () if managed_fields is None else codec.decode_optional(managed_fields, tuple[RawEntry, ...]) or ()
+
+
+class Entry(Manager, frozen=True, dict=True, kw_only=True):
+    """An entry of a decoded object; `raw` is the JSON as the API server sent it."""
+
+    raw: JsonObject
+
+    @lazy
+    def fields(self) -> FieldSet:
+        return FieldSet.parse(child(self.raw, "fieldsV1"))
+
+    @property
+    def digest(self) -> bytes:
+        """Of the fields."""
+        return codec.digest(child(self.raw, "fieldsV1"))
+
 
 def entries(body: JsonObject) -> Iterator[Entry]:
     """The entries of an object, in the order stored."""
@@ -48,7 +95,7 @@ def entries(body: JsonObject) -> Iterator[Entry]:
             operation=raw.get("operation", ""),
             subresource=raw.get("subresource", ""),
             api_version=raw.get("apiVersion", ""),
-            time=raw.get("time", ""),
+            time=raw.get("time"),
             raw=raw,
         )
 
@@ -58,8 +105,12 @@ def our_entry(body: JsonObject) -> Entry | None:
 
 
 def our_fields(body: JsonObject) -> FieldSet:
-    entry = our_entry(body)
-    return entry.fields if entry else EMPTY
+    return ours_of(entries(body))
+
+
+def ours_of(found: Iterable[Entry | RawEntry]) -> FieldSet:
+    """What our Apply entry holds; EMPTY where there is none."""
+    return next((entry.fields for entry in found if entry.is_ours), EMPTY)
 
 
 def reaches(owned: FieldSet, path: Path) -> bool:

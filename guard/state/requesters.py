@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
+from functools import lru_cache
 
 from guard.state.ids import GUARD_NAMESPACE
 
@@ -57,5 +58,6 @@ def classify(username: str, *, sync_user: str) -> Requester:
 _PERSON_TOOL = re.compile(f"(?:{'|'.join(map(re.escape, PERSON_TOOLS))})(?:-.*)?", re.DOTALL)
 
 
+@lru_cache(maxsize=1024)  # names of field managers have at most 128 characters
 def is_person_tool(manager: str) -> bool:
     return _PERSON_TOOL.fullmatch(manager) is not None

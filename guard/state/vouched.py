@@ -12,8 +12,8 @@ from collections import deque
 import msgspec
 
 from guard.base import codec
-from guard.base.codec import JsonObject
 from guard.state.ids import ObjectKey
+from guard.state.metadata import Metadata
 
 KEPT_SECONDS = 10.0
 MOST_OF_AN_OBJECT = 16
@@ -47,7 +47,7 @@ class Vouched:
             seen = self._seen[key] = deque(maxlen=MOST_OF_AN_OBJECT)
         seen.append(_Seen(managed=managed, generation=generation, before=before, at=at))
 
-    def vouches(self, key: ObjectKey, metadata: JsonObject, *, after: str, at: float) -> bool:
+    def vouches(self, key: ObjectKey, metadata: Metadata, *, after: str, at: float) -> bool:
         """Whether what a watch shows is what a review was let through for, right `after` the version that the watch showed before
         (a write in between was perhaps judged by nobody); asked a second time, it is not.
         """
@@ -57,8 +57,8 @@ class Vouched:
             if (
                 at - one.at <= KEPT_SECONDS
                 and one.before == after
-                and one.generation == metadata.get("generation", 0)
-                and codec.decode(one.managed) == metadata.get("managedFields")
+                and one.generation == metadata.generation
+                and _are_alike(one.managed, bytes(metadata.managed_fields))
             ):
                 if not seen:
                     del self._seen[key]
@@ -72,3 +72,8 @@ class Vouched:
             del self._seen[key]
         if len(self._seen) >= MOST_OBJECTS:
             self._seen.clear()
+
+
+def _are_alike(managed: bytes, shown: bytes) -> bool:
+    """The API server writes one object in the same bytes almost always; the order of keys may differ."""
+    return managed == shown or codec.decode(managed) == codec.decode(shown)

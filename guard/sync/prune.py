@@ -6,20 +6,17 @@ from collections.abc import Collection, Iterable
 
 import msgspec
 
-from guard.base.codec import JsonObject, child, children
 from guard.base.errors import ApiStatusError
 from guard.cluster import Client, object_path
 from guard.cluster.client import collection_path
 from guard.state.desired import DesiredState
-from guard.state.ids import SYNC_LABEL, Kind, ObjectKey
-from guard.state.managed import our_fields
+from guard.state.ids import LABEL_PATH, SYNC_LABEL, Kind, ObjectKey
+from guard.state.metadata import Metadata
 
 CONFIRM = "gitopsguard.dev/confirm-prune"
 PRUNE = "gitopsguard.dev/prune"
 DISABLED = "Disabled"
 NOT_FOUND = 404
-
-_LABEL_PATH = ("f:metadata", "f:labels", f"f:{SYNC_LABEL}")
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -35,12 +32,11 @@ class Candidate(msgspec.Struct, frozen=True):
         return object_path(self.kind, namespace=self.key.namespace, name=self.key.name)
 
 
-def is_ours(metadata: JsonObject) -> bool:
+def is_ours(metadata: Metadata) -> bool:
     """Our Apply entry owns the label, and no controller owns the object: controllers copy labels (EndpointSlices get a
     Service's), and people do, too.
     """
-    controlled = any(owner.get("controller") for owner in children(child(metadata, "metadata"), "ownerReferences"))
-    return not controlled and _LABEL_PATH in our_fields(metadata)
+    return not metadata.is_controlled and LABEL_PATH in metadata.our_fields
 
 
 async def candidates(client: Client, kinds: Iterable[Kind], *, label: str, state: DesiredState) -> list[Candidate]:
@@ -53,14 +49,13 @@ async def candidates(client: Client, kinds: Iterable[Kind], *, label: str, state
             if error.code == NOT_FOUND:
                 continue  # the kind is served no more, and its objects went with it
             raise
-        for item in items:
-            metadata = item["metadata"]
-            key = ObjectKey(group=kind.group, kind=kind.kind, namespace=metadata.get("namespace", ""), name=metadata["name"])
-            if state.get(key) is not None or metadata.get("deletionTimestamp") or not is_ours(item):
+        for metadata in items:
+            key = metadata.key(kind)
+            if state.get(key) is not None or metadata.deletion_timestamp or not is_ours(metadata):
                 continue
-            if child(metadata, "annotations").get(PRUNE) == DISABLED:
+            if (metadata.annotations or {}).get(PRUNE) == DISABLED:
                 continue
-            found.append(Candidate(key=key, kind=kind, uid=metadata["uid"], resource_version=metadata["resourceVersion"]))
+            found.append(Candidate(key=key, kind=kind, uid=metadata.uid, resource_version=metadata.resource_version))
     return sorted(found, key=lambda candidate: (_rank(candidate.kind), candidate.key))
 
 

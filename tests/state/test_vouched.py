@@ -1,26 +1,31 @@
 from __future__ import annotations
 
+import msgspec
+
 from guard.base import codec
 from guard.base.codec import JsonObject
 from guard.state.ids import ObjectKey
+from guard.state.metadata import Metadata
 from guard.state.vouched import KEPT_SECONDS, MOST_OBJECTS, MOST_OF_AN_OBJECT, Vouched
 
 KEY = ObjectKey(group="", kind="ConfigMap", namespace="shop", name="settings")
 
 
-def metadata(time: str = "t", *, generation: int = 0) -> JsonObject:
-    found: JsonObject = {"managedFields": [{"manager": "a<b", "time": time, "fieldsV1": {"f:data": {}}}]}
-    if generation:
-        found["generation"] = generation
-    return found
+def managed(time: str) -> bytes:
+    entry: JsonObject = {"manager": "a<b", "time": time, "fieldsV1": {"f:data": {}}}
+    return codec.encode([entry])
+
+
+def metadata(time: str = "t", *, generation: int = 0) -> Metadata:
+    return Metadata(generation=generation, managed_fields=msgspec.Raw(managed(time)))
 
 
 def noted(*times: str, at: float = 0.0, generation: int = 0) -> Vouched:
     vouched = Vouched()
     for time in times:
         # As Go writes it: `<` escaped.
-        managed = codec.encode(metadata(time)["managedFields"]).replace(b"<", b"\\u003c")
-        vouched.note(KEY, managed=managed, generation=generation, before="1", at=at)
+        written = managed(time).replace(b"<", b"\\u003c")
+        vouched.note(KEY, managed=written, generation=generation, before="1", at=at)
     return vouched
 
 
@@ -39,7 +44,7 @@ def test_two_writes_that_look_alike_take_two_reviews() -> None:
 def test_another_manager_time_or_generation_is_another_write() -> None:
     assert not noted("t").vouches(KEY, metadata("later"), after="1", at=1.0)
     assert not noted("t", generation=3).vouches(KEY, metadata(generation=4), after="1", at=1.0)
-    assert not noted("t").vouches(KEY, {}, after="1", at=1.0)
+    assert not noted("t").vouches(KEY, Metadata(), after="1", at=1.0)
     # Something was stored in between that nobody may have judged.
     assert not noted("t").vouches(KEY, metadata(), after="2", at=1.0)
     assert not noted("t").vouches(
@@ -64,4 +69,4 @@ def test_memory_is_bounded() -> None:
     for key in keys:
         vouched.note(key, managed=b"[]", generation=0, before="1", at=0.0)
         assert len(vouched) <= MOST_OBJECTS
-    assert vouched.vouches(keys[-1], {"managedFields": []}, after="1", at=0.0)
+    assert vouched.vouches(keys[-1], Metadata(managed_fields=msgspec.Raw(b"[]")), after="1", at=0.0)

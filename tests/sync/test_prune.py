@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from guard.base import codec
 from guard.base.codec import JsonObject
 from guard.state.ids import Kind, ObjectKey
+from guard.state.metadata import Metadata
 from guard.sync.prune import Candidate, doubt, is_ours
 
 LABELLED: JsonObject = {"f:metadata": {"f:labels": {"f:gitopsguard.dev/sync": {}}}}
@@ -13,9 +15,9 @@ def candidate(kind: str) -> Candidate:
     return Candidate(key=key, kind=known, uid="1", resource_version="1")
 
 
-def live(*, manager: str = "guard", operation: str = "Apply", owners: list[JsonObject] | None = None) -> JsonObject:
+def live(*, manager: str = "guard", operation: str = "Apply", owners: list[JsonObject] | None = None) -> Metadata:
     entry = {"manager": manager, "operation": operation, "fieldsV1": LABELLED}
-    return {"metadata": {"managedFields": [entry], "ownerReferences": owners or []}}
+    return codec.decode_as(codec.encode({"managedFields": [entry], "ownerReferences": owners or []}), Metadata)
 
 
 def test_ours_is_what_our_apply_labelled_and_no_controller_owns() -> None:
