@@ -1,11 +1,13 @@
-"""One way to write an object in text."""
+"""One way to write an object in text, and text so that a terminal only shows it."""
 
 from __future__ import annotations
 
 
 def titled(*, kind: str, namespace: str, name: str) -> str:
-    """`Deployment default/web`, or `ClusterRole reader` where there is no namespace."""
-    return f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}"
+    """`Deployment default/web`, or `ClusterRole reader` where there is no namespace. Printable, since names come from requests
+    and manifests that nobody has validated.
+    """
+    return printable(f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}")
 
 
 def argument(*, kind: str, namespace: str, name: str) -> str:
@@ -21,8 +23,27 @@ def plural(count: int, noun: str) -> str:
 
 def printable(text: str) -> str:
     """The text with everything escaped that is no visible character or space: control characters (a terminal obeys them), line
-    breaks, marks of writing direction and zero-width characters (they make a text look like another), lone surrogates.
+    breaks, marks of writing direction and zero-width characters (they make a text look like another), lone surrogates. What is
+    printable already stays as it is, so escaping twice does no harm.
     """
     if text.isprintable():
         return text
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+    return text.translate({ord(letter): letter.encode("unicode_escape").decode() for letter in _hidden(text)})
+
+
+def printable_json(text: str) -> str:
+    """JSON with everything escaped that `printable` escapes, but for the line breaks between its parts; it reads as the same
+    value. JSON itself escapes no control character past U+001F.
+    """
+    return text.translate({ord(letter): _json_escape(letter) for letter in _hidden(text) if letter != "\n"})
+
+
+def _hidden(text: str) -> set[str]:
+    # Each letter once: a text may be megabytes long.
+    return {letter for letter in set(text) if not letter.isprintable()}
+
+
+def _json_escape(letter: str) -> str:
+    """Past U+FFFF it takes two, as UTF-16 does."""
+    units = letter.encode("utf-16-be")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))

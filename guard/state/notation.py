@@ -3,7 +3,7 @@
 A plain name follows a dot, any other stands in brackets. A list item goes by its keys, `[containerPort=80,protocol=TCP]`, by its
 place, `[0]`, or, in a set, by its value: `[one]`, with an equals sign where the bare word could mean something else:
 `[=example.com/hook]`, `[=80]`. Text is quoted as JSON does where it would not stand for itself: `[name="a,b"]`, `[name="80"]`;
-without quotes 80, true and null are no text.
+without quotes 80, true and null are no text. What is not printable is quoted and escaped, so that a path can be shown as it is.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import msgspec
 
 from guard.base import codec
 from guard.base.codec import Json
+from guard.base.naming import printable_json
 from guard.state.elements import item_keys, item_value, key_element, spelled, value_element
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_$-]+")
@@ -52,11 +53,15 @@ def _is_member(word: str) -> bool:
 
 
 def _value(value: Json) -> str:
-    return _text(value) if isinstance(value, str) else codec.encode(value).decode()
+    return _text(value) if isinstance(value, str) else _json(value)
 
 
 def _text(text: str) -> str:
-    return text if _BARE.fullmatch(text) and _is_text(text) else codec.encode(text).decode()
+    return text if text.isprintable() and _BARE.fullmatch(text) and _is_text(text) else _json(text)
+
+
+def _json(value: Json) -> str:
+    return printable_json(codec.encode(value).decode())
 
 
 def _is_text(word: str) -> bool:

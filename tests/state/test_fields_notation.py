@@ -8,8 +8,12 @@ from guard.base import codec
 from guard.state.elements import spelled
 from guard.state.fields import Path, parse_written, written
 
-# Some characters that brackets, quotes and JSON give a meaning to, often.
-NAMES = st.text(max_size=6) | st.text(alphabet="a1.-_/ []{}=,\"'\\:~", max_size=6)
+# Some characters that brackets, quotes and JSON give a meaning to, and some that a terminal obeys or hides, often.
+NAMES = (
+    st.text(max_size=6)
+    | st.text(alphabet="a1.-_/ []{}=,\"'\\:~", max_size=6)
+    | st.text(alphabet='a1]"\x1b\x7f\x9b\xa0\u200b\u202e\u2028\U000e0041', max_size=4)
+)
 SCALARS = NAMES | st.integers(-(2**53), 2**53) | st.booleans() | st.none() | st.floats(allow_nan=False, allow_infinity=False)
 VALUES = st.recursive(
     SCALARS, lambda below: st.lists(below, max_size=2) | st.dictionaries(NAMES, below, max_size=2), max_leaves=4
@@ -53,6 +57,12 @@ CONTAINER = ("f:spec", "f:containers", 'k:{"name":"web"}')
         (("f:ports", 'k:{"port":"80"}'), 'ports[port="80"]'),
         (("f:ports", 'k:{"on":true,"port":80}'), "ports[on=true,port=80]"),
         (("f:example.com/x",), "[example.com/x]"),
+        (("f:data", "f:größe"), "data[größe]"),
+        (("f:data", "f:a\nb"), 'data["a\\nb"]'),
+        (("f:data", "f:\x9b2J"), 'data["\\u009b2J"]'),
+        (("f:spec", "f:members", 'v:"\u202eexe"'), 'spec.members[="\\u202eexe"]'),
+        (("f:ports", 'k:{"name":"a\u200b","port":80}'), 'ports[name="a\\u200b",port=80]'),
+        (("f:spec", "f:rules", 'v:{"\x7f":["\U000e0041"]}'), 'spec.rules[={"\\u007f":["\\udb40\\udc41"]}]'),
     ],
 )
 def test_paths_are_written_as_people_write_them(path: Path, text: str | None) -> None:
@@ -63,8 +73,10 @@ def test_paths_are_written_as_people_write_them(path: Path, text: str | None) ->
 
 @given(st.lists(ELEMENTS, min_size=1, max_size=4).map(tuple))
 @example(('k:{"":""}', "f:]", 'v:"="', "i:0", "k:{}"))
-def test_what_is_written_reads_as_the_same_path(path: Path) -> None:
-    assert parse_written(written(path)) == path
+def test_what_is_written_reads_as_the_same_path_and_shows_nothing_but_itself(path: Path) -> None:
+    text = written(path)
+    assert parse_written(text) == path
+    assert text.isprintable()
 
 
 def test_people_may_order_keys_and_quote_as_they_like() -> None:
