@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import fcntl
 import os
 import secrets
@@ -23,31 +22,26 @@ from guard.apply import Writer
 from guard.audit import Journal, Record, References
 from guard.base.clock import Clock, SystemClock, rfc3339
 from guard.base.codec import JsonObject, child, children
-from guard.base.errors import ApiStatusError, CertificateError, ClusterError, ConfigError, JournalError, SourceError
+from guard.base.errors import ApiStatusError, CertificateError, ClusterError, ConfigError, JournalError
 from guard.cluster import Client, Identity, Served, connect, discover, object_path, watch
 from guard.cluster.client import collection_path
 from guard.control import serve as serve_control
 from guard.heal import Repairer, Watching
 from guard.inspect import Comparison, Explanation, compare, explain
 from guard.registration import BINDING, NAME, POLICY, Keeper, client_config, configuration, fence
-from guard.render import render
-from guard.render.texts import Texts
-from guard.source import GitCredentials, GitRef, GitSource, poll
-from guard.source.weblinks import web_link
+from guard.source import poll
 from guard.state.desired import Declared, DesiredState, View
 from guard.state.fields import Path as FieldPath
-from guard.state.ids import DEFINITION, FIELD_MANAGER, GUARD_NAMESPACE, Kind, Manifest
+from guard.state.ids import DEFINITION, FIELD_MANAGER, GUARD_NAMESPACE, Kind
 from guard.state.policy import Enforcement, Left, Policy
 from guard.state.vouched import Vouched
-from guard.sync import Reconciler
+from guard.sync import GitFolder, Reconciler
 
-SECRET = Kind(group="", version="v1", kind="Secret", resource="secrets", namespaced=True)
 SERVICE_NAMES = (f"guard.{GUARD_NAMESPACE}.svc", f"guard.{GUARD_NAMESPACE}.svc.cluster.local")
 
 PATH_BYTES = 16  # 128 bits cannot be guessed; in hex, since each part of a Service path has to be a DNS name
 CRD_SECONDS = 30.0
 CERTIFICATE_CHECK_SECONDS = 3600.0
-NOT_FOUND = 404
 
 _log = telemetry.get("runtime")
 
@@ -86,7 +80,7 @@ class Runtime:
         self.started = asyncio.Event()
         self._stop = asyncio.Event()
         self._syncs: dict[str, Reconciler] = {}
-        self._sources: dict[str, _Source] = {}
+        self._sources: dict[str, GitFolder] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._held: dict[str, frozenset[Kind]] = {}
         self._lock = asyncio.Lock()
@@ -258,7 +252,8 @@ class Runtime:
     def _locate(self, declared: Declared, paths: tuple[FieldPath, ...]) -> admission.Located:
         """For a refusal: from memory, since a request waits."""
         source = self._sources.get(declared.sync)
-        return source.locate(declared, paths) if source else admission.Located(lines=(declared.origin.line,) * len(paths))
+        lines, url = source.locate(declared, paths) if source else ((declared.origin.line,) * len(paths), "")
+        return admission.Located(lines=lines, url=url)
 
     async def _compare(self, sync: str) -> Comparison:
         return await compare(self.client, self.view, left=self._left, sync=sync)
@@ -341,7 +336,12 @@ class Runtime:
         if known is not None:
             known.update(sync)
             return
-        source = self._sources[sync.key] = _Source(self, sync.key)
+        source = self._sources[sync.key] = GitFolder(
+            sync=lambda: self._syncs[sync.key].sync,
+            client=self.client,
+            view=self.view,
+            directory=self.options.data_dir / "sources",
+        )
         self._syncs[sync.key] = Reconciler(
             sync,
             source=source,
@@ -410,10 +410,6 @@ class Runtime:
                 for namespace in sync.spec.enforcement.strict_namespaces
             },
         )
-
-    def sync_named(self, name: str) -> api.Sync:
-        """The newest version of a Sync at work."""
-        return self._syncs[name].sync
 
     # ---- the index, as Reconcilers see it
 
@@ -517,81 +513,6 @@ class _Index:
 
     async def settle(self, sync: str) -> None:
         await self._runtime.settle(sync)
-
-
-class _Source:
-    """A Sync's source, opened as its spec and its Secret say at each fetch."""
-
-    def __init__(self, runtime: Runtime, name: str) -> None:
-        self._runtime = runtime
-        self._name = name
-        self._open: tuple[api.GitSource, GitCredentials] | None = None
-        self._git: GitSource | None = None
-        # Of the revisions in force and the one that may come next.
-        self._texts = Texts()
-        self._urls: dict[str, str] = {}
-
-    @property
-    def _sync(self) -> api.Sync:
-        return self._runtime.sync_named(self._name)
-
-    async def fetch(self) -> str:
-        return await (await self._opened()).fetch()
-
-    async def manifests(self, revision: str) -> tuple[Manifest, ...]:
-        git = await self._opened()
-        snapshot = await git.read(revision, path=self._sync.spec.path)
-        manifests = await render(snapshot)
-        in_force = {declared.revision for declared in self._runtime.view.state.of_sync(self._name).values()}
-        self._texts.keep(in_force)
-        self._urls = {old: url for old, url in self._urls.items() if old in in_force} | {revision: self._sync.spec.source.git.url}
-        await asyncio.to_thread(self._texts.hold, snapshot)
-        return manifests
-
-    async def keep(self, revision: str) -> None:
-        self._texts.keep({revision})
-        await (await self._opened()).keep(revision, owner=self._name)
-
-    def locate(self, declared: Declared, paths: tuple[FieldPath, ...]) -> admission.Located:
-        """Where the fields of a declared object stand in Git, and a link there."""
-        origin, revision = declared.origin, declared.revision
-        lines = self._texts.lines(origin, paths, revision=revision)
-        line = lines[0] if lines else origin.line
-        link = web_link(self._urls.get(revision, ""), revision=revision, file=origin.file, line=line)
-        return admission.Located(lines=lines, url=link)
-
-    async def close(self) -> None:
-        if self._git is not None:
-            await self._git.close()
-
-    async def _opened(self) -> GitSource:
-        spec = self._sync.spec.source.git
-        wanted = (spec, await self._credentials(spec))
-        if self._git is None or self._open != wanted:
-            await self.close()
-            ref = GitRef(branch=spec.ref.branch or "", tag=spec.ref.tag or "", commit=spec.ref.commit or "")
-            directory = self._runtime.options.data_dir / "sources"
-            self._git = GitSource(url=spec.url, ref=ref, credentials=wanted[1], directory=directory)
-            self._open = wanted
-        return self._git
-
-    async def _credentials(self, spec: api.GitSource) -> GitCredentials:
-        """Username, password and ca.crt of the Secret that the Sync names."""
-        if spec.secret_ref is None:
-            return GitCredentials()
-        namespace, name = self._sync.metadata.namespace, spec.secret_ref.name
-        try:
-            secret = await self._runtime.client.get(object_path(SECRET, namespace=namespace, name=name))
-        except ApiStatusError as error:
-            if error.code == NOT_FOUND:
-                raise SourceError(f"there is no Secret {namespace}/{name}", hint="spec.source.git.secretRef names it") from error
-            raise
-        data = child(secret, "data")
-        try:
-            username, password, ca = (base64.b64decode(data.get(key, "")).decode() for key in ("username", "password", "ca.crt"))
-        except (binascii.Error, UnicodeDecodeError) as error:
-            raise SourceError(f"Secret {namespace}/{name} holds something that is not text") from error
-        return GitCredentials(username=username, password=password, ca_certificate=ca)
 
 
 def _parsed(body: JsonObject) -> api.Sync | None:

@@ -2,5 +2,6 @@
 
 from guard.sync.plan import resolve, stages
 from guard.sync.reconcile import Index, Reconciler, Source
+from guard.sync.source import GitFolder
 
-__all__ = ["Index", "Reconciler", "Source", "resolve", "stages"]
+__all__ = ["GitFolder", "Index", "Reconciler", "Source", "resolve", "stages"]

@@ -1,0 +1,98 @@
+"""A Sync's source at work: its repository, opened as the Sync and its Secret say at each fetch, and read as manifests."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Callable
+from pathlib import Path
+
+from guard import api
+from guard.base.codec import child
+from guard.base.errors import ApiStatusError, SourceError
+from guard.cluster import Client, object_path
+from guard.render import render
+from guard.render.texts import Texts
+from guard.source import GitCredentials, GitRef, GitSource
+from guard.source.weblinks import web_link
+from guard.state.desired import Declared, View
+from guard.state.fields import Path as FieldPath
+from guard.state.ids import Kind, Manifest
+
+SECRET = Kind(group="", version="v1", kind="Secret", resource="secrets", namespaced=True)
+NOT_FOUND = 404
+
+
+class GitFolder:
+    """The folder of a repository that a Sync names. `sync` gives the Sync as it is now; repositories lie below `directory`."""
+
+    def __init__(self, *, sync: Callable[[], api.Sync], client: Client, view: View, directory: Path) -> None:
+        self._sync = sync
+        self._client = client
+        self._view = view
+        self._directory = directory
+        self._open: tuple[api.GitSource, GitCredentials] | None = None
+        self._git: GitSource | None = None
+        # Of the revisions in force and the one that may come next.
+        self._texts = Texts()
+        self._urls: dict[str, str] = {}
+
+    async def fetch(self) -> str:
+        return await (await self._opened()).fetch()
+
+    async def manifests(self, revision: str) -> tuple[Manifest, ...]:
+        git = await self._opened()
+        sync = self._sync()
+        snapshot = await git.read(revision, path=sync.spec.path)
+        manifests = await render(snapshot)
+        in_force = {declared.revision for declared in self._view.state.of_sync(sync.key).values()}
+        self._texts.keep(in_force)
+        self._urls = {old: url for old, url in self._urls.items() if old in in_force} | {revision: sync.spec.source.git.url}
+        await asyncio.to_thread(self._texts.hold, snapshot)
+        return manifests
+
+    async def keep(self, revision: str) -> None:
+        self._texts.keep({revision})
+        await (await self._opened()).keep(revision, owner=self._sync().key)
+
+    def locate(self, declared: Declared, paths: tuple[FieldPath, ...]) -> tuple[tuple[int, ...], str]:
+        """The lines in which the fields of a declared object stand in Git, and a link to the first of them; from memory."""
+        origin, revision = declared.origin, declared.revision
+        lines = self._texts.lines(origin, paths, revision=revision)
+        line = lines[0] if lines else origin.line
+        return lines, web_link(self._urls.get(revision, ""), revision=revision, file=origin.file, line=line)
+
+    async def close(self) -> None:
+        if self._git is not None:
+            await self._git.close()
+
+    async def _opened(self) -> GitSource:
+        sync = self._sync()
+        spec = sync.spec.source.git
+        wanted = (spec, await self._credentials(sync))
+        if self._git is None or self._open != wanted:
+            await self.close()
+            ref = GitRef(branch=spec.ref.branch or "", tag=spec.ref.tag or "", commit=spec.ref.commit or "")
+            self._git = GitSource(url=spec.url, ref=ref, credentials=wanted[1], directory=self._directory)
+            self._open = wanted
+        return self._git
+
+    async def _credentials(self, sync: api.Sync) -> GitCredentials:
+        """Username, password and ca.crt of the Secret that the Sync names."""
+        reference = sync.spec.source.git.secret_ref
+        if reference is None:
+            return GitCredentials()
+        namespace, name = sync.metadata.namespace, reference.name
+        try:
+            secret = await self._client.get(object_path(SECRET, namespace=namespace, name=name))
+        except ApiStatusError as error:
+            if error.code == NOT_FOUND:
+                raise SourceError(f"there is no Secret {namespace}/{name}", hint="spec.source.git.secretRef names it") from error
+            raise
+        data = child(secret, "data")
+        try:
+            username, password, ca = (base64.b64decode(data.get(key, "")).decode() for key in ("username", "password", "ca.crt"))
+        except (binascii.Error, UnicodeDecodeError) as error:
+            raise SourceError(f"Secret {namespace}/{name} holds something that is not text") from error
+        return GitCredentials(username=username, password=password, ca_certificate=ca)
