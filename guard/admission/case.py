@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from guard.admission.review import Request
-from guard.base.codec import JsonObject, child, is_array, is_object
+from guard.base.codec import JsonObject, child, is_object
 from guard.base.lazy import lazy
 from guard.state import drift, fields
 from guard.state.desired import Declared, View
@@ -23,31 +23,13 @@ from guard.state.ids import SYNC_LABEL, ObjectKey
 from guard.state.managed import RawEntry, reaches, reaches_below
 from guard.state.policy import NOTHING_LEFT, Enforcement, Left, Policy
 from guard.state.requesters import Requester, classify, is_person_tool
-from guard.state.taints import TAINTS, are_alike
+from guard.state.stored import completed
+from guard.state.taints import has_taints, taint_changes, without_taints
 
 Verdict = Literal["allow", "deny", "warn", "audit", "exempt"]
 
 METADATA = "f:metadata"
 FINALIZERS: Path = (METADATA, "f:finalizers")
-
-# What the API server adds to containers, probes, volumes and ports that leave it out; none of it grants anything.
-_COMPLETED = frozenset(
-    f"f:{name}"
-    for name in (
-        "defaultMode",
-        "failureThreshold",
-        "imagePullPolicy",
-        "periodSeconds",
-        "protocol",
-        "resources",
-        "scheme",
-        "successThreshold",
-        "targetPort",
-        "terminationMessagePath",
-        "terminationMessagePolicy",
-        "timeoutSeconds",
-    )
-)
 
 
 # What the API server gives a Service whose type needs it.
@@ -185,7 +167,14 @@ class Case:
         if not left:
             return NOTHING_LEFT
         # A person is nobody's field manager, whatever the request says.
-        return left.of(self.managers if self.requester is Requester.MACHINE else ())
+        return left.of(() if self.requester is Requester.PERSON else self.managers)
+
+    def is_scale_left(self, path: Path) -> bool:
+        """Whether the replicas are left to whoever scales. A Scale carries no managedFields, so what is left to some managers is
+        left to every controller, and to no person.
+        """
+        left = self.left if self.requester is Requester.PERSON else self.enforcement.left(self.key)
+        return left.holds(path)
 
     # ---- what the request does to it
 
@@ -199,17 +188,28 @@ class Case:
         old, new = self.request.difference
         if same(old, new):
             return ()
-        found = drift.changes(old, new, git=self.git, declared=self.declared_fields.tree)
-        if self.declared and (filled := self.view.filled(self.declared)):
-            found = drift.refilled(found, filled)
         return tuple(
             change
-            for change in drift.settled(found, granular=self.is_granular, default=self.is_default)
+            for change in self.compare(old, new)
             if not (self.terminating and change.path[:2] == FINALIZERS)
             and not self.is_beside(change)
             and not (self.left and self.left.covers(change.path, change.old, change.new))
-            and not self.is_node_condition(change)
         )
+
+    def compare(self, old: JsonObject, new: JsonObject) -> Iterable[Change]:
+        """From an object to another, along the declared fields; both without what they have in common. A node's taints are
+        compared one by one, though the API server counts them as one value.
+        """
+        git, declared = self.git, self.declared_fields.tree
+        if not has_taints(git):
+            return self._settled(drift.changes(old, new, git=git, declared=declared))
+        rest = drift.changes(without_taints(old), without_taints(new), git=without_taints(git), declared=declared)
+        return (*self._settled(rest), *taint_changes(old, new, git=git))
+
+    def _settled(self, found: Iterable[Change]) -> Iterable[Change]:
+        if self.declared and (filled := self.view.filled(self.declared)):
+            found = drift.refilled(found, filled)
+        return drift.settled(found, granular=self.is_granular, default=self.is_default)
 
     def is_granular(self, path: Path) -> bool:
         """Whether the API server counts what the new object holds at `path` field by field: then somebody owns a field below it.
@@ -227,23 +227,27 @@ class Case:
         """
         if not any(reaches(entry.fields, change.path) for entry in self.request.new_sections.managed):
             return True
-        is_plain = not change.new if is_object(change.new) else not is_array(change.new)
-        return is_plain and change.path[-1] in _COMPLETED
-
-    def is_node_condition(self, change: Change) -> bool:
-        """Whether a node's taints are Git's but for those that come and go with its condition."""
-        return change.path == TAINTS and (self.key.group, self.key.kind) == ("", "Node") and are_alike(change.new, change.git)
+        above = fields.at(self.request.new, change.path[:-1])
+        return same(change.new, completed(change.path[-1][2:], above if is_object(above) else {}))
 
     def is_allocated(self, change: Change) -> bool:
         """Whether the API server gave a Service this because its type goes back to what Git says (another type is a change)."""
-        if (self.key.group, self.key.kind) != ("", "Service") or change.old is not MISSING or change.path[-1] not in _ALLOCATED:
+        is_service = (self.key.group, self.key.kind) == ("", "Service") and change.path[0] == "f:spec"
+        if not is_service or change.old is not MISSING or change.path[-1] not in _ALLOCATED:
             return False
         old, new = self.request.difference
         return child(old, "spec").get("type") != child(new, "spec").get("type")
 
+    def is_aggregated(self, change: Change) -> bool:
+        """Whether rules are emptied that a controller fills from other ClusterRoles, and fills again: an apply of the very file in
+        Git does so, which has `rules: []` by custom.
+        """
+        is_filled = self.declared is not None and is_object(self.declared.body.get("aggregationRule"))
+        return is_filled and change.path == ("f:rules",) and change.new in (MISSING, [])
+
     def is_undone(self, change: Change) -> bool:
         """Whether the change takes away what people's tools alone had added."""
-        if change.new is not MISSING:
+        if change.new is not MISSING or change.old is MISSING:
             return False
         owners = [entry.manager for entry in self.request.old_sections.managed if reaches(entry.fields, change.path)]
         return bool(owners) and all(map(is_person_tool, owners))

@@ -17,13 +17,19 @@ from guard.state.additions import ADOPTED_MANAGER, allowed_additions
 from guard.state.desired import View
 from guard.state.drift import Change, Nature
 from guard.state.equality import MISSING, covers, same
-from guard.state.fields import Path
+from guard.state.fields import FieldSet, Path
 from guard.state.ids import FIELD_MANAGER, LABEL_PATH, REPAIR_MANAGER, SYNC_LABEL
 from guard.state.managed import RawEntry, reaches
 from guard.state.policy import Policy
-from guard.state.requesters import BREAK_GLASS_GROUP, Requester, is_person_tool
+from guard.state.requesters import BREAK_GLASS_GROUP, Requester
+from guard.state.taints import has_taints, taint_changes, without_taints
+
+_STRICTEST_FIRST = ("deny", "warn", "audit", "exempt")
 
 _OWNERS: Path = (METADATA, "f:ownerReferences")
+
+# Finalizers that the API server itself puts on claims and volumes as they are created.
+_PROTECTION = ("kubernetes.io/pvc-protection", "kubernetes.io/pv-protection")
 
 # In a strict namespace people create these all the same: questions about rights and tokens, and notes of what happened.
 _QUESTIONS = frozenset({"authentication.k8s.io", "authorization.k8s.io"})
@@ -51,7 +57,7 @@ def scale(case: Case) -> Decision | None:
     declared = case.declared
     if declared.scale is None or declared.replicas is None:
         return case.allow("ReplicasNotDeclared")
-    if case.left.holds(declared.scale):
+    if case.is_scale_left(declared.scale):
         return case.allow("LeftToOthers")
     old, new = (child(body, "spec").get("replicas", 0) for body in (case.request.old, case.request.new))
     if same(old, new) or same(new, declared.replicas):
@@ -81,7 +87,10 @@ def cascade(case: Case) -> Decision | None:
         return None
     if not held or case.terminating:
         return None
-    return case.refuse(reason, sync=case.policy.strictest(held), count=sum(held.values()))
+    # Each Sync with a stake in it has a say, that of the object itself too; the strictest answer counts.
+    syncs = {*held, case.sync} - {""}
+    answers = [case.refuse(reason, sync=sync, count=sum(held.values())) for sync in sorted(syncs)]
+    return min(answers, key=lambda answer: _STRICTEST_FIRST.index(answer.verdict))
 
 
 def git_not_loaded(case: Case) -> Decision | None:
@@ -93,16 +102,24 @@ def git_not_loaded(case: Case) -> Decision | None:
         return None
     if case.request.operation == "DELETE":
         return None if case.terminating else case.refuse("GitNotLoaded", sync=sync)
+    ours = case.our_old_entry
+    if case.by_person and ours is not None and _is_wiped(ours, case.request):
+        return case.refuse("GitNotLoaded", sync=sync)
     old, new = case.request.difference
-    owned = case.our_old_entry.fields.tree if case.our_old_entry else fields.EMPTY.tree
-    found = drift.settled(drift.changes(old, new, git=old, declared=owned), granular=case.is_granular)
+    found = drift.changes(old, new, git=old, declared=ours.fields.tree if ours else fields.EMPTY.tree)
     allowed = allowed_additions(case.key, scale=None)
     strict = case.by_person and case.policy.of(sync).additions == "Deny"
-    wrong = [
-        change
-        for change in found
-        if (change.nature is not Nature.ADDITION or (strict and change.path not in allowed)) and not case.is_beside(change)
-    ]
+
+    def may_not(change: Change) -> bool:
+        if change.nature is not Nature.ADDITION:
+            return True
+        if case.by_person and _is_tampering(change):
+            return True
+        # Whose a value is that stood there before nobody can tell once our entry is gone.
+        return (strict and change.path not in allowed) or (ours is None and change.old is not MISSING)
+
+    settled = drift.settled(found, granular=case.is_granular)
+    wrong = [change for change in settled if not case.is_beside(change) and may_not(change)]
     return case.refuse("GitNotLoaded", wrong, sync=sync) if wrong else None
 
 
@@ -157,23 +174,40 @@ def creation(case: Case) -> Decision | None:
     """Creating what Git declares, before Guard does, takes Git's values in every declared field. Our own label is not asked
     for, since Guard puts it there, but another Sync's is refused.
     """
-    if case.request.operation != "CREATE":
+    if case.request.operation != "CREATE" or case.declared is None:
         return None
+    if case.view.has_ended(case.declared):
+        return case.refuse("JobHasEnded")
     new = case.request.new
     git = case.git if SYNC_LABEL in child(child(new, "metadata"), "labels") else _unlabelled(case.git)
-    known = case.view.fields(case.declared) if case.declared else fields.EMPTY
-    if known:
-        found = drift.settled(drift.changes(git, new, git=git, declared=known.tree), granular=case.is_granular)
+    known = case.view.fields(case.declared)
+    if has_taints(git):
+        found = [*taint_changes(git, new, git=git), *_created(without_taints(new), without_taints(git), known, case)]
     else:
-        found = _uncovered(new, git, ())
+        found = _created(new, git, known, case)
     wrong = [
         change
         for change in found
-        if change.nature is not Nature.ADDITION
-        and not case.left.covers(change.path, change.git, change.new)
-        and not case.is_node_condition(change)
+        if change.nature is not Nature.ADDITION and not case.left.covers(change.path, change.git, change.new)
     ]
+    if case.by_person:
+        wrong += _handed_over(child(new, "metadata"), child(git, "metadata"))
     return case.refuse("CreatedUnlikeGit", wrong) if wrong else case.allow("CreatedLikeGit")
+
+
+def _created(new: JsonObject, git: JsonObject, known: FieldSet, case: Case) -> Iterable[Change]:
+    if known:
+        return drift.settled(drift.changes(git, new, git=git, declared=known.tree), granular=case.is_granular)
+    return _uncovered(new, git, ())
+
+
+def _handed_over(new: JsonObject, git: JsonObject) -> Iterable[Change]:
+    """The owners and finalizers that metadata names beside Git's: healing leaves what was there when Guard adopts an object."""
+    for name in ("finalizers", "ownerReferences"):
+        known = [*(git.get(name) or ()), *_PROTECTION]
+        more = [item for item in new.get(name) or () if item not in known]
+        if more:
+            yield Change(nature=Nature.ADDITION, path=(METADATA, f"f:{name}"), git=MISSING, old=MISSING, new=more)
 
 
 def _unlabelled(body: JsonObject) -> JsonObject:
@@ -202,7 +236,7 @@ def tampering(case: Case) -> Decision | None:
     """People may not cut an object loose from Guard, nor hand it to another owner or the garbage collector."""
     if case.request.operation != "UPDATE" or not case.by_person:
         return None
-    found = [change for change in case.changes if change.path == LABEL_PATH or change.path[:2] in {_OWNERS, FINALIZERS}]
+    found = [change for change in case.changes if _is_tampering(change)]
     if found:
         # One answer for all that is wrong with the request: a PUT without our label usually changes more.
         wrong = [change for change in case.changes if change.nature is not Nature.ADDITION and change not in found]
@@ -210,6 +244,10 @@ def tampering(case: Case) -> Decision | None:
     if case.our_old_entry and _is_wiped(case.our_old_entry, case.request):
         return case.refuse("ManagedFieldsWiped")
     return None
+
+
+def _is_tampering(change: Change) -> bool:
+    return change.path == LABEL_PATH or change.path[:2] in {_OWNERS, FINALIZERS}
 
 
 def _is_wiped(ours: RawEntry, request: Request) -> bool:
@@ -227,7 +265,7 @@ def _is_wiped(ours: RawEntry, request: Request) -> bool:
 def forged_entries(case: Case) -> Decision | None:
     """ManagedFields are written by the client, and healing goes by them: what our entry holds and Git does not declare would be
     taken away by our next apply, and what a person's tool holds as an addition. So nobody puts more into our entry, and people
-    hand nothing of a machine's to others.
+    leave machines what they hold: what nobody or a person's tool holds would pass for a person's addition.
     """
     request = case.request
     ours = request.new_sections.ours
@@ -238,29 +276,35 @@ def forged_entries(case: Case) -> Decision | None:
             # A map that only lost fields of ours shows as one itself.
             if any(not case.left.holds(path) and not reaches(case.declared_fields, path) for path in more.paths()):
                 return case.refuse("ForeignFieldManager")
-    if case.requester is Requester.PERSON and request.operation == "UPDATE" and _is_handed_over(case):
+    if case.requester is Requester.PERSON and request.operation == "UPDATE" and _is_disowned(request):
         return case.refuse("Tampering")
     return None
 
 
-def _is_handed_over(case: Case) -> bool:
-    """Whether an entry of a person's tool, not the requester's own, or of what was adopted, gains what a machine's entry held."""
-    old, new = case.request.old_sections.managed, case.request.new_sections.managed
-    machines = [entry for entry in old if not _is_persons(entry) and not entry.is_ours]
-    for entry in new:
-        if not machines or not _is_persons(entry) or entry.manager == case.request.field_manager:
-            continue
-        gained = entry.fields
-        for twin in old:
-            if (twin.manager, twin.operation, twin.subresource) == (entry.manager, entry.operation, entry.subresource):
-                gained = fields.EMPTY if twin.fields is gained else gained.minus(twin.fields)
-        if gained and any(gained.intersection(machine.fields) for machine in machines):
-            return True
-    return False
+def _is_disowned(request: Request) -> bool:
+    """Whether machines no longer hold what they held and what is there as it was. A forced apply of the same value takes nothing
+    from them: then both hold it.
+    """
+    old, new = request.old_sections, request.new_sections
+    if old.has_same_entries(new):
+        return False
+    lost = _machines(old.managed).minus(_machines(new.managed))
+    return any(
+        (value := fields.at(request.old, path)) is not MISSING and same(value, fields.at(request.new, path))
+        for path in lost.paths()
+    )
+
+
+def _machines(entries: Iterable[RawEntry]) -> FieldSet:
+    held = fields.EMPTY
+    for entry in entries:
+        if not entry.is_ours and not _is_persons(entry):
+            held = held.union(entry.fields)
+    return held
 
 
 def _is_persons(entry: RawEntry) -> bool:
-    return is_person_tool(entry.manager) or entry.manager == ADOPTED_MANAGER
+    return entry.is_person or entry.manager == ADOPTED_MANAGER
 
 
 def declared_fields(case: Case) -> Decision | None:
@@ -281,7 +325,10 @@ def additions(case: Case) -> Decision | None:
     added = [
         change
         for change in case.changes
-        if change.path not in allowed and not case.is_undone(change) and not case.is_allocated(change)
+        if change.path not in allowed
+        and not case.is_undone(change)
+        and not case.is_allocated(change)
+        and not case.is_aggregated(change)
     ]
     if added:
         return case.refuse("Addition", added)

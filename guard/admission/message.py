@@ -48,6 +48,7 @@ _HEADLINES = {
     "ForeignFieldManager": "{object} {may_not} be written in the name of Guard's own field managers.",
     "ForeignLabel": "{object} is not managed from Git, so it {may_not} carry the label " + SYNC_LABEL + ".",
     "GitNotLoaded": "{object} is managed from Git, which Guard has not loaded yet, so this change {refused}.",
+    "JobHasEnded": "{object} has run as Git says and gone by its time to live, so creating it {refused}.",
     "ManagedFieldsWiped": "{object} is managed from Git, so its managedFields {cannot} be wiped.",
     "NamespaceHoldsDeclared": "{object} holds {objects} managed from Git, so deleting it {refused}.",
     "ReplicasDeclared": "{object} is managed from Git, so scaling it {refused}.",
@@ -202,6 +203,8 @@ class Wording:
         match self._decision.reason:
             case "NamespaceHoldsDeclared" | "DefinitionHasDeclared":
                 lines.append("Deleting it would delete them, too. Remove them from Git first.")
+            case "JobHasEnded":
+                lines.append("To have it run again, change its manifest.")
             case "StrictNamespace":
                 lines.append(f"{self._decision.sync} has the namespace among its strictNamespaces. Declare the object in Git.")
             case "GitNotLoaded":

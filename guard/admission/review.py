@@ -91,6 +91,11 @@ class Sections:
         """Our Apply entry."""
         return next((entry for entry in self.managed if entry.is_ours), None)
 
+    def has_same_entries(self, other: Sections) -> bool:
+        """Whether the managedFields are those of another object, byte for byte."""
+        mine, theirs = self.metadata.get("managedFields"), other.metadata.get("managedFields")
+        return mine is None if theirs is None else mine is not None and _alike(mine, theirs)
+
     @property
     def is_terminating(self) -> bool:
         raw = self.metadata.get("deletionTimestamp")

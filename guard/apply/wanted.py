@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from guard.base.codec import JsonObject, child, children
+from guard.base.codec import JsonObject, child
 from guard.state.additions import field_set
 from guard.state.fields import FieldSet
 from guard.state.ids import LABEL_PATH
 from guard.state.managed import entries, our_fields
 from guard.state.pointers import Pointer, pointer_of, without
 from guard.state.policy import Left
-from guard.state.taints import TAINTS, are_alike, has_taints, is_control_plane
+from guard.state.taints import TAINTS, beside, has_taints, holds, is_control_plane, taints_of
 
 
 def depends_on_live(manifest: JsonObject, left: Left) -> bool:
@@ -52,11 +52,20 @@ def handed_over(live: JsonObject, left: Left) -> FieldSet:
 
 
 def _with_taints(body: JsonObject, live: JsonObject) -> JsonObject:
-    """Taints are one atomic list. Where the live one says what Git says, it is left as it is, whoever owns it by now."""
-    spec, standing = child(body, "spec"), children(child(live, "spec"), "taints")
-    theirs = [taint for taint in standing if is_control_plane(taint)]
-    if not are_alike(standing, spec.get("taints")):
-        return {**body, "spec": {**spec, "taints": [*children(spec, "taints"), *theirs]}}
+    """Taints are one atomic list, so Git's are applied together with those that stand there. Where nothing is wrong with the list
+    it is left as it is, whoever owns it by now. A list that a person's tool has written keeps of the others only what the node
+    controllers put there: whose the rest is nobody can tell.
+    """
+    spec, standing = child(body, "spec"), taints_of(live)
+    others = beside(standing, taints_of(body))
+    kept = [taint for taint in others if is_control_plane(taint)] if _is_persons(live) else others
+    if len(kept) < len(others) or not holds(standing, taints_of(body)):
+        return {**body, "spec": {**spec, "taints": [*taints_of(body), *kept]}}
     if TAINTS in our_fields(live):
         return {**body, "spec": {**spec, "taints": standing}}
     return without(body, [pointer_of(TAINTS)])
+
+
+def _is_persons(live: JsonObject) -> bool:
+    owners = [entry for entry in entries(live) if TAINTS in entry.fields]
+    return bool(owners) and all(entry.is_person for entry in owners)

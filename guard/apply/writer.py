@@ -21,7 +21,6 @@ from guard.state.desired import Declared, Learned, View
 from guard.state.digest import Fingerprint, fingerprint
 from guard.state.fields import EMPTY, FieldSet, Path
 from guard.state.ids import FIELD_MANAGER, REPAIR_MANAGER, ObjectKey
-from guard.state.jobs import manifest_digest
 from guard.state.managed import our_entry, our_fields
 from guard.state.policy import NOTHING_LEFT, Left
 from guard.state.taints import TAINTS, has_taints
@@ -66,7 +65,6 @@ class Writer:
         self._known: dict[ObjectKey, Known] = {}
         self._seen: dict[ObjectKey, Fingerprint] = {}
         self._ours: set[ObjectKey] = set()
-        self._ended: dict[ObjectKey, str] = {}
 
     def known(self, key: ObjectKey) -> Known | None:
         return self._known.get(key)
@@ -103,19 +101,16 @@ class Writer:
         """A Job of this manifest (its digest) has ended and has a time to live: once gone it is not applied again. True when that
         is news.
         """
-        news = self._ended.get(key) != manifest
-        self._ended[key] = manifest
+        news = self._view.ended.get(key) != manifest
+        self._view.ended[key] = manifest
         return news
 
-    def has_ended(self, declared: Declared) -> bool:
-        return declared.key in self._ended and self._ended[declared.key] == manifest_digest(declared.body)
-
     def all_ended(self) -> Mapping[ObjectKey, str]:
-        return self._ended
+        return self._view.ended
 
     def forget(self, key: ObjectKey) -> None:
         """The object is declared no more."""
-        for memory in (self._known, self._seen, self._ended):
+        for memory in (self._known, self._seen, self._view.ended):
             memory.pop(key, None)
         self._ours.discard(key)
 
@@ -131,7 +126,7 @@ class Writer:
             known = self._known.get(key)
             if unless_newer_than and known and _not_newer(unless_newer_than, known.fingerprint.resource_version):
                 return None
-            left, ended = self._left(declared), self.has_ended(declared)
+            left, ended = self._left(declared), self._view.has_ended(declared)
             before, live, adopting = self._seen.get(key), None, False
             if key not in self._ours or ended or depends_on_live(declared.body, left):
                 live = await self._get(declared)

@@ -143,7 +143,7 @@ class Watching:
         declared = self._view.state.get(key)
         if declared is None or self._writer.known(key) is None:
             return
-        if not self._writer.has_ended(declared):
+        if not self._view.has_ended(declared):
             self._repairer.look(key, Drift(metadata=metadata, at=self._clock.monotonic(), gone=True))
 
     def _weigh(self, declared: Declared, known: Known, metadata: Metadata, *, before: str) -> None:

@@ -11,6 +11,7 @@ import msgspec
 from guard.base.codec import Json, JsonObject, is_object
 from guard.state.fields import EMPTY, FieldSet, Path
 from guard.state.ids import Kind, ObjectKey, Origin
+from guard.state.jobs import manifest_digest
 from guard.state.stored import predicted
 
 
@@ -151,10 +152,12 @@ class View:
     not believed.
     """
 
-    __slots__ = ("_learned", "_predictions", "state")
+    __slots__ = ("_learned", "_predictions", "ended", "state")
 
     def __init__(self) -> None:
         self.state = DesiredState()
+        # Jobs that have ended and have a time to live: what their manifests' digests were.
+        self.ended: dict[ObjectKey, str] = {}
         self._learned: dict[ObjectKey, Learned] = {}
         self._predictions: dict[ObjectKey, tuple[JsonObject, JsonObject]] = {}
 
@@ -187,6 +190,10 @@ class View:
                 self._predictions.clear()
             known = self._predictions[declared.key] = (declared.body, predicted(declared.body))
         return known[1]
+
+    def has_ended(self, declared: Declared) -> bool:
+        """Whether this is a Job that has run as Git declares it and goes by its time to live: it returns when Git changes it."""
+        return declared.key in self.ended and self.ended[declared.key] == manifest_digest(declared.body)
 
     def filled(self, declared: Declared) -> frozenset[Path]:
         """The fields that Git declares empty and that the API server completes by defaults."""

@@ -17,9 +17,6 @@ from guard.state.requesters import GUARD_USER, SERVICE_ACCOUNT
 
 Mode = Literal["Deny", "Warn", "Audit"]
 
-# From the strictest to the mildest: what several Syncs have a say in, the strictest of them decides.
-_MODES: tuple[Mode, ...] = ("Deny", "Warn", "Audit")
-
 
 class Ignore(msgspec.Struct, frozen=True):
     """Fields that a Sync leaves to others. Empty selectors select everything; `*` stands for any characters in them.
@@ -143,7 +140,3 @@ class Policy(msgspec.Struct, frozen=True):
     def of(self, sync: str) -> Enforcement:
         """A Sync that is not known (any more) is enforced strictly: never let drift in by accident."""
         return self.syncs.get(sync, STRICTEST)
-
-    def strictest(self, syncs: Iterable[str]) -> str:
-        """Of several Syncs, the one with the strictest mode; the first by name among equals."""
-        return min(sorted(syncs), key=lambda sync: _MODES.index(self.of(sync).mode))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from enum import Enum
-from functools import lru_cache
 
 from guard.state.ids import GUARD_NAMESPACE
 
@@ -20,20 +18,24 @@ CONTROL_PLANE_USERS = (
 CONTROL_PLANE_PREFIXES = ("system:node:", f"{SERVICE_ACCOUNT}kube-system:")
 
 # Field managers of tools in people's hands. A service account that writes under one of these is a person with a borrowed token,
-# or a script that types what a person would. Prefixes, since kubectl adds its verb (`kubectl-edit`). node-fetch is Lens' default.
-PERSON_TOOLS = (
-    "kubectl",
-    "oc",
-    "k9s",
-    "Lens",
-    "OpenLens",
-    "freelens",
-    "node-fetch",
-    "headlamp",
-    "dashboard",
-    "kubernetes-dashboard",
-    "Mozilla",
-    "curl",
+# or a script that types what a person would. kubectl adds its verb (`kubectl-edit`), and so does what is built on it; the names
+# of the others are whole, or `dashboard-operator` would be a person. node-fetch is Lens' default.
+KUBECTL = "kubectl"
+PERSON_TOOLS = frozenset(
+    {
+        KUBECTL,
+        "oc",
+        "k9s",
+        "Lens",
+        "OpenLens",
+        "freelens",
+        "node-fetch",
+        "headlamp",
+        "dashboard",
+        "kubernetes-dashboard",
+        "Mozilla",
+        "curl",
+    }
 )
 
 
@@ -55,9 +57,5 @@ def classify(username: str, *, sync_user: str) -> Requester:
     return Requester.PERSON
 
 
-_PERSON_TOOL = re.compile(f"(?:{'|'.join(map(re.escape, PERSON_TOOLS))})(?:-.*)?", re.DOTALL)
-
-
-@lru_cache(maxsize=1024)  # names of field managers have at most 128 characters
 def is_person_tool(manager: str) -> bool:
-    return _PERSON_TOOL.fullmatch(manager) is not None
+    return manager in PERSON_TOOLS or manager.startswith(f"{KUBECTL}-")

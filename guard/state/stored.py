@@ -17,6 +17,7 @@ from typing import Final, TypeAlias
 from guard.base.codec import Json, JsonObject, child, is_array, is_object
 from guard.state import builtin
 from guard.state.builtin import CRD, DRA, Names
+from guard.state.equality import MISSING
 from guard.state.quantities import micro_time, number_text, quantity, time
 
 Defaults: TypeAlias = Mapping[str, Json]
@@ -70,6 +71,30 @@ _FOR_EMPTY: Final[Mapping[Names, Json]] = {
     ("spec", "sessionAffinity"): "None",
     ("spec", "matchingPrecedence"): 1000,
 }
+
+
+# What a part of a built-in kind (container, probe, volume, port) gets that leaves these out.
+_COMPLETED: Final[Mapping[str, Json]] = {
+    **_PROBE,
+    **_TCP,
+    "defaultMode": 0o644,
+    "resources": {},
+    "scheme": "HTTP",
+    "terminationMessagePath": "/dev/termination-log",
+    "terminationMessagePolicy": "File",
+}
+
+
+def completed(name: str, beside: JsonObject) -> Json:
+    """The value that the API server gives to a field left out, `beside` those that are there; MISSING where it gives none."""
+    if name == "imagePullPolicy":
+        return "Always" if _is_latest(str(beside.get("image", ""))) else "IfNotPresent"
+    return beside.get("port", MISSING) if name == "targetPort" else _COMPLETED.get(name, MISSING)
+
+
+def _is_latest(image: str) -> bool:
+    tag = image.rpartition("/")[2].partition(":")[2]
+    return "@" not in image and tag in {"", "latest"}
 
 
 def predicted(body: JsonObject) -> JsonObject:

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import cast
 
 import pytest
 
 from guard.admission import Decision, decide
-from guard.admission.review import Review, parse
 from guard.base import codec
 from guard.base.codec import DecodeError, Json, JsonObject
-from guard.state import Declared, Enforcement, FieldSet, Kind, Learned, Policy, View, written
+from guard.state import Declared, Enforcement, FieldSet, Kind, Learned, Policy, View
 from guard.state.fields import Path
 from guard.state.ids import DEFINITION, SYNC_LABEL
-from guard.state.pointers import parse_pointer
-from guard.state.policy import Exemption, Ignore, Mode
+from guard.state.policy import Exemption
+from tests.admission.asking import (
+    DECLARED,
+    FIELDS,
+    NOW,
+    OPERATOR,
+    PERSON,
+    changed_paths,
+    config,
+    held,
+    ignoring,
+    judged,
+    live,
+    merged,
+    review,
+)
 from tests.state.samples import (
     CONFIG_MAP,
     DEPLOYMENT,
@@ -41,52 +53,6 @@ QUESTION = Kind(
     resource="localsubjectaccessreviews",
     namespaced=True,
 )
-PERSON, OPERATOR = "ada@example.com", "system:serviceaccount:ops:operator"
-NOW = datetime(2026, 1, 2, tzinfo=UTC)
-
-
-def review(
-    operation: str, of: Kind, *, old: Json = None, new: Json = None, user: str = PERSON, manager: str = "", **more: Json
-) -> Review:
-    metadata = (new or old)["metadata"]
-    request = {
-        "uid": "1",
-        "kind": {"group": of.group, "version": of.version, "kind": of.kind},
-        "resource": {"group": of.group, "version": of.version, "resource": of.resource},
-        "operation": operation,
-        "name": metadata["name"],
-        "namespace": metadata.get("namespace", ""),
-        "userInfo": {"username": user},
-        "object": new,
-        "oldObject": old,
-        "options": {"fieldManager": manager},
-        **more,
-    }
-    return parse(codec.encode({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}))
-
-
-def judged(asked: Review, view: View) -> Decision:
-    return decide(review=asked, view=view, policy=Policy(), now=NOW)
-
-
-def changed_paths(decision: Decision) -> list[str]:
-    return [written(change.path) for change in decision.changes]
-
-
-def merged(*trees: JsonObject) -> JsonObject:
-    return {name: tree for part in trees for name, tree in part.items()}
-
-
-def config(**more: Json) -> JsonObject:
-    return object_of(CONFIG_MAP, data={"color": "blue"}, **more)
-
-
-FIELDS = merged(LABEL_FIELD, owned("f:data f:color"))
-DECLARED = declared_as(CONFIG_MAP, config())
-
-
-def live(*, fields: JsonObject = FIELDS, **metadata: Json) -> JsonObject:
-    return config(metadata={"managedFields": [ours(fields)], **metadata})
 
 
 def test_wiping_our_entry_together_with_a_harmless_change_is_refused() -> None:
@@ -251,10 +217,6 @@ def test_a_machine_may_fill_what_git_declares_empty_where_it_is_counted_item_by_
         assert (decision.reason, changed_paths(decision)) == ("Addition", ["spec.selector.app"])
 
 
-def held(mode: Mode = "Deny", **more: Json) -> Policy:
-    return Policy(syncs={"guard-system/apps": Enforcement(mode=mode, **more)})
-
-
 @pytest.mark.case(7)
 @pytest.mark.parametrize("user", [PERSON, OPERATOR])
 def test_deleting_a_namespace_with_declared_objects_is_refused_with_their_number(user: str) -> None:
@@ -295,11 +257,6 @@ def test_in_a_strict_namespace_people_create_only_what_git_declares(user: str, k
     assert asked("other", "elsewhere").allowed
     if kind is CONFIG_MAP:
         assert asked("web", "shop").reason == "CreatedLikeGit"
-
-
-def ignoring(*paths: str, managers: tuple[str, ...] = (), **more: str) -> Policy:
-    rule = Ignore(paths=tuple(map(parse_pointer, paths)), managers=frozenset(managers), **more)
-    return held(ignore=(rule,))
 
 
 IGNORED: list[tuple[str, Policy, str, bool]] = [
@@ -597,14 +554,14 @@ def test_nobody_pads_our_entry_so_that_our_next_apply_takes_what_is_others(user:
 
 
 @pytest.mark.case(8)
-@pytest.mark.parametrize("manager", ["kubectl-edit", "before-guard"])
+@pytest.mark.parametrize("manager", ["kubectl-edit", "before-guard", "kubectl-patch"])
 def test_a_person_hands_nothing_of_a_machines_to_others(manager: str) -> None:
     old = annotated(ours(FIELDS), entry("operator", THEIRS))
     asked = review("UPDATE", CONFIG_MAP, old=old, new=annotated(ours(FIELDS), entry(manager, THEIRS)), manager="kubectl-patch")
     assert judged(asked, view_of(DECLARED)).reason == "Tampering"
-    # What a machine held, and the requester now takes with the same value, is a forced apply.
-    taken = annotated(ours(FIELDS), entry("kubectl", THEIRS, operation="Apply"))
-    assert judged(review("UPDATE", CONFIG_MAP, old=old, new=taken, manager="kubectl"), view_of(DECLARED)).allowed
+    # A forced apply of the same value leaves the machine's entry as it is.
+    shared = annotated(ours(FIELDS), entry("operator", THEIRS), entry("kubectl", THEIRS, operation="Apply"))
+    assert judged(review("UPDATE", CONFIG_MAP, old=old, new=shared, manager="kubectl"), view_of(DECLARED)).allowed
 
 
 def test_a_restored_item_brings_no_privileges_along() -> None:

@@ -38,11 +38,15 @@ def test_whoever_the_api_server_knows_guard_as_is_the_sync_controller() -> None:
         ("kubectl", True),
         ("kubectl-client-side-apply", True),
         ("k9s", True),
+        ("kubectl-argo-rollouts", True),
+        ("oc", True),
         ("kubectlish", False),
+        ("dashboard-operator", False),
+        ("oc-mirror", False),
         ("octavia-ingress", False),
         ("guard", False),
         ("", False),
     ],
 )
-def test_a_persons_tool_is_known_by_its_whole_name_or_a_dash_behind_it(manager: str, *, expected: bool) -> None:
+def test_a_persons_tool_is_known_by_its_whole_name_and_kubectls_by_its_verb_too(manager: str, *, expected: bool) -> None:
     assert is_person_tool(manager) is expected

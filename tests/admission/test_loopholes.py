@@ -1,0 +1,267 @@
+"""Ways around the rules that somebody has found: each once got past, or stood in the way of somebody harmless."""
+
+from __future__ import annotations
+
+import pytest
+
+from guard.admission import decide
+from guard.base import codec
+from guard.base.codec import Json, JsonObject
+from guard.state import Enforcement, Kind, Policy, View
+from guard.state.jobs import manifest_digest
+from guard.state.policy import Exemption
+from tests.admission.asking import (
+    DECLARED,
+    FIELDS,
+    NOW,
+    OPERATOR,
+    PERSON,
+    changed_paths,
+    config,
+    ignoring,
+    judged,
+    live,
+    merged,
+    review,
+)
+from tests.state.samples import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    LABEL_FIELD,
+    NAMESPACE,
+    NODE,
+    declared_as,
+    entry,
+    lesson,
+    object_of,
+    ours,
+    owned,
+    view_of,
+)
+
+HPA = "system:serviceaccount:kube-system:horizontal-pod-autoscaler"
+JOB = Kind(group="batch", version="v1", kind="Job", resource="jobs", namespaced=True)
+CLUSTER_ROLE = Kind(
+    group="rbac.authorization.k8s.io", version="v1", kind="ClusterRole", resource="clusterroles", namespaced=False
+)
+
+# ---- cascades: everybody with a stake has a say
+
+
+def mixed(*, namespace: Enforcement, content: Enforcement) -> tuple[View, Policy]:
+    """A namespace that one Sync declares, with an object in it that another one does."""
+    view = view_of(declared_as(NAMESPACE, object_of(NAMESPACE, name="shop")), declared_as(CONFIG_MAP, config(), sync="g/content"))
+    return view, Policy(syncs={"guard-system/apps": namespace, "g/content": content})
+
+
+EXEMPTING = Enforcement(exempt=(Exemption(users=(PERSON,)),))
+
+
+@pytest.mark.case(7)
+@pytest.mark.parametrize(
+    ("namespace", "content", "verdict"),
+    [
+        (Enforcement(), Enforcement(mode="Audit"), "deny"),
+        (Enforcement(mode="Audit"), Enforcement(), "deny"),
+        (Enforcement(), EXEMPTING, "deny"),
+        (EXEMPTING, Enforcement(mode="Warn"), "warn"),
+        (EXEMPTING, EXEMPTING, "exempt"),
+    ],
+)
+def test_the_strictest_sync_that_loses_something_decides_of_a_cascade(
+    namespace: Enforcement, content: Enforcement, verdict: str
+) -> None:
+    view, policy = mixed(namespace=namespace, content=content)
+    asked = review("DELETE", NAMESPACE, old=object_of(NAMESPACE, name="shop"), namespace="shop")
+    assert decide(review=asked, view=view, policy=policy, now=NOW).verdict == verdict
+
+
+# ---- managedFields
+
+
+@pytest.mark.case(8)
+def test_a_person_does_not_drop_what_a_machine_holds() -> None:
+    theirs = owned("f:metadata f:annotations f:theirs")
+    metadata: JsonObject = {"annotations": {"theirs": "1"}}
+    old = live(**metadata)
+    old["metadata"]["managedFields"].append(entry("operator", theirs))
+    asked = review("UPDATE", CONFIG_MAP, old=old, new=live(**metadata), manager="kubectl-patch")
+    assert judged(asked, view_of(DECLARED)).reason == "Tampering"
+    # The machine itself may.
+    assert judged(review("UPDATE", CONFIG_MAP, old=old, new=live(**metadata), user=OPERATOR), view_of(DECLARED)).allowed
+    # What is gone was somebody's to take away, or is refused as that.
+    assert judged(review("UPDATE", CONFIG_MAP, old=old, new=live()), view_of(DECLARED)).reason == "Addition"
+
+
+# ---- creations
+
+
+def job(**spec: Json) -> JsonObject:
+    return object_of(JOB, spec={"ttlSecondsAfterFinished": 1, "template": {"spec": {"containers": [{"name": "x"}]}}, **spec})
+
+
+@pytest.mark.case(9)
+@pytest.mark.parametrize("user", [PERSON, OPERATOR])
+def test_a_job_that_went_by_its_time_to_live_is_created_by_nobody_but_guard(user: str) -> None:
+    declared = declared_as(JOB, job())
+    view = view_of(declared)
+    asked = review("CREATE", JOB, new=job(), user=user)
+    assert judged(asked, view).reason == "CreatedLikeGit"
+    view.ended[declared.key] = manifest_digest(declared.body)
+    assert judged(asked, view).reason == "JobHasEnded"
+    # Git has changed it since, and Guard is about to create it.
+    view.ended[declared.key] = manifest_digest(job(backoffLimit=1))
+    assert judged(asked, view).reason == "CreatedLikeGit"
+
+
+@pytest.mark.case(9)
+@pytest.mark.parametrize("known", [True, False], ids=["after-an-apply", "before-any"])
+@pytest.mark.parametrize(
+    "metadata", [{"finalizers": ["a.example.com/b"]}, {"ownerReferences": [{"uid": "1", "kind": "Pod", "name": "p"}]}]
+)
+def test_what_a_person_creates_is_handed_to_nobody(metadata: JsonObject, *, known: bool) -> None:
+    view = view_of(DECLARED, learned={DECLARED.key: lesson(DECLARED, FIELDS)} if known else {})
+    new = config(metadata=metadata)
+    assert judged(review("CREATE", CONFIG_MAP, new=new), view).reason == "CreatedUnlikeGit"
+    assert judged(review("CREATE", CONFIG_MAP, new=new, user=OPERATOR), view).allowed
+
+
+# ---- before Git is loaded
+
+UNLOADED = Policy(
+    unloaded={"guard-system.apps": "guard-system/apps"}, syncs={"guard-system/apps": Enforcement(additions="Allow")}
+)
+
+
+def unloaded(new: JsonObject, *, old: JsonObject | None = None, user: str = PERSON) -> tuple[str, list[str]]:
+    asked = review("UPDATE", CONFIG_MAP, old=old or live(), new=new, user=user)
+    decision = decide(review=asked, view=view_of(), policy=UNLOADED, now=NOW)
+    return decision.reason, changed_paths(decision)
+
+
+@pytest.mark.case(34)
+def test_before_git_is_loaded_nobody_cuts_an_object_loose() -> None:
+    owned_by = live(ownerReferences=[{"uid": "1", "kind": "Pod", "name": "p"}])
+    assert unloaded(owned_by) == ("GitNotLoaded", ["metadata.ownerReferences"])
+    assert unloaded(live(finalizers=["a.example.com/b"])) == ("GitNotLoaded", ["metadata.finalizers"])
+    wiped = config(metadata={"managedFields": []})
+    assert unloaded(wiped) == ("GitNotLoaded", [])
+    assert unloaded(live(annotations={"a": "b"})) == ("NotDeclared", [])
+
+
+@pytest.mark.case(34)
+def test_before_git_is_loaded_what_stood_there_stays_though_our_entry_is_gone() -> None:
+    bare, changed = config(), config()
+    changed["data"] = {"color": "red"}
+    assert unloaded(changed, old=bare, user=OPERATOR) == ("GitNotLoaded", ["data.color"])
+    more = config(metadata={"annotations": {"a": "b"}})
+    assert unloaded(more, old=bare, user=OPERATOR) == ("NotDeclared", [])
+
+
+# ---- nodes
+
+OURS = {"key": "dedicated", "value": "db", "effect": "NoSchedule"}
+NOT_READY = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
+OUT_OF_SERVICE = {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}
+AUTOSCALER = {"key": "ToBeDeletedByClusterAutoscaler", "value": "1", "effect": "NoSchedule"}
+_TAINT = "spec.taints[effect={effect},key={key}]"
+
+
+def node(*taints: JsonObject) -> JsonObject:
+    tree = merged(LABEL_FIELD, owned("f:spec f:taints"))
+    return object_of(NODE, spec={"taints": list(taints)}, metadata={"managedFields": [ours(tree)]})
+
+
+@pytest.mark.case(17)
+@pytest.mark.parametrize(
+    ("user", "old", "new", "refused"),
+    [
+        (PERSON, [OURS], [OURS, OUT_OF_SERVICE], OUT_OF_SERVICE),
+        (PERSON, [OURS, NOT_READY], [OURS], NOT_READY),
+        (PERSON, [OURS], [OURS, AUTOSCALER], AUTOSCALER),
+        (PERSON, [OURS, NOT_READY], [{**OURS, "value": "web"}, NOT_READY], OURS),
+        (PERSON, [OURS, NOT_READY], [NOT_READY, {**OURS, "timeAdded": "2026-01-02T03:04:05Z"}], None),
+        (PERSON, [NOT_READY], [NOT_READY, OURS], None),
+        (OPERATOR, [OURS], [AUTOSCALER, OURS], None),
+        (OPERATOR, [OURS, AUTOSCALER], [OURS], None),
+        (OPERATOR, [OURS], [], OURS),
+    ],
+)
+def test_taints_are_judged_one_by_one(
+    user: str, old: list[JsonObject], new: list[JsonObject], refused: JsonObject | None
+) -> None:
+    declared = declared_as(NODE, object_of(NODE, spec={"taints": [OURS]}))
+    decision = judged(review("UPDATE", NODE, old=node(*old), new=node(*new), user=user), view_of(declared))
+    assert changed_paths(decision) == ([_TAINT.format(**refused)] if refused else [])
+    assert decision.allowed is (refused is None)
+
+
+# ---- harmless after all
+
+
+@pytest.mark.case(2)
+@pytest.mark.parametrize("rules", [[], None])
+def test_the_rules_of_an_aggregated_role_may_be_emptied_and_no_more(rules: Json) -> None:
+    body = object_of(CLUSTER_ROLE, aggregationRule={"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]})
+    declared = declared_as(CLUSTER_ROLE, body)
+    filled = [{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]
+    old, new, wrong = (
+        {**body, "metadata": {**body["metadata"], "managedFields": [ours(LABEL_FIELD)]}, "rules": found}
+        for found in (filled, rules, [{**filled[0], "verbs": ["*"]}])
+    )
+    assert judged(review("UPDATE", CLUSTER_ROLE, old=old, new=new), view_of(declared)).allowed
+    assert judged(review("UPDATE", CLUSTER_ROLE, old=old, new=wrong), view_of(declared)).reason == "Addition"
+
+
+@pytest.mark.case(3)
+@pytest.mark.parametrize(("user", "reason"), [(HPA, "LeftToOthers"), (PERSON, "ReplicasDeclared")])
+def test_replicas_left_to_a_manager_are_left_to_the_autoscaler_and_not_to_people(user: str, reason: str) -> None:
+    declared = declared_as(DEPLOYMENT, object_of(DEPLOYMENT, spec={"replicas": 2}))
+    policy = ignoring("/spec/replicas", managers=("kube-controller-manager",))
+    kind = {"group": "autoscaling", "version": "v1", "kind": "Scale"}
+    old, new = ({"metadata": {"name": "web", "namespace": "shop"}, "spec": {"replicas": count}} for count in (2, 5))
+    asked = review("UPDATE", DEPLOYMENT, old=old, new=new, user=user, subResource="scale", kind=kind)
+    assert decide(review=asked, view=view_of(declared), policy=policy, now=NOW).reason == reason
+
+
+@pytest.mark.case(16)
+def test_a_doubled_item_of_a_persons_tool_is_not_undone_by_doubling_it() -> None:
+    key = 'k:{"name":"mine"}'
+    theirs = owned(f"f:spec f:items {key} f:name")
+    widget = Kind(group="example.com", version="v1", kind="Widget", resource="widgets", namespaced=True)
+    git = object_of(widget, spec={"items": [{"name": "ours"}]})
+    tree = merged(LABEL_FIELD, owned('f:spec f:items k:{"name":"ours"} f:name'))
+    declared = declared_as(widget, git)
+
+    def having(*names: str) -> JsonObject:
+        entries = [ours(tree), entry("kubectl-edit", theirs)]
+        return object_of(widget, spec={"items": [{"name": name} for name in names]}, metadata={"managedFields": entries})
+
+    view = view_of(declared, learned={declared.key: lesson(declared, tree)})
+    asked = review("UPDATE", widget, old=having("ours", "mine"), new=having("ours", "mine", "mine"))
+    assert judged(asked, view).reason == "Addition"
+    assert judged(review("UPDATE", widget, old=having("ours", "mine"), new=having("ours")), view).allowed
+
+
+ITEM = {"name": "web", "image": "nginx:1.25"}
+
+
+@pytest.mark.case(5)
+@pytest.mark.parametrize(
+    ("along", "refused"),
+    [
+        ({"imagePullPolicy": "IfNotPresent", "terminationMessagePath": "/dev/termination-log", "resources": {}}, []),
+        ({"imagePullPolicy": "Always"}, ["spec.items[name=web].imagePullPolicy"]),
+        ({"terminationMessagePath": "/etc/passwd"}, ["spec.items[name=web].terminationMessagePath"]),
+    ],
+)
+def test_what_comes_along_with_a_restored_item_is_as_the_api_server_would_have_it(along: JsonObject, refused: list[str]) -> None:
+    widget = Kind(group="example.com", version="v1", kind="Widget", resource="widgets", namespaced=True)
+    below = "f:spec f:items k:{name}".replace("{name}", codec.encode({"name": "web"}).decode())
+    tree = merged(LABEL_FIELD, owned(f"{below} f:name", f"{below} f:image"))
+    declared = declared_as(widget, object_of(widget, spec={"items": [ITEM]}))
+    view = view_of(declared, learned={declared.key: lesson(declared, tree)})
+    old = object_of(widget, spec={"items": []}, metadata={"managedFields": [ours(LABEL_FIELD)]})
+    theirs = entry("kubectl-edit", owned(*(f"{below} f:{name}" for name in [*ITEM, *along])))
+    new = object_of(widget, spec={"items": [{**ITEM, **along}]}, metadata={"managedFields": [ours(LABEL_FIELD), theirs]})
+    assert changed_paths(judged(review("UPDATE", widget, old=old, new=new), view)) == refused
