@@ -21,7 +21,6 @@ class _Receiving(Struct, eq=False):
 
     patience: asyncio.Timeout
     size: int = 0
-    cut: bool = False
 
 
 class Bodies:
@@ -56,7 +55,7 @@ class Bodies:
                     chunks.append(chunk)
                     self._hold(mine, len(chunk))
         except TimeoutError:
-            if mine.cut:
+            if mine not in self._receiving:
                 raise Overloaded from None
             raise
         finally:
@@ -65,7 +64,7 @@ class Bodies:
         return b"".join(chunks)
 
     def _hold(self, body: _Receiving, size: int) -> None:
-        if body.cut:
+        if body not in self._receiving:
             raise Overloaded
         body.size += size
         self.held += size
@@ -74,8 +73,8 @@ class Bodies:
         while self.held > self._unfinished:
             oldest = next(iter(self._receiving))
             self._forget(oldest)
-            oldest.cut = True
-            oldest.patience.reschedule(0)  # its own task is waiting for more
+            if not oldest.patience.expired():
+                oldest.patience.reschedule(0)  # its own task is waiting for more
 
     def _forget(self, body: _Receiving) -> None:
         del self._receiving[body]
