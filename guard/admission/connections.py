@@ -128,9 +128,12 @@ class Connection(web.RequestHandler):
             self.complain(_OF_STATUS[resp.status])
         else:
             self.served = True
+        if not request.content.is_eof():
+            resp.force_close()  # what is left of the body would pass for the head of a next request, and for a slow one
         self.enter("answer")
         result = await super().finish_response(request, resp, start_time)
-        self.enter("idle")
+        if resp.keep_alive:
+            self.enter("idle")
         return result
 
     def handle_error(

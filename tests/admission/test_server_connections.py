@@ -11,6 +11,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from guard.admission import review as wire
 from guard.admission.connections import KEEP_ALIVE_SECONDS, Limits
@@ -224,6 +225,37 @@ def test_a_connection_in_use_is_never_ended_for_another() -> None:
             client.send(review())
             assert client.answer()[0] == 200
         assert server.meter.reasons == ["connections"]
+
+
+@pytest.mark.parametrize(
+    ("begun", "reason"),
+    [
+        (head(length=2_000, Content_Type="text/plain"), "media-type"),
+        (head(length=2_000, Content_Encoding="gzip"), "media-type"),
+        (head(length=2_000).replace(b"/admission", b"/"), "path"),
+        (head(length=8_000_000), "size"),
+        (head(length=2_000), "memory"),
+    ],
+    ids=["media-type", "encoding", "path", "size", "memory"],
+)
+def test_the_rest_of_a_refused_body_does_not_pass_for_a_slow_request(begun: bytes, reason: str) -> None:
+    with listening(allow, limits=replace(SHORT, bodies=900)) as server, server.client() as client:
+        client.review()
+        client.send(begun + b"x" * 1_000)
+        _, headers, _ = client.answer()
+        client.send(b"x" * 1_000)
+        assert headers["Connection"] == "close"
+        assert client.closed()
+        assert server.meter.reasons == [reason]
+
+
+def test_a_refusal_of_a_whole_request_leaves_the_connection_open() -> None:
+    with listening(allow, limits=SHORT) as server, server.client() as client:
+        client.send(post(review(), Content_Type="text/plain"))
+        assert client.answer()[0] == 415
+        time.sleep(2 * SHORT.exchange)  # nothing is to happen, so there is nothing to wait for
+        client.review()
+        assert server.meter.reasons == ["media-type"]
 
 
 def test_when_bodies_hold_too_much_the_oldest_goes_and_may_ask_again() -> None:
