@@ -3,6 +3,9 @@
 aiohttp ends idle connections and no others. What is missing is here, and its limits derive from what the API server does: it
 sends a review in one go, never a second one before the first is answered, takes the answer at once, waits 30 s at most, and
 keeps up to 25 idle connections for 90 s.
+
+Anyone may reach the port, but only the API server is told the path of a responder. A connection that was served there is no
+stranger's: strangers make room for each other and for the API server, never the API server for them.
 """
 
 from __future__ import annotations
@@ -100,17 +103,14 @@ class Connection(web.RequestHandler):
         self.pool = pool
         self.phase: _Phase = "idle"
         self.since = time.monotonic()
-        self.served = False  # something was asked and answered with success
+        self.served = False  # by a responder: no stranger
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        admitted = self.pool.make_room()
         super().connection_made(transport)
-        self.pool.connections.add(self)
-        if not admitted:
-            self.drop("connections")
+        self.pool.admit(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self.pool.connections.discard(self)
+        self.pool.connections.pop(self, None)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -126,8 +126,6 @@ class Connection(web.RequestHandler):
             self.complain(resp.refused_for, error=resp.cause)
         elif resp.status in _OF_STATUS:
             self.complain(_OF_STATUS[resp.status])
-        else:
-            self.served = True
         if not request.content.is_eof():
             resp.force_close()  # what is left of the body would pass for the head of a next request, and for a slow one
         self.enter("answer")
@@ -162,11 +160,6 @@ class Connection(web.RequestHandler):
     def complain(self, reason: Reason, *, error: BaseException | None = None) -> None:
         self.pool.complaints.add(reason, peer=_host(self.transport), error=error)
 
-    @property
-    def in_use(self) -> bool:
-        """Whether closing it may lose an answer to somebody who has behaved so far."""
-        return self.phase == "answer" or (self.served and self.phase != "idle")
-
     def expire(self, now: float) -> None:
         """End it if the client was too slow; awaiting a body has a limit of its own, `Bodies.rest`."""
         if self.transport is None or now - self.since < self.pool.limits.exchange:
@@ -191,7 +184,7 @@ class Pool:
     def __init__(self, complaints: Complaints, limits: Limits) -> None:
         self.complaints = complaints
         self.limits = limits
-        self.connections: set[Connection] = set()
+        self.connections: dict[Connection, None] = {}  # the oldest first
         self.bodies = Bodies(largest=limits.review, unfinished=limits.bodies)
         self._handshakes: dict[asyncio.Task[None], None] = {}  # the oldest first
 
@@ -230,19 +223,32 @@ class Pool:
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 (this one is gone; the others go on)
             self.complaints.add("tls", peer=host, error=error)
 
-    def make_room(self) -> bool:
-        """Whether one more may come in. If need be, one goes that nobody misses: first who never asked for anything that was
-        answered, then who has been idle for longest, never one in use.
+    def admit(self, newcomer: Connection) -> None:
+        """Takes in one more, a stranger as yet. Where there are too many, the stranger goes that came first, whatever it is at:
+        the API server is a stranger for milliseconds. Where there is none, the newcomer is one more than there may be.
         """
-        if len(self.connections) < self.limits.connections:
-            return True
-        droppable = (connection for connection in self.connections if not connection.in_use)
-        victim = min(droppable, key=lambda connection: (connection.served, connection.since), default=None)
-        if victim is None:
-            return False
-        self.connections.discard(victim)
-        victim.drop("connections")
+        if len(self.connections) >= self.limits.connections:
+            oldest = next((connection for connection in self.connections if not connection.served), None)
+            if oldest is not None:
+                self._end(oldest)
+        self.connections[newcomer] = None
+
+    def keep(self, served: Connection) -> bool:
+        """Whether a connection that a responder has an answer for may stay; it is no stranger's then. Where it is one too many,
+        the one that has been idle for longest goes instead, or, with all in use, it has to go itself, once it is answered.
+        """
+        if not served.served and len(self.connections) > self.limits.connections:
+            idle = (connection for connection in self.connections if connection.phase == "idle")
+            longest = min(idle, key=lambda connection: connection.since, default=None)
+            if longest is None:
+                return False
+            self._end(longest)
+        served.served = True
         return True
+
+    def _end(self, connection: Connection) -> None:
+        del self.connections[connection]
+        connection.drop("connections")
 
     async def sweep(self) -> None:
         """Ends connections that are too slow, for ever. A timer for each request would cost every request."""

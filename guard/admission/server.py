@@ -16,7 +16,7 @@ people: the API server puts it into its own error.
     503 memory        too much is being received at once; with Retry-After, on which the API server asks again
     504 late          the API server has stopped waiting (its `?timeout=`), so nothing is judged, let alone recorded
     none tls          no TLS, or a handshake that did not end in time; nor is there an answer to
-    none connections  a connection that made room for another, or for which there was none
+    none connections  a connection that made room for another
 """
 
 from __future__ import annotations
@@ -116,7 +116,10 @@ def _handler(respond: Responder) -> Callable[[web.Request], Awaitable[web.Respon
         except DecodeError as error:
             text = f"Not an AdmissionReview that can be answered: {error}"
             return Refusal("review", status=400, text=text[:SHOWN], cause=error)
-        return web.Response(body=answer, content_type="application/json")
+        response = web.Response(body=answer, content_type="application/json")
+        if not pool.keep(connection):
+            response.force_close()
+        return response
 
     return handle
 

@@ -179,6 +179,11 @@ def head(*, length: int | None, query: str = "", **changed: str) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
+def health(path: str = "/healthz") -> bytes:
+    """A request that anyone may make."""
+    return f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
+
+
 def post(body: bytes, *, query: str = "", **changed: str) -> bytes:
     return head(length=len(body), query=query, **changed) + body
 

@@ -17,7 +17,7 @@ from guard.admission.complaints import Complaints
 from guard.admission.connections import MIB, SHOWN
 from guard.admission.server import PATH
 from guard.base import codec
-from tests.admission.listening import HOST, Counted, Listening, chunked, head, listening, post, review
+from tests.admission.listening import HOST, Counted, Listening, chunked, head, health, listening, post, review
 
 pytestmark = pytest.mark.case(37)
 
@@ -162,7 +162,7 @@ def test_another_path_is_refused(server: Listening, path: str) -> None:
 
 def test_health_is_no_secret_and_counts_as_nothing(server: Listening) -> None:
     with server.client() as client:
-        client.send(f"GET /healthz HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+        client.send(health())
         assert client.answer()[0] == 200
     assert server.meter.reasons == []
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from guard.admission import review as wire
 from guard.admission.connections import KEEP_ALIVE_SECONDS, Limits
-from tests.admission.listening import Client, Listening, head, listening, post, review
+from tests.admission.listening import Client, Listening, head, health, listening, post, review
 
 pytestmark = pytest.mark.case(37)
 
@@ -213,18 +213,64 @@ def test_where_all_have_asked_the_one_idle_for_longest_makes_room() -> None:
                 client.review()
 
 
-def test_a_connection_in_use_is_never_ended_for_another() -> None:
+def test_where_all_are_in_use_a_newcomer_is_answered_and_none_is_ended_for_him() -> None:
     with listening(allow, limits=Limits(connections=2)) as server, clients(server, 2) as busy:
         for client in busy:
             client.review()
             client.send(head(length=len(review())))
         server.await_phase("body", times=2)
-        with server.client() as newcomer:
-            assert newcomer.closed()
+        for _ in range(3):
+            with server.client() as newcomer:
+                newcomer.send(post(review()))
+                status, headers, _ = newcomer.answer()
+                assert (status, headers["Connection"]) == (200, "close")
+                assert newcomer.closed()
         for client in busy:
             client.send(review())
             assert client.answer()[0] == 200
-        assert server.meter.reasons == ["connections"]
+        assert server.meter.reasons == []
+
+
+@pytest.mark.parametrize("asked", [b"", health(), health("/readyz"), health("/none")], ids=["nothing", "live", "ready", "none"])
+@pytest.mark.parametrize("begun", [b"G", head(length=1000)], ids=["head", "body"])
+def test_strangers_make_room_whatever_they_are_at(asked: bytes, begun: bytes) -> None:
+    with listening(allow, limits=Limits(connections=4)) as server, clients(server, 4) as strangers:
+        for client in strangers:
+            if asked:
+                client.send(asked)
+                client.answer()
+            client.send(begun)
+        server.await_phase("body" if len(begun) > 1 else "head", times=4)
+        server.meter.reasons.clear()
+        with server.client() as newcomer:
+            newcomer.review()
+            assert strangers[0].closed()
+        assert server.meter.reasons.count("connections") == 1
+
+
+def test_a_stranger_that_keeps_asking_goes_before_one_that_came_later() -> None:
+    with listening(allow, limits=Limits(connections=2)) as server, clients(server, 2) as (busybody, waiting):
+        busybody.send(health())
+        assert busybody.answer()[0] == 200
+        with server.client() as newcomer:
+            newcomer.review()
+            assert busybody.closed()
+            assert waiting.review()["allowed"] is True
+
+
+def test_no_number_of_strangers_ends_a_connection_that_was_served() -> None:
+    with listening(allow, limits=Limits(connections=3)) as server, clients(server, 3) as (idle, other, busy):
+        for client in (idle, other, busy):
+            client.review()
+        busy.send(head(length=len(review())))
+        server.await_phase("body", times=1)
+        with clients(server, 5) as strangers:
+            assert [client.closed() for client in strangers[:4]] == [True] * 4
+            busy.send(review())
+            assert busy.answer()[0] == 200
+            for client in (idle, other):
+                client.review()
+        assert server.meter.reasons == ["connections"] * 4
 
 
 @pytest.mark.parametrize(
