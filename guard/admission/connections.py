@@ -26,6 +26,9 @@ from guard.admission.complaints import Complaints, Reason
 # The API server keeps idle connections for 90 s; whoever closes first loses requests, so it has to be the API server.
 KEEP_ALIVE_SECONDS = 120.0
 MIB = 1024 * 1024
+# Twice what the API server sends, Authorization and Traceparent included. Each may hold 8 KiB, so the unfinished heads of all
+# connections together hold 90 MiB at most, and not aiohttp's 700.
+HEADERS = 16
 # What a descriptor may need to become free.
 ACCEPT_AGAIN_SECONDS = 0.1
 # Characters of an error text in an answer: some quote the request, which may hold 7 MiB.
@@ -98,6 +101,7 @@ class Connection(web.RequestHandler):
             loop=asyncio.get_running_loop(),
             keepalive_timeout=limits.keep_alive,
             lingering_time=limits.linger,
+            max_headers=HEADERS,
             auto_decompress=False,  # compressed bodies are refused, so they are not to cost anything
         )
         self.pool = pool
@@ -116,6 +120,9 @@ class Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         if data and self.phase == "idle":  # aiohttp calls it with nothing to go on after a pause
             self.enter("head")
+        elif data and self.phase == "answer" and self.writing_paused:
+            self.drop("slow")  # asks on without taking what it asked for: 32 heads would be kept for it
+            return
         super().data_received(data)
 
     async def finish_response(

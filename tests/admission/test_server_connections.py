@@ -304,6 +304,18 @@ def test_a_refusal_of_a_whole_request_leaves_the_connection_open() -> None:
         assert server.meter.reasons == ["media-type"]
 
 
+def test_who_asks_on_without_taking_the_answers_is_let_go_at_once() -> None:
+    def verbose(data: bytes) -> bytes:
+        return allow(data) + b" " * 4_000_000
+
+    with listening(verbose) as server, server.client() as client:
+        began = time.monotonic()
+        client.send(post(review()) * 4)
+        with Trickle(client, b"P" * 1000):
+            server.meter.await_rejection("slow")
+        assert time.monotonic() - began < server.pool.limits.exchange / 2
+
+
 def test_when_bodies_hold_too_much_the_oldest_goes_and_may_ask_again() -> None:
     half = b"x" * 600_000
     with listening(allow, limits=Limits(bodies=1_000_000)) as server, clients(server, 2) as (first, second):
