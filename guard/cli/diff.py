@@ -10,8 +10,8 @@ import click
 from guard import control
 from guard.base import naming
 from guard.cli.options import data_dir_option, sync_key
-from guard.cli.output import format_option, structured
-from guard.inspect import Difference
+from guard.cli.output import format_option, line, structured
+from guard.inspect import Comparison, Difference
 
 FOUND = 1
 
@@ -21,26 +21,33 @@ FOUND = 1
 @data_dir_option
 @format_option
 def command(*, sync: str, data_dir: Path, output: str) -> int:
-    """Where the cluster differs from Git. Exit code 1 when it does."""
+    """Where the cluster differs from Git. Exit code 1 when it does, or when that cannot be told of an object."""
     found = asyncio.run(control.diff(data_dir, sync=sync_key(sync)))
     if output != "table":
         structured(found, form=output)
     else:
         for difference in found.differences:
             _show(difference)
-        objects = naming.plural(found.objects, "object")
-        click.echo(f"{len(found.differences)} of {objects} differ" if found.differences else f"{objects}, no difference")
+        line(_counted(found))
     return FOUND if found.differences else 0
+
+
+def _counted(found: Comparison) -> str:
+    objects = naming.plural(found.objects, "object")
+    unknown = sum(difference.what == "unknown" for difference in found.differences)
+    differ = len(found.differences) - unknown
+    if not unknown:
+        return f"{differ} of {objects} differ" if differ else f"{objects}, no difference"
+    return f"{differ} of {objects} differ, {unknown} could not be compared"
 
 
 def _show(difference: Difference) -> None:
     named = naming.titled(kind=difference.kind, namespace=difference.namespace, name=difference.name)
-    click.secho(f"{named} ({difference.origin}): {difference.problem or difference.what}", bold=True)
+    what = f"{difference.what}: {difference.problem}" if difference.problem else difference.what
+    line(f"{named} ({difference.origin}): {what}", bold=True)
     for field in difference.fields:
-        click.echo(f"  {field.path}")
+        line(f"  {field.path}")
         if field.git:
-            click.secho(f"    - Git:  {field.git}", fg="green")
+            line(f"    - Git:  {field.git}", colour="green")
         if field.live:
-            click.secho(f"    + live: {field.live}", fg="red")
-        if not field.git and not field.live:
-            click.echo("    differs (not shown)")
+            line(f"    + live: {field.live}", colour="red")

@@ -1,4 +1,8 @@
-"""How commands print: tables for people, JSON and YAML for programs, one line for an error."""
+"""How commands print: lines and tables for people, JSON and YAML for programs.
+
+What is printed comes from clusters, repositories and requests, and whoever wrote it knows that somebody's terminal shows it: all
+of it is escaped here, so that no command has to think of it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from guard.base import codec
+from guard.base import codec, naming
 
 Format = Literal["table", "json", "yaml"]
 
@@ -19,25 +23,36 @@ format_option = click.option(
 )
 
 
+def line(text: str = "", *, colour: str | None = None, bold: bool | None = None, err: bool = False) -> None:
+    """One line, whatever the text holds."""
+    click.secho(naming.printable(text), fg=colour, bold=bold, err=err)
+
+
 def structured(value: object, *, form: str) -> None:
     if form == "json":
-        click.echo(codec.pretty(value))
+        click.echo(naming.printable_json(codec.pretty(value)))
         return
     import yaml
 
+    # Plain ASCII, so there is nothing to escape.
     click.echo(yaml.safe_dump(codec.plain(value), sort_keys=False), nl=False)
 
 
+def json_line(value: object) -> None:
+    """One value as one line of JSON."""
+    click.echo(naming.printable_json(codec.encode(value).decode()))
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table without frames. Piped, lines are as long as they need to be, so that grep and awk see whole rows."""
+    """A table without frames, each cell on one line. Piped, lines are as long as they need to be, so that grep and awk see whole
+    rows.
+    """
     piped = not sys.stdout.isatty()
     shown = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
     for column in columns:
         shown.add_column(column, no_wrap=piped, overflow="fold")
     for row in rows:
-        shown.add_row(*row)
-    console().print(shown)
-
-
-def console() -> Console:
-    return Console(soft_wrap=False, width=None if sys.stdout.isatty() else 10_000, highlight=False, markup=False)
+        shown.add_row(*map(naming.printable, row))
+    # Cells are data: `[red]` and `:100:` in them mean nothing.
+    console = Console(soft_wrap=False, width=10_000 if piped else None, highlight=False, markup=False, emoji=False)
+    console.print(shown)

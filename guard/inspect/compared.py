@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from guard.admission import shown_value
 from guard.admission.message import Locate
+from guard.admission.values import shown_pair, shown_path, shown_value
 from guard.base.codec import Json, JsonObject, is_array, is_object
 from guard.state import drift, fields
 from guard.state.additions import additions, allowed_additions
@@ -17,7 +17,9 @@ from guard.state.equality import MISSING, same
 from guard.state.fields import FieldSet, Path
 from guard.state.ids import LABEL_PATH, SHOWN_OF_SECRETS, ObjectKey
 from guard.state.managed import entries, our_fields, reaches, reaches_below
-from guard.state.policy import Enforcement
+from guard.state.policy import Left
+
+_NATURES = {Nature.ORDER: " (order)", Nature.DUPLICATE: " (twice)"}
 
 
 class DeclaredField(msgspec.Struct, frozen=True, rename="camel"):
@@ -40,21 +42,29 @@ class OtherField(msgspec.Struct, frozen=True, rename="camel"):
     managed_by: tuple[str, ...]
 
 
-class Compared:
-    """A declared object beside the live one. `git` is what an apply would make of it, None where the API server would not say."""
+class FieldDifference(msgspec.Struct, frozen=True):
+    """A field that is not as Git says, or that people added. `git` and `live` are texts, empty where there is no value."""
 
-    def __init__(
-        self, declared: Declared, live: JsonObject | None, git: JsonObject | None, *, view: View, enforcement: Enforcement
-    ) -> None:
+    path: str
+    git: str
+    live: str
+
+
+class Compared:
+    """A declared object beside the live one. `git` is what an apply would make of it, None where the API server would not say;
+    `left` is what is left to others.
+    """
+
+    def __init__(self, declared: Declared, live: JsonObject | None, git: JsonObject | None, *, view: View, left: Left) -> None:
         self._declared = declared
         self._live: JsonObject = live or {}
-        self._left = enforcement.left(declared.key)
+        self._left = left
         self._is_known = live is not None and git is not None
         self.ours = our_fields(git) if git is not None else view.fields(declared).union(our_fields(self._live))
         self._git = git if git is not None else view.git(declared)
         self._entries = tuple(entries(self._live))
         self._changes = tuple(self._changed()) if self._is_known else ()
-        self._additions = frozenset(self._added()) if live is not None else frozenset[Path]()
+        self._additions = tuple(self._added()) if live is not None else ()
 
     @property
     def is_drifted(self) -> bool:
@@ -78,6 +88,20 @@ class Compared:
         for removal in additions(self._live, both, allowed=allowed, left=self._left):
             yield removal.path
 
+    def differences(self) -> tuple[FieldDifference, ...]:
+        """What is not as Git says, by path: declared fields, as few as say it all, and what people added."""
+        key = self._declared.key
+        found = [
+            FieldDifference(path=written(change.path, key) + _NATURES.get(change.nature, ""), git=git, live=live)
+            for change in self._changes
+            for git, live in [shown_beside(change.git, change.new, change.path, key)]
+        ]
+        found += [
+            FieldDifference(path=written(path, key), git="", live=shown(value_at(self._live, path), path, key))
+            for path in self._additions
+        ]
+        return tuple(sorted(found, key=lambda field: field.path))
+
     def declared_fields(self, locate: Locate) -> tuple[DeclaredField, ...]:
         """Every field, and the lists whose order is not Git's. Our own label is shown where it is wrong."""
         key = self._declared.key
@@ -85,22 +109,17 @@ class Compared:
         orders = [change for change in self._changes if change.nature is Nature.ORDER]
         paths = tuple(path for path in leaves(self.ours) if path != LABEL_PATH or path in wrong)
         lines = locate(self._declared, (*paths, *(change.path for change in orders))).lines
-        found = [
-            DeclaredField(
-                path=written(path, key),
-                git=shown(git, path, key),
-                live=shown(live, path, key),
-                same=not any(path[: len(other)] == other for other in wrong) if self._is_known else same(git, live),
-                line=line,
-                managed_by=self._managed_by(path),
-            )
-            for path, line in zip(paths, lines, strict=False)
-            for git, live in [(value_at(self._git, path), value_at(self._live, path))]
-        ]
+        found: list[DeclaredField] = []
+        for path, line in zip(paths, lines, strict=False):
+            git, live = value_at(self._git, path), value_at(self._live, path)
+            is_same = not any(path[: len(other)] == other for other in wrong) if self._is_known else same(git, live)
+            texts = (shown(git, path, key), shown(live, path, key)) if is_same else shown_beside(git, live, path, key)
+            managed_by = self._managed_by(path)
+            found.append(DeclaredField(written(path, key), *texts, same=is_same, line=line, managed_by=managed_by))
         for change, line in zip(orders, lines[len(paths) :], strict=True):
-            git, live = (shown(value, change.path, key) for value in (change.git, change.new))
-            path = f"{written(change.path, key)} (order)"
-            found.append(DeclaredField(path=path, git=git, live=live, same=False, line=line, managed_by=()))
+            texts = shown_beside(change.git, change.new, change.path, key)
+            path = written(change.path, key) + _NATURES[change.nature]
+            found.append(DeclaredField(path, *texts, same=False, line=line, managed_by=()))
         return tuple(found)
 
     def other_fields(self) -> tuple[OtherField, ...]:
@@ -156,11 +175,16 @@ def shown(value: Json, path: Path, key: ObjectKey) -> str:
     return shown_value(value, secret=_is_secret(key, path))
 
 
+def shown_beside(git: Json, live: Json, path: Path, key: ObjectKey) -> tuple[str, str]:
+    """Two values that differ, so that it shows where they do."""
+    return (shown(git, path, key), shown(live, path, key)) if _is_secret(key, path) else shown_pair(git, live)
+
+
 def written(path: Path, key: ObjectKey) -> str:
     """A path for people; of Secrets without items of sets, which are values."""
     if _is_secret(key, path):
         path = path[: next((place for place, element in enumerate(path) if not element.startswith("f:")), len(path))]
-    return fields.written(path)
+    return shown_path(path)
 
 
 def _is_secret(key: ObjectKey, path: Path) -> bool:

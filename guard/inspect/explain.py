@@ -169,7 +169,7 @@ async def _declared(
         git = await client.apply(path, body, manager=FIELD_MANAGER, force=True, dry_run=True)
     except ApiStatusError as error:
         problem = told(error, key)
-    compared = Compared(declared, live, git, view=view, enforcement=enforcement)
+    compared = Compared(declared, live, git, view=view, left=enforcement.left(key))
     return Explanation(
         group=key.group,
         kind=key.kind,

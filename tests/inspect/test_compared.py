@@ -7,7 +7,7 @@ from guard.base.codec import JsonObject
 from guard.inspect.compared import Compared, leaves, value_at
 from guard.state import MISSING, FieldSet, View
 from guard.state.ids import SYNC_LABEL
-from guard.state.policy import Enforcement
+from guard.state.policy import NOTHING_LEFT
 from tests.state.samples import DEPLOYMENT, SECRET, declared_as, entry, object_of, ours, owned
 
 ITEMS = "f:spec f:template f:spec f:containers"
@@ -30,7 +30,7 @@ DECLARED = declared_as(DEPLOYMENT, GIT)
 
 
 def compared(live: JsonObject | None, git: JsonObject | None = GIT) -> Compared:
-    return Compared(DECLARED, live, git, view=View(), enforcement=Enforcement())
+    return Compared(DECLARED, live, git, view=View(), left=NOTHING_LEFT)
 
 
 def test_an_object_as_git_says_has_every_field_the_same() -> None:
@@ -51,6 +51,27 @@ def test_another_order_is_told_of_the_list_and_not_of_its_items() -> None:
     assert [(field.path, field.git, field.live) for field in wrong] == [
         ("spec.template.spec.containers (order)", '["name=web","name=side"]', '["name=side","name=web"]')
     ]
+
+
+def test_what_differs_is_told_once_and_by_its_kind() -> None:
+    managed = [ours(FIELDS), entry("kubectl-label", owned("f:metadata f:labels f:team"))]
+    changed = compared(deployment("side", "web", replicas=3, managed=managed, team="blue")).differences()
+    assert [(field.path, field.git, field.live) for field in changed] == [
+        ("metadata.labels.team", "", "blue"),
+        ("spec.replicas", "2", "3"),
+        ("spec.template.spec.containers (order)", '["name=web","name=side"]', '["name=side","name=web"]'),
+    ]
+    twice = compared(deployment("web", "web", "side")).differences()
+    assert [field.path for field in twice] == ["spec.template.spec.containers[name=web] (twice)"]
+    assert compared(deployment("web", "side")).differences() == ()
+
+
+def test_long_values_are_shown_where_they_differ() -> None:
+    live, git = deployment("web", "side"), deployment("web", "side")
+    for body, last in ((git, "1"), (live, "2")):
+        body["spec"]["template"]["spec"]["containers"][0]["image"] = "x" * 500 + last
+    (wrong,) = [field for field in compared(live, git).declared_fields(at_the_object) if not field.same]
+    assert (wrong.git[-2:], wrong.live[-2:]) == ("x1", "x2")
 
 
 def test_an_item_that_is_gone_differs_in_each_of_its_fields() -> None:
@@ -94,7 +115,7 @@ def test_a_secret_shows_which_key_differs_and_no_value() -> None:
     )
     for body in (git, live):
         body["metadata"]["labels"] = {SYNC_LABEL: "guard-system.apps"}
-    found = Compared(declared_as(SECRET, git), live, git, view=View(), enforcement=Enforcement())
+    found = Compared(declared_as(SECRET, git), live, git, view=View(), left=NOTHING_LEFT)
     shown = found.declared_fields(at_the_object)
     assert {(field.path, field.git, field.live, field.same) for field in shown} == {
         ("data.password", "(not shown)", "(not shown)", False),
