@@ -15,6 +15,7 @@ from guard.admission.review import Request
 from guard.base.codec import JsonObject, child, is_object
 from guard.base.lazy import lazy
 from guard.state import drift, fields
+from guard.state.additions import field_set
 from guard.state.desired import Declared, View
 from guard.state.drift import Change
 from guard.state.equality import MISSING, same
@@ -25,6 +26,7 @@ from guard.state.policy import NOTHING_LEFT, Enforcement, Left, Policy
 from guard.state.requesters import Requester, classify, is_person_tool
 from guard.state.stored import completed
 from guard.state.taints import has_taints, taint_changes, without_taints
+from guard.state.vouched import NOTHING_TAKEN, Taken
 
 Verdict = Literal["allow", "deny", "warn", "audit", "exempt"]
 
@@ -211,6 +213,27 @@ class Case:
             found = drift.refilled(found, filled)
         return drift.settled(found, granular=self.is_granular, default=self.is_default)
 
+    @property
+    def taken(self) -> Taken:
+        """What a person's write takes into entries of others than Guard with its value as it is: a forced apply of what stands
+        there. (A machine's entries are its own.)
+        """
+        old, new = self.request.old_sections, self.request.new_sections
+        if not self.by_person or old.has_same_entries(new):
+            return NOTHING_TAKEN
+        before = {entry.identity: entry.fields for entry in old.managed}
+        found = NOTHING_TAKEN
+        for entry in new.managed:
+            gained = entry.fields.minus(before.get(entry.identity, fields.EMPTY))
+            if gained and not entry.is_guard and not entry.subresource:
+                kept = [path for path in gained.paths() if not gained.below(path) and self._is_unchanged(path)]
+                found = found.union(Taken(fields=field_set(kept), managers=frozenset({entry.manager})))
+        return found
+
+    def _is_unchanged(self, path: Path) -> bool:
+        value = fields.at(self.request.old, path)
+        return value is not MISSING and same(value, fields.at(self.request.new, path))
+
     def is_granular(self, path: Path) -> bool:
         """Whether the API server counts what the new object holds at `path` field by field: then somebody owns a field below it.
         An atomic value is owned whole.
@@ -239,7 +262,7 @@ class Case:
         return child(old, "spec").get("type") != child(new, "spec").get("type")
 
     def is_aggregated(self, change: Change) -> bool:
-        """Whether rules are emptied that a controller fills from other ClusterRoles, and fills again: an apply of the very file in
+        """Whether rules are emptied that a controller fills from other ClusterRoles and fills again: an apply of the very file in
         Git does so, which has `rules: []` by custom.
         """
         is_filled = self.declared is not None and is_object(self.declared.body.get("aggregationRule"))

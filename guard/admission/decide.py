@@ -361,7 +361,11 @@ RULES: tuple[Callable[[Case], Decision | None], ...] = (
 
 def decide(*, review: Review, view: View, policy: Policy, now: datetime) -> Decision:
     """Judge one review. Raises DecodeError when an object that matters cannot be read; the caller denies then."""
-    case = Case(review.request, view=view, policy=policy, now=now)
+    return answered(Case(review.request, view=view, policy=policy, now=now))
+
+
+def answered(case: Case) -> Decision:
+    """The same of a case, for who needs to know more of it."""
     for rule in RULES:
         decision = rule(case)
         if decision is not None:

@@ -10,7 +10,7 @@ from typing import Protocol
 from guard import telemetry
 from guard.admission import message, review
 from guard.admission.case import Case, Decision
-from guard.admission.decide import HARMLESS, decide
+from guard.admission.decide import HARMLESS, answered
 from guard.admission.review import Answer, Request, Review
 from guard.admission.server import PATH
 from guard.audit import Record, References
@@ -99,13 +99,13 @@ class Judge:
     def _judge(self, parsed: Review) -> tuple[Answer, str]:
         policy = self._policy()
         request = parsed.request
-        decision = decide(review=parsed, view=self._view, policy=policy, now=self._clock.now())
+        case = Case(request, view=self._view, policy=policy, now=self._clock.now())
+        decision = answered(case)
         if request.is_undecoded:
             self._meter.undecoded()
         if decision.verdict == "allow":
-            self._vouch(request, decision)
+            self._vouch(case, decision)
             return Answer(uid=request.uid, allowed=True), decision.reason
-        case = Case(request, view=self._view, policy=policy, now=self._clock.now())
         shown = message.field_changes(case, decision)
         reference = self._references.new()
         wording = message.Wording(case, decision, shown, reference=reference, locate=self._locate)
@@ -122,13 +122,14 @@ class Judge:
         lines = wording.warnings() if decision.verdict == "warn" else ()
         return Answer(uid=request.uid, allowed=True, warnings=lines, audit_annotations=notes), decision.reason
 
-    def _vouch(self, request: Request, decision: Decision) -> None:
+    def _vouch(self, case: Case, decision: Decision) -> None:
         """Tell healing of an update that is to be stored and leaves what Git declares alone."""
+        request = case.request
         if decision.reason != HARMLESS or decision.declared is None or request.sub_resource or request.dry_run:
             return
         managed, generation, before = request.stored_as
         at = self._clock.monotonic()
-        self._vouched.note(decision.declared.key, managed=managed, generation=generation, before=before, at=at)
+        self._vouched.note(decision.declared.key, managed=managed, generation=generation, before=before, at=at, taken=case.taken)
 
     def _record(self, case: Case, decision: Decision, *, reference: str, shown: tuple[message.FieldChange, ...]) -> Record:
         request, declared = case.request, decision.declared

@@ -24,6 +24,7 @@ from guard.state.ids import FIELD_MANAGER, REPAIR_MANAGER, ObjectKey
 from guard.state.managed import our_entry, our_fields
 from guard.state.policy import NOTHING_LEFT, Left
 from guard.state.taints import TAINTS, has_taints
+from guard.state.vouched import NOTHING_TAKEN, Taken
 
 CLEANING_TRIES = 3  # a patch that meets a newer object is made again from what the API server holds by then
 CONFLICT, UNPROCESSABLE, NOT_FOUND = 409, 422, 404
@@ -114,11 +115,14 @@ class Writer:
             memory.pop(key, None)
         self._ours.discard(key)
 
-    async def apply(self, declared: Declared, *, unless_newer_than: str = "", clean: bool = True) -> Applied | None:
+    async def apply(
+        self, declared: Declared, *, unless_newer_than: str = "", clean: bool = True, taken: Taken = NOTHING_TAKEN
+    ) -> Applied | None:
         """Make the live object what Git says. Raises ClusterError.
 
         With `unless_newer_than`, a resourceVersion, nothing is done (None) when our last write already saw that version: the
-        event that asked for this apply is then our own, or older. `clean` takes people's additions away as well.
+        event that asked for this apply is then our own, or older. `clean` takes people's additions away as well; of what was
+        `taken` with its value as it was, ownership alone.
         """
         key = declared.key
         lock = self._locks.setdefault(key, asyncio.Lock())
@@ -151,7 +155,7 @@ class Writer:
             removed: tuple[Path, ...] = ()
             # Also what was created anew may be a person's, who was quicker than we were.
             if not _is_only_ours(body) or left:
-                body, removed = await self._clean(declared, body, left=left, clean=clean and not adopting)
+                body, removed = await self._clean(declared, body, left=left, clean=clean and not adopting, taken=taken)
             changed = wrote or bool(removed)
             self._remember(declared, body, applied=wanted(declared.body, body, left), changed=changed)
             return Applied(changed=changed, created=created, removed=removed)
@@ -188,7 +192,7 @@ class Writer:
         return live
 
     async def _clean(
-        self, declared: Declared, body: JsonObject, *, left: Left, clean: bool
+        self, declared: Declared, body: JsonObject, *, left: Left, clean: bool, taken: Taken = NOTHING_TAKEN
     ) -> tuple[JsonObject, tuple[Path, ...]]:
         """Give up people's co-ownership of declared fields, and take their additions away, by JSON patches that test the version
         they were made for: moving other managers' fields into our entry instead would reset replicas and node ports.
@@ -196,9 +200,9 @@ class Writer:
         removed: tuple[Path, ...] = ()
         allowed = allowed_additions(declared.key, scale=declared.scale)
         for attempt in range(CLEANING_TRIES):
-            ours = our_fields(body)
+            ours = our_fields(body).union(taken.fields)
             removals = additions(body, ours, allowed=allowed, left=left) if clean else ()
-            entries = shared_entries(body, ours, adopting=False, handed=handed_over(body, left))
+            entries = shared_entries(body, ours, adopting=False, handed=handed_over(body, left), takers=taken.managers)
             if not removals and entries is None:
                 break
             operations = _entries_replaced(body, entries)

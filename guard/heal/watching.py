@@ -154,9 +154,13 @@ class Watching:
         left, seen = known.fingerprint, metadata.fingerprint
         if seen.resource_version == left.resource_version:
             self._repairer.right(key)
+            return
+        taken = self._vouched.vouches(key, metadata, after=before, at=self._clock.monotonic())
+        if taken:
+            self._repairer.look(key, Drift(metadata=metadata, at=self._clock.monotonic(), taken=taken))
         elif seen.digest != left.digest or not _holds(metadata, known.applied):
             self._repairer.look(key, Drift(metadata=metadata, at=self._clock.monotonic()))
-        elif self._is_doubtful(known, seen) and not self._is_vouched(key, known, metadata, before=before):
+        elif self._is_doubtful(known, seen) and not (taken is not None and self._moves_on(key, known, seen)):
             waiting = key in self._doubts
             self._doubts[key] = Drift(metadata=metadata, at=self._clock.monotonic())
             if not waiting:
@@ -171,15 +175,14 @@ class Watching:
     def _settle(self, key: ObjectKey) -> None:
         self._repairer.look(key, self._doubts.pop(key))
 
-    def _is_vouched(self, key: ObjectKey, known: Known, metadata: Metadata, *, before: str) -> bool:
-        """Whether admission has judged this very write. Not within the seconds after our own, in which one that nobody judged may
-        look just like it.
+    def _moves_on(self, key: ObjectKey, known: Known, seen: Fingerprint) -> bool:
+        """Take a write that admission judged as harmless. Not within the seconds after our own, in which one that nobody judged
+        may look just like it.
         """
-        now = self._clock.monotonic()
-        vouched = self._vouched.vouches(key, metadata, after=before, at=now) and now - known.wrote >= SPOOF_SECONDS
-        if vouched:
-            self._writer.moved_on(key, metadata.fingerprint)
-        return vouched
+        if self._clock.monotonic() - known.wrote < SPOOF_SECONDS:
+            return False
+        self._writer.moved_on(key, seen)
+        return True
 
     def _is_doubtful(self, known: Known, seen: Fingerprint) -> bool:
         """Whether this write, which left our entry as it was, may have changed what we declare all the same."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from functools import lru_cache
 from typing import cast
 
@@ -139,10 +139,12 @@ def _place(value: Json, element: str, siblings: Tree) -> tuple[str | int, Json, 
     return None
 
 
-def shared_entries(body: JsonObject, ours: FieldSet, *, adopting: bool, handed: FieldSet = EMPTY) -> list[JsonObject] | None:
-    """The managedFields list with people's entries relieved of what we declare (or Git's later removals would leave the value to
-    them), None where nothing needs to change. When adopting, what is left of people's entries moves to a name that is no
-    person's, and so do those of our own fields that are `handed` over.
+def shared_entries(
+    body: JsonObject, ours: FieldSet, *, adopting: bool, handed: FieldSet = EMPTY, takers: Container[str] = ()
+) -> list[JsonObject] | None:
+    """The managedFields list with people's entries, and those of `takers`, relieved of what we declare (or Git's later removals
+    would leave the value to them), None where nothing needs to change. When adopting, what is left of people's entries moves to a
+    name that is no person's, and so do those of our own fields that are `handed` over.
     """
     changed = False
     kept: list[JsonObject] = []
@@ -152,7 +154,7 @@ def shared_entries(body: JsonObject, ours: FieldSet, *, adopting: bool, handed: 
             kept.append({**entry.raw, "fieldsV1": entry.fields.minus(handed).tree})
             kept.append({**entry.raw, "manager": ADOPTED_MANAGER, "operation": "Update", "fieldsV1": handed.tree})
             continue
-        if not _is_relievable(entry):
+        if not (_is_relievable(entry) or (entry.manager in takers and not entry.is_guard and not entry.subresource)):
             kept.append(entry.raw)
             continue
         left = entry.fields.minus(ours)

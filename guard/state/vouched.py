@@ -12,6 +12,7 @@ from collections import deque
 import msgspec
 
 from guard.base import codec
+from guard.state.fields import EMPTY, FieldSet
 from guard.state.ids import ObjectKey
 from guard.state.metadata import Metadata
 
@@ -20,11 +21,30 @@ MOST_OF_AN_OBJECT = 16
 MOST_OBJECTS = 4096
 
 
+class Taken(msgspec.Struct, frozen=True):
+    """Fields that a person's write took into entries of these managers as they were, as a forced apply does: nobody's addition,
+    and not to be kept from Git either.
+    """
+
+    fields: FieldSet = EMPTY
+    managers: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.fields)
+
+    def union(self, other: Taken) -> Taken:
+        return Taken(fields=self.fields.union(other.fields), managers=self.managers | other.managers)
+
+
+NOTHING_TAKEN = Taken()
+
+
 class _Seen(msgspec.Struct, frozen=True):
     managed: bytes
     generation: int
     before: str
     at: float
+    taken: Taken
 
 
 class Vouched:
@@ -36,7 +56,9 @@ class Vouched:
     def __len__(self) -> int:
         return len(self._seen)
 
-    def note(self, key: ObjectKey, *, managed: bytes, generation: int, before: str, at: float) -> None:
+    def note(
+        self, key: ObjectKey, *, managed: bytes, generation: int, before: str, at: float, taken: Taken = NOTHING_TAKEN
+    ) -> None:
         """An update was let through that leaves what Git declares as it is. `managed` are its managedFields as the API server
         wrote them, undecoded; `before` is the resourceVersion that it changes.
         """
@@ -45,11 +67,11 @@ class Vouched:
             if len(self._seen) >= MOST_OBJECTS:
                 self._forget(at)
             seen = self._seen[key] = deque(maxlen=MOST_OF_AN_OBJECT)
-        seen.append(_Seen(managed=managed, generation=generation, before=before, at=at))
+        seen.append(_Seen(managed=managed, generation=generation, before=before, at=at, taken=taken))
 
-    def vouches(self, key: ObjectKey, metadata: Metadata, *, after: str, at: float) -> bool:
+    def vouches(self, key: ObjectKey, metadata: Metadata, *, after: str, at: float) -> Taken | None:
         """Whether what a watch shows is what a review was let through for, right `after` the version that the watch showed before
-        (a write in between was perhaps judged by nobody); asked a second time, it is not.
+        (a write in between was perhaps judged by nobody): what it took then, else None. Asked a second time, it is not.
         """
         seen = self._seen.get(key)
         while seen:
@@ -62,9 +84,9 @@ class Vouched:
             ):
                 if not seen:
                     del self._seen[key]
-                return True
+                return one.taken
         self._seen.pop(key, None)
-        return False
+        return None
 
     def _forget(self, at: float) -> None:
         """Drop what is too old; all of it if nothing is, since a note that is missing costs one apply."""
