@@ -18,13 +18,15 @@ from guard.base.errors import ConfigError, RenderError
 from guard.cluster.builtin import built_in
 from guard.inspect.applying import applied, emptied, field_tree
 from guard.inspect.desired import LABEL, SYNC, Desired, load
-from guard.inspect.kinds import plural
+from guard.inspect.kinds import OfflineKinds
 from guard.render.manifests import Fault, parse
 from guard.render.yaml import documents
-from guard.state.desired import View
+from guard.state.desired import Declared, View
 from guard.state.ids import FIELD_MANAGER, SYNC_LABEL, Kind, Manifest, ObjectKey
 from guard.state.policy import Enforcement, Mode, Policy
+from guard.state.requesters import Requester, classify
 
+FAILURE = "Failure"  # the reason of what could not be judged; the webhook counts it under this name
 KUBECTL = "kubectl-client-side-apply"  # the field manager of `kubectl apply`
 
 
@@ -114,46 +116,52 @@ async def check(directory: Path, asked: Question, *, policy: Policy, now: dateti
     loaded = await load(directory, known=_kinds_of(asked.reviews))
     if loaded.desired is None:
         return Checked(objects=0, faults=loaded.faults, warnings=loaded.warnings)
-    judge = _Judge(loaded.desired, policy=policy, now=now)
+    kinds = OfflineKinds(asked.manifests, known=loaded.desired.kinds())
+    judge = _Judge(loaded.desired, kinds=kinds, policy=policy, now=now)
     verdicts = [judge.review(where, found) for where, found in asked.reviews]
     verdicts += [judge.manifest(manifest, namespace=asked.namespace) for manifest in asked.manifests]
     objects = len(loaded.desired.view(LABEL).state)
-    return Checked(objects=objects, warnings=loaded.warnings, verdicts=tuple(verdicts))
+    return Checked(objects=objects, warnings=(*loaded.warnings, *kinds.warnings), verdicts=tuple(verdicts))
 
 
 class _Judge:
-    def __init__(self, desired: Desired, *, policy: Policy, now: datetime) -> None:
+    def __init__(self, desired: Desired, *, kinds: OfflineKinds, policy: Policy, now: datetime) -> None:
         self._desired = desired
+        self._kinds = kinds
         self._policy = policy
         self._now = now
 
     def review(self, where: str, asked: Review) -> Verdict:
-        request = asked.request
         try:
-            heads = (request.old_head, request.new_head)
-            label = next((found for head in heads if (found := (head.metadata.labels or {}).get(SYNC_LABEL))), LABEL)
-            return self._verdict(where, asked, self._desired.view(label))
-        except DecodeError as error:
-            raise ConfigError(f"an object in it cannot be read: {error}", where=where) from error
+            return self._review(where, asked)
+        except Exception as error:  # noqa: BLE001 (as the webhook: whatever fails inside, the answer is no, and says so)
+            return self._failed(where, asked.request, error)
+
+    def _review(self, where: str, asked: Review) -> Verdict:
+        heads = (asked.request.old_head, asked.request.new_head)
+        label = next((found for head in heads if (found := (head.metadata.labels or {}).get(SYNC_LABEL))), LABEL)
+        return self._verdict(where, asked, self._desired.view(label))
 
     def manifest(self, manifest: Manifest, *, namespace: str) -> Verdict:
         """As a person's `kubectl apply`."""
-        body = manifest.body
-        label = str(child(child(body, "metadata"), "labels").get(SYNC_LABEL) or LABEL)
-        view = self._desired.view(label)
-        group, _, version = str(body["apiVersion"]).rpartition("/")
-        kind = Kind(group=group, version=version, kind=str(body["kind"]), resource=plural(str(body["kind"])), namespaced=True)
-        known = next((found for found in view.state.kinds() if (found.group, found.kind) == (group, kind.kind)), None)
-        if known is not None:
-            kind = msgspec.structs.replace(known, version=version)
+        body, where = manifest.body, str(manifest.origin)
         metadata = child(body, "metadata")
+        kind = self._kinds.taken(str(body["apiVersion"]), str(body["kind"]))
         within = str(metadata.get("namespace") or namespace) if kind.namespaced else ""
-        key = ObjectKey(group=group, kind=kind.kind, namespace=within, name=str(metadata["name"]))
-        declared = view.state.get(key)
-        if declared is None:
-            return self._verdict(str(manifest.origin), _request(key, kind, operation="CREATE", new=body), view)
-        builtin = bool(built_in().versions(group, kind.kind))
-        # Both in the form in which the API server stores them, as far as that can be told.
+        key = ObjectKey(group=kind.group, kind=kind.kind, namespace=within, name=str(metadata["name"]))
+        creation = _request(key, kind, operation="CREATE", new=body)
+        try:
+            label = str(child(metadata, "labels").get(SYNC_LABEL) or LABEL)
+            view = self._desired.view(label)
+            declared = view.state.get(key)
+            asked = creation if declared is None else self._update(declared, body, kind=kind, label=label, view=view)
+            return self._verdict(where, asked, view)
+        except Exception as error:  # noqa: BLE001 (as above)
+            return self._failed(where, creation.request, error)
+
+    def _update(self, declared: Declared, body: JsonObject, *, kind: Kind, label: str, view: View) -> Review:
+        """An apply of `body` to the object as Git has it, both as they are stored, as far as that can be told."""
+        builtin = bool(built_in().versions(kind.group, kind.kind))
         git = view.git(declared)
         prepared = prepare(body, label=label)
         given = emptied(view.git(msgspec.structs.replace(declared, body=prepared)), prepared)
@@ -161,8 +169,25 @@ class _Judge:
         entry = {"manager": FIELD_MANAGER, "operation": "Apply", "apiVersion": declared.kind.api_version}
         ours = {**entry, "fieldsV1": field_tree(git, builtin=builtin)}
         theirs = {**entry, "manager": KUBECTL, "operation": "Update", "fieldsV1": field_tree(given, builtin=builtin)}
-        asked = _request(key, kind, operation="UPDATE", old=_managed(git, [ours]), new=_managed(new, [ours, theirs]))
-        return self._verdict(str(manifest.origin), asked, view)
+        return _request(declared.key, kind, operation="UPDATE", old=_managed(git, [ours]), new=_managed(new, [ours, theirs]))
+
+    def _failed(self, where: str, request: Request, error: Exception) -> Verdict:
+        """The control plane is never refused, whatever fails."""
+        requester = classify(request.user_info.username, sync_user=self._policy.sync_user)
+        free = requester in {Requester.SYNC, Requester.CONTROL_PLANE}
+        said = "passes" if free else "is refused"
+        # As the webhook has it: the text of other errors may hold a value.
+        what = f"{type(error).__name__}: {error}" if isinstance(error, DecodeError) else type(error).__name__
+        return Verdict(
+            where=where,
+            operation=request.operation,
+            kind=request.kind.kind,
+            namespace=request.object_namespace,
+            name=request.name,
+            verdict="allow" if free else "deny",
+            reason=FAILURE,
+            message=f"Guard could not judge this change, so it {said} ({what}).",
+        )
 
     def _verdict(self, where: str, asked: Review, view: View) -> Verdict:
         decision = decide(review=asked, view=view, policy=self._policy, now=self._now)

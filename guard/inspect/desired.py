@@ -64,6 +64,10 @@ class Desired:
         self._kinds = kinds
         self._views: dict[str, View] = {}
 
+    def kinds(self) -> tuple[Kind, ...]:
+        """What the folder defines and declares, and what it takes the rest for."""
+        return (*self._kinds.defined, *self.view(LABEL).state.kinds())
+
     def view(self, label: str) -> View:
         """Raises RenderError with the first few faults."""
         known = self._views.get(label)

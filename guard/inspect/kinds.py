@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from guard.base.codec import child
+from guard.base.codec import JsonObject, child
 from guard.cluster.builtin import built_in
 from guard.state.fields import Path
 from guard.state.ids import Kind, Manifest
@@ -16,7 +16,7 @@ class OfflineKinds:
     def __init__(self, manifests: Iterable[Manifest], *, known: Iterable[Kind] = ()) -> None:
         """`known` are kinds that somebody else has named, such as the API server in a review."""
         self._known = {(kind.group, kind.kind): kind for kind in known}
-        self._defined: set[tuple[str, str]] = set()
+        self._defined: dict[tuple[str, str], Kind] = {}
         # Kinds of which some object has a namespace, with the first place where each kind stands.
         self._namespaced: set[tuple[str, str]] = set()
         self._places: dict[tuple[str, str], str] = {}
@@ -28,8 +28,13 @@ class OfflineKinds:
             if child(body, "metadata").get("namespace"):
                 self._namespaced.add(named)
             if body.get("kind") == "CustomResourceDefinition":
-                spec = child(body, "spec")
-                self._defined.add((str(spec.get("group")), str(child(spec, "names").get("kind"))))
+                kind = _defined(child(body, "spec"))
+                self._defined[kind.group, kind.kind] = kind
+
+    @property
+    def defined(self) -> tuple[Kind, ...]:
+        """What CustomResourceDefinitions among the manifests define, without a version."""
+        return tuple(self._defined.values())
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -37,9 +42,13 @@ class OfflineKinds:
 
     def find(self, api_version: str, kind: str) -> Kind | None:
         """None for the kinds that a CustomResourceDefinition among the manifests defines: it says more than can be found here."""
+        return None if (_group(api_version), kind) in self._defined else self.taken(api_version, kind)
+
+    def taken(self, api_version: str, kind: str) -> Kind:
+        """What a kind is taken for, in whatever version; where nothing tells, a guess."""
         group, version = _group(api_version), api_version.rpartition("/")[2]
-        if (group, kind) in self._defined:
-            return None
+        if found := self._defined.get((group, kind)):
+            return Kind(group, version, kind, found.resource, found.namespaced)
         if found := built_in().find(api_version, kind):
             return found
         # Alpha and beta versions have the resource and the scope of the others.
@@ -75,6 +84,17 @@ def plural(kind: str) -> str:
     if name.endswith("s"):
         return f"{name}es"
     return f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
+
+
+def _defined(spec: JsonObject) -> Kind:
+    names = child(spec, "names")
+    return Kind(
+        group=str(spec.get("group")),
+        version="",
+        kind=str(names.get("kind")),
+        resource=str(names.get("plural")),
+        namespaced=spec.get("scope") == "Namespaced",
+    )
 
 
 def _group(api_version: str) -> str:

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
+from guard.admission import Decision
 from guard.base import codec
 from guard.base.codec import Json, JsonObject
 from guard.base.errors import ConfigError, RenderError
@@ -198,6 +200,32 @@ async def test_taking_off_the_label_is_tampering_whatever_the_sync_is_called(tmp
     assert (found.reason, found.fields[0].git) == ("Tampering", "x.y")
 
 
+@pytest.mark.parametrize(("user", "told"), [("ada", "deny"), ("system:kube-controller-manager", "allow")])
+async def test_what_cannot_be_read_is_refused_as_the_webhook_does_but_for_the_control_plane(
+    tmp_path: Path, user: str, told: str
+) -> None:
+    old, new = settings(), settings(color="red")
+    new["metadata"]["labels"] = 7
+    found = await verdict(tmp_path, {"a.yaml": SETTINGS}, review(old, new, user=user))
+    assert (found.verdict, found.reason, found.kind, found.name) == (told, "Failure", "ConfigMap", "settings")
+    assert "could not judge this change" in found.message
+    assert "metadata.labels" in found.message
+
+
+@pytest.mark.parametrize("text", [review(settings(), settings(color="red")), SETTINGS.replace("blue", "red")])
+async def test_a_decision_that_fails_is_a_refusal_and_quotes_no_value(
+    tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(**_: object) -> Decision:
+        raise KeyError("hunter2")
+
+    # The package's `check` is the function.
+    monkeypatch.setattr(import_module("guard.inspect.check"), "decide", fails)
+    found = await verdict(tmp_path, {"a.yaml": SETTINGS}, text)
+    assert (found.verdict, found.reason, found.name) == ("deny", "Failure", "settings")
+    assert found.message == "Guard could not judge this change, so it is refused (KeyError)."
+
+
 @pytest.mark.parametrize(("mode", "told"), [("Warn", "warn"), ("Audit", "audit")])
 async def test_another_mode_lets_it_through(tmp_path: Path, mode: Mode, told: str) -> None:
     found = await verdict(tmp_path, {"a.yaml": SETTINGS}, review(settings(), settings(color="red")), mode=mode)
@@ -277,6 +305,38 @@ async def test_another_version_than_gits_is_not_compared_and_that_is_said(tmp_pa
     found = await verdict(tmp_path, {"g.yaml": GIZMO}, text)
     assert (found.verdict, found.reason) == ("allow", "OtherVersion")
     assert "example.com/v1" in found.message
+
+
+@pytest.mark.parametrize(
+    ("kind", "named"),
+    [
+        ("apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole", ("ClusterRole", "", "other")),
+        ("apiVersion: rbac.authorization.k8s.io/v1\nkind: Role", ("Role", "default", "other")),
+        ("apiVersion: example.com/v1\nkind: Gizmo", ("Gizmo", "default", "other")),
+        ("apiVersion: example.com/v7\nkind: Gizmo", ("Gizmo", "default", "other")),
+    ],
+)
+async def test_an_undeclared_object_has_the_scope_of_its_kind(tmp_path: Path, kind: str, named: tuple[str, str, str]) -> None:
+    asked = question("asked.yaml", f"{kind}\nmetadata: {{name: other}}\n".encode())
+    found = await checked(tmp_path, {"crd.yaml": CRD}, asked)
+    (only,) = found.verdicts
+    assert ((only.kind, only.namespace, only.name), only.reason) == (named, "NotDeclared")
+    assert found.warnings == ()
+
+
+async def test_a_kind_that_comes_with_its_definition_needs_no_guess(tmp_path: Path) -> None:
+    text = f"{CRD.replace('Namespaced', 'Cluster')}---\n{GIZMO}"
+    found = await checked(tmp_path, {"a.yaml": SETTINGS}, question("asked.yaml", text.encode()))
+    assert [(one.kind, one.namespace) for one in found.verdicts] == [("CustomResourceDefinition", ""), ("Gizmo", "")]
+    assert found.warnings == ()
+
+
+@pytest.mark.parametrize(("text", "namespace"), [(GIZMO, "shop"), (GIZMO.replace(", namespace: shop", ""), "")])
+async def test_a_kind_that_nothing_tells_of_is_guessed_with_a_warning(tmp_path: Path, text: str, namespace: str) -> None:
+    found = await checked(tmp_path, {"a.yaml": SETTINGS}, question("asked.yaml", text.encode()))
+    assert [one.namespace for one in found.verdicts] == [namespace]
+    (warning,) = found.warnings
+    assert warning.startswith("asked.yaml:1: Gizmo.example.com is not built in")
 
 
 # ---- what is asked
