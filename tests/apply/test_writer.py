@@ -143,7 +143,7 @@ def tainted(name: str, *taints: Mapping[str, Json]) -> Declared:
 
 
 @pytest.mark.case(17)
-async def test_the_node_controllers_taints_stay_beside_those_that_git_declares(client: Client, namespace: str) -> None:
+async def test_the_taints_of_controllers_stay_beside_those_that_git_declares_and_a_persons_go(client: Client, namespace: str) -> None:
     ours = {"key": "example.com/dedicated", "effect": "NoSchedule", "value": "db"}
     theirs = {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}
     declared = tainted(namespace, ours)
@@ -157,6 +157,10 @@ async def test_the_node_controllers_taints_stay_beside_those_that_git_declares(c
     assert done is not None
     assert not done.changed
     assert await stored(client, declared) == before
+    scaling = {"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}
+    await changed(client, declared, {"spec": {"taints": [scaling, theirs]}}, manager="cluster-autoscaler")
+    await guard.apply(declared)
+    assert (await stored(client, declared))["spec"]["taints"] == [ours, scaling, theirs]
     await changed(
         client, declared, {"spec": {"taints": [theirs, {"key": "mine", "effect": "NoSchedule"}]}}, manager="kubectl-taint"
     )

@@ -94,9 +94,6 @@ def _left_open(facts: Facts) -> str:
         return "without our label the webhook is not asked; healing restores it"
     if facts.applied_before is None:
         return "Guard could not apply it before"
-    changed = differences(comparable(facts.before), comparable(facts.after))
-    if facts.taints_declared and any(map(_is_control_plane_taint, changed)):
-        return "a taint of the control plane's"
     if facts.by_user_agent and _our_entry(facts.after) is None:
         return "the tool is named in managedFields only, which the request itself rewrote"
     replicas = facts.sort.replicas
@@ -113,7 +110,9 @@ def _declared(facts: Facts) -> Verdict | None:
         return Verdict("refuse", "Guard cannot apply any more")
     was = differences(comparable(facts.before), comparable(facts.applied_before))
     now = differences(comparable(facts.after), comparable(facts.applied_after))
-    drift = {path: pair for path, pair in now.items() if was.get(path) != pair and not _may_go(path, facts)}
+    drift = {
+        path: pair for path, pair in now.items() if was.get(path) != pair and not _may_go(path, facts) and not _is_order(path)
+    }
     if drift:
         return Verdict("refuse", f"drift in {_shown(drift)}")
     if any(_is_beside(path, now) for path in was.keys() - now.keys()):
@@ -152,6 +151,7 @@ def _additions(facts: Facts) -> Verdict | None:
         path: pair
         for path, pair in differences(comparable(facts.before), after).items()
         if any(_touch(path, other) for other in unlike_git)
+        and not _is_order(path)
         and not _is_allowed(path, facts)
         and not _may_go(path, facts)
         # The API server picks a node port for every port that comes back.
@@ -173,10 +173,18 @@ def _creation(facts: Facts) -> Verdict:
     if facts.after is None or facts.applied_after is None:
         return Verdict("refuse", "Guard cannot apply it")
     found = differences(comparable(facts.after), comparable(facts.applied_after))
-    if facts.taints_declared and any(map(_is_control_plane_taint, found)):
-        return Verdict("either", "a taint of the control plane's")
-    drift = {path: pair for path, pair in found.items() if not (path == _LABEL and pair[0] == ABSENT)}
-    return Verdict("refuse", f"created unlike Git in {_shown(drift)}") if drift else Verdict("allow", "created like Git")
+    drift = {path: pair for path, pair in found.items() if not (path == _LABEL and pair[0] == ABSENT) and not _is_order(path)}
+    if drift:
+        return Verdict("refuse", f"created unlike Git in {_shown(drift)}")
+    handed_over = [name for name in ("finalizers", "ownerReferences") if facts.by_person and _named_more(facts, name)]
+    return Verdict("refuse", f"created with {handed_over}") if handed_over else Verdict("allow", "created like Git")
+
+
+def _named_more(facts: Facts, name: str) -> bool:
+    """Whether the metadata names more of them than Git's object has."""
+    known: list[Json] = child(facts.applied_before or {}, "metadata").get(name) or []
+    named: list[Json] = child(facts.after or {}, "metadata").get(name) or []
+    return any(item not in known for item in named)
 
 
 def _is_allowed(path: Path, facts: Facts) -> bool:
@@ -212,8 +220,9 @@ def _may_go(path: Path, facts: Facts) -> bool:
     return path[:2] == _FINALIZERS and _is_terminating(facts)
 
 
-def _is_control_plane_taint(path: Path) -> bool:
-    return path[:2] == ("spec", "taints") and any("node.kubernetes.io/" in step or step == _ORDER for step in path)
+def _is_order(path: Path) -> bool:
+    """The order of taints, which means nothing."""
+    return path == ("spec", "taints", _ORDER)
 
 
 def _label(body: JsonObject) -> Json:

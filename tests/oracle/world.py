@@ -30,7 +30,6 @@ CONNECTIONS = 32
 TRIES = 3
 APPLY_SECONDS = 120.0
 _NOTHING: Mapping[str, str] = MappingProxyType({})
-_CONTROL_PLANE_TAINTS = "node.kubernetes.io/"
 
 
 class Asker(msgspec.Struct, frozen=True):
@@ -134,15 +133,13 @@ class World:
         return answer.body if answer.is_ok else None
 
     async def apply(self, target: Target, live: JsonObject | None, *, dry_run: bool) -> Answer:
-        """As Guard applies it: forced, under its own name and manager. Of a Node's taints the control plane's own are kept."""
+        """As Guard applies it: forced, under its own name and manager. A Node keeps the taints that Git does not declare."""
         body = prepare(target.manifest, label=LABEL)
         taints = children(child(body, "spec"), "taints")
         if target.sort.name == "Node" and taints and live is not None:
-            theirs = [
-                taint
-                for taint in children(child(live, "spec"), "taints")
-                if str(taint.get("key")).startswith(_CONTROL_PLANE_TAINTS)
-            ]
+            ours = {(taint["key"], taint["effect"]) for taint in taints}
+            standing = children(child(live, "spec"), "taints")
+            theirs = [taint for taint in standing if (taint.get("key"), taint.get("effect")) not in ours]
             body = {**body, "spec": {**body["spec"], "taints": [*taints, *theirs]}}
         request = Request("PATCH", target.path, body, APPLY, {"force": "true"})
         return await self.send(request, GUARD_ASKS, manager="guard", dry_run=dry_run)
