@@ -12,10 +12,10 @@ import click
 
 from guard import control
 from guard.audit import Event, Record
-from guard.base import codec, naming
+from guard.base import naming
 from guard.base.clock import SystemClock
 from guard.cli.options import Seconds, data_dir_option, sync_key
-from guard.cli.output import structured, table
+from guard.cli.output import json_line, line, structured, table
 
 FOUND = 1
 NEWEST = 100
@@ -81,11 +81,11 @@ async def _read(data_dir: Path, query: dict[str, str]) -> list[Record]:
 async def _follow(data_dir: Path, query: dict[str, str], output: str) -> None:
     async for record in control.audit(data_dir, query):
         if output == "table":
-            click.echo("  ".join(part for part in _row(record) if part))
+            line("  ".join(part for part in _row(record) if part))
         elif output == "json":
-            click.echo(codec.encode(record))
+            json_line(record)
         else:
-            click.echo("---")
+            line("---")
             structured(record, form="yaml")
 
 
@@ -96,8 +96,7 @@ def _row(record: Record) -> tuple[str, str, str, str, str, str]:
     if record.took_ms and record.event == "healed":
         what += f" ({record.took_ms:.0f} ms)"
     dry = " (dry run)" if record.dry_run else ""
-    # Names and users come from requests: nothing in them is for the terminal.
-    return record.time, record.event + dry, naming.printable(subject), naming.printable(by), naming.printable(what), record.id
+    return record.time, record.event + dry, subject, by, what, record.id
 
 
 def _moment(text: str) -> str:

@@ -11,7 +11,7 @@ import click
 from guard.base import naming
 from guard.base.clock import SystemClock
 from guard.base.errors import ConfigError
-from guard.cli.output import format_option, structured
+from guard.cli.output import format_option, line, structured
 from guard.inspect import CheckedField, Question, Verdict, check, question
 from guard.inspect.check import policy
 from guard.state.policy import Mode
@@ -65,15 +65,15 @@ def command(
     else:
         for fault in found.faults:
             hint = f" ({fault.hint})" if fault.hint else ""
-            click.echo(f"{fault.where}: {fault.message}{hint}" if fault.where else f"{fault.message}{hint}")
+            line(f"{fault.where}: {fault.message}{hint}" if fault.where else f"{fault.message}{hint}")
         for verdict in found.verdicts:
             _show(verdict)
         if found.faults:
-            click.echo(naming.plural(len(found.faults), "fault"))
+            line(naming.plural(len(found.faults), "fault"))
         elif filename is None:
-            click.echo(f"{naming.plural(found.objects, 'object')}, no fault")
+            line(f"{naming.plural(found.objects, 'object')}, no fault")
     for warning in found.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        line(f"warning: {warning}", err=True)
     if found.faults:
         return FOUND if filename is None else UNUSABLE
     return FOUND if any(verdict.is_refused for verdict in found.verdicts) else 0
@@ -95,14 +95,14 @@ def _show(verdict: Verdict) -> None:
     named = naming.titled(kind=verdict.kind, namespace=verdict.namespace, name=verdict.name)
     said = _WORDS.get(verdict.verdict, verdict.verdict)
     colour = "red" if verdict.is_refused else "green"
-    click.secho(f"{verdict.where}: {verdict.operation} {named}: {said} ({verdict.reason})", fg=colour)
+    line(f"{verdict.where}: {verdict.operation} {named}: {said} ({verdict.reason})", colour=colour)
     if verdict.message:
-        click.echo(f"  {verdict.message}")
+        line(f"  {verdict.message}")
     file = verdict.origin.rpartition(":")[0]
     for field in verdict.fields:
-        click.echo(f"  {field.path}: {_said(field)}" + (f" ({file}:{field.line})" if file else ""))
+        line(f"  {field.path}: {_said(field)}" + (f" ({file}:{field.line})" if file else ""))
     if verdict.message and verdict.origin and not verdict.fields:
-        click.echo(f"  {verdict.origin}")
+        line(f"  {verdict.origin}")
 
 
 def _said(field: CheckedField) -> str:

@@ -11,7 +11,7 @@ from guard import control
 from guard.audit import Record
 from guard.base import naming
 from guard.cli.options import data_dir_option
-from guard.cli.output import format_option, structured, table
+from guard.cli.output import format_option, line, structured, table
 from guard.inspect import Explanation
 
 FOUND = 1
@@ -56,28 +56,28 @@ def _show(found: Explanation) -> None:
 
 
 def _show_declared(found: Explanation, named: str) -> None:
-    click.secho(f"{named} is declared by {found.sync}: {found.file}:{found.line} ({found.revision})", bold=True)
+    line(f"{named} is declared by {found.sync}: {found.file}:{found.line} ({found.revision})", bold=True)
     if found.url:
-        click.echo(found.url)
+        line(found.url)
     match found.state:
         case "same":
-            click.secho("It is as Git says.", fg="green")
+            line("It is as Git says.", colour="green")
         case "missing":
-            click.secho("It is missing in the cluster.", fg="red")
+            line("It is missing in the cluster.", colour="red")
         case "unknown":
-            click.secho("Whether it is as Git says, the API server would not tell.", fg="red")
+            line("Whether it is as Git says, the API server would not tell.", colour="red")
         case _:
-            click.secho("It differs from Git.", fg="red")
+            line("It differs from Git.", colour="red")
     if found.problem:
-        click.echo(f"The API server says: {found.problem}")
+        line(f"The API server says: {found.problem}")
     if found.terminating:
-        click.echo("It is being deleted.")
+        line("It is being deleted.")
     if found.state != "missing" and not found.labelled_by_guard:
-        click.echo("The label gitopsguard.dev/sync on it is not Guard's own.")
+        line("The label gitopsguard.dev/sync on it is not Guard's own.")
     if found.enforcement is not None:
         enforced = found.enforcement
         heal = "on" if enforced.heal else "off"
-        click.echo(f"Enforcement: mode {enforced.mode}, additions {enforced.additions}, heal {heal}")
+        line(f"Enforcement: mode {enforced.mode}, additions {enforced.additions}, heal {heal}")
     _section(
         ("", "DECLARED FIELD", "GIT", "LIVE", "LINE", "MANAGED BY"),
         [
@@ -90,28 +90,29 @@ def _show_declared(found: Explanation, named: str) -> None:
         [("!" if field.addition else "", field.path, field.live, ", ".join(field.managed_by)) for field in found.others],
     )
     if any(not field.same for field in found.fields) or any(field.addition for field in found.others):
-        click.echo("\n! is not as Git says" + (", and is healed" if found.enforcement and found.enforcement.heal else ""))
+        line()
+        line("! is not as Git says" + (", and is healed" if found.enforcement and found.enforcement.heal else ""))
 
 
 def _show_undeclared(found: Explanation, named: str) -> None:
-    click.secho(f"{named} is not declared in Git.", bold=True)
+    line(f"{named} is not declared in Git.", bold=True)
     if found.waiting_for:
-        click.echo(f"Its label says that it belongs to {found.waiting_for}, which Guard has not loaded yet: it is protected.")
+        line(f"Its label says that it belongs to {found.waiting_for}, which Guard has not loaded yet: it is protected.")
     elif found.label:
         whose = "Guard put it there" if found.labelled_by_guard else "a controller or a person copied it there"
-        click.echo(f"It carries the label gitopsguard.dev/sync: {found.label} ({whose}).")
+        line(f"It carries the label gitopsguard.dev/sync: {found.label} ({whose}).")
     if found.terminating:
-        click.echo("It is being deleted.")
+        line("It is being deleted.")
     if found.declared_in_namespace:
         inside = f"namespace {found.namespace}" if found.namespace else "it"
-        click.echo(f"In {inside} Git declares {naming.plural(found.declared_in_namespace, 'object')}.")
+        line(f"In {inside} Git declares {naming.plural(found.declared_in_namespace, 'object')}.")
     if found.strict:
-        click.echo(f"{found.strict} has the namespace among its strictNamespaces: people create only what Git declares there.")
+        line(f"{found.strict} has the namespace among its strictNamespaces: people create only what Git declares there.")
 
 
 def _section(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     if rows:
-        click.echo()
+        line()
         table(columns, rows)
 
 

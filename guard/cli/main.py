@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+import traceback
 from importlib.metadata import version
+from typing import NoReturn
 
 import click
 
 from guard.base.errors import GuardError
+from guard.base.naming import printable
 
 # Module below guard.cli for each command.
 COMMANDS = ("audit", "check", "diff", "explain", "reconcile", "run", "status")
 
-FINE, FOUND, UNUSABLE = 0, 1, 2
+FINE, UNUSABLE = 0, 2
+TRACEBACK = "GUARD_TRACEBACK"  # in the environment, with any value: where an unforeseen error came from
 
 
 class _Commands(click.Group):
@@ -32,12 +37,12 @@ class _Commands(click.Group):
 def guard() -> None:
     """Keeps a Kubernetes cluster equal to Git: applies it, refuses manual changes, heals the rest.
 
-    Exit codes: 0 fine, 1 drift or denial found, 2 usage or configuration error.
+    Exit codes: 0 fine, 1 drift or denial found, 2 no answer: wrong usage or configuration, or an error.
     """
 
 
 def main() -> None:
-    """Run the command line; one clear line on standard error for whatever a user can mend."""
+    """Run the command line; one clear line on standard error for whatever went wrong."""
     try:
         code = guard.main(standalone_mode=False)
     except click.exceptions.Abort:
@@ -46,9 +51,19 @@ def main() -> None:
         error.show()
         sys.exit(UNUSABLE)
     except GuardError as error:
-        click.echo(f"guard: {error}", err=True)
-        sys.exit(UNUSABLE)
+        _fail(str(error))
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(FINE)
+    except Exception as error:  # noqa: BLE001 (Python would end with 1, which stands for drift or a denial)
+        if TRACEBACK in os.environ:
+            for text in traceback.format_exc().splitlines():
+                click.echo(printable(text), err=True)
+        _fail(f"{type(error).__name__}: {error} (an error that nobody foresaw; with {TRACEBACK}=1 it says where it comes from)")
     sys.exit(code if isinstance(code, int) else FINE)
+
+
+def _fail(text: str) -> NoReturn:
+    # An error quotes what it is about: answers of servers, keys of files.
+    click.echo(f"guard: {printable(text)}", err=True)
+    sys.exit(UNUSABLE)

@@ -23,9 +23,10 @@ format_option = click.option(
 )
 
 
-def line(text: str = "", *, colour: str | None = None, bold: bool | None = None, err: bool = False) -> None:
+def line(text: str = "", *, colour: str | None = None, bold: bool = False, err: bool = False) -> None:
     """One line, whatever the text holds."""
-    click.secho(naming.printable(text), fg=colour, bold=bold, err=err)
+    shown = naming.printable(text)
+    click.echo(click.style(shown, fg=colour, bold=bold or None) if colour or bold else shown, err=err)
 
 
 def structured(value: object, *, form: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
@@ -11,9 +12,13 @@ import click
 import uvloop
 
 from guard import telemetry
-from guard.base.errors import ConfigError
+from guard.base.errors import ConfigError, GuardError
 from guard.cli.options import Address, Seconds, context_option, data_dir_option, kubeconfig_option
 from guard.runtime import Options, Runtime
+
+FRAMES = 8
+
+_log = telemetry.get("cli")
 
 
 @click.command("run")
@@ -72,7 +77,21 @@ def _run(options: Options) -> None:
         first: BaseException = group
         while isinstance(first, BaseExceptionGroup):
             first = cast("tuple[BaseException, ...]", first.exceptions)[0]  # pyright's narrowing loses the type
-        raise first from group
+        raise _told(first) from group
+    except Exception as error:
+        raise _told(error) from error
+
+
+def _told(error: BaseException) -> BaseException:
+    """The error, if it is one that Guard knows. Another may not come again when somebody looks, so the log says where it came
+    from; its own text may hold a value, and stays out.
+    """
+    if isinstance(error, GuardError) or not isinstance(error, Exception):
+        return error
+    name = type(error).__name__
+    frames = traceback.format_tb(error.__traceback__)[-FRAMES:]
+    _log.error("an error that nobody foresaw ends the run", error=name, frames=frames)
+    return GuardError(f"an error that nobody foresaw ended the run: {name}", hint="the log says where it came from")
 
 
 def _checked(url: str) -> str:

@@ -1,0 +1,79 @@
+"""How the command line ends: one line that says what went wrong, and an exit code that CI can go by."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from guard import control
+from guard.base import codec
+from guard.cli import main
+from guard.cli import run as run_command
+from guard.inspect import Comparison
+from guard.runtime import Options
+
+
+class Broken:
+    """A Guard with a fault of its own."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+
+    async def run(self) -> None:
+        raise RuntimeError(f"wrong with {self._options.context}")
+
+
+async def broken(*_: object, **__: object) -> Comparison:
+    raise RuntimeError("first line\n\x1b[2Jsecond line")
+
+
+def ended(*arguments: str) -> int | str | None:
+    """The exit code."""
+    sys.argv = ["guard", *arguments]
+    with pytest.raises(SystemExit) as raised:
+        main()
+    return raised.value.code
+
+
+@pytest.fixture(autouse=True)
+def _arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["guard"])
+    monkeypatch.setattr(control, "diff", broken)
+
+
+def test_an_error_that_nobody_foresaw_is_one_line_and_no_drift(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended("diff") == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith(r"guard: RuntimeError: first line\n\x1b[2Jsecond line (")
+    assert "GUARD_TRACEBACK=1" in err
+
+
+def test_where_it_came_from_is_told_on_demand(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GUARD_TRACEBACK", "1")
+    assert ended("diff") == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("Traceback")
+    assert any("in broken" in line for line in lines)
+    assert all(line.isprintable() for line in lines)
+    assert lines[-1].startswith("guard: RuntimeError: ")
+
+
+def test_a_run_that_breaks_leaves_the_place_in_the_log_and_no_text_that_may_hold_a_value(
+    capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_command, "Runtime", Broken)
+    assert ended("run", "--context", "hunter2", "--log-format", "json") == 2
+    logged, told = capfdbinary.readouterr().err.splitlines()
+    line = codec.decode(logged)
+    assert (line["error"], line["level"], line["component"]) == ("RuntimeError", "error", "cli")
+    assert "in run" in line["frames"][-1]
+    assert told == b"guard: an error that nobody foresaw ended the run: RuntimeError (the log says where it came from)"
+    assert b"hunter2" not in logged
+
+
+@pytest.mark.parametrize("arguments", [("diff", "--nonsense"), ("nonsense",), ("explain", "web"), ("audit", "--since=later")])
+def test_a_wrong_use_is_2(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(*arguments) == 2
+    assert capsys.readouterr().err
