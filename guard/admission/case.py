@@ -120,11 +120,11 @@ class Case:
 
     @lazy
     def label_before(self) -> str | None:
-        return _label(self.request.old_head.metadata.labels)
+        return _label(self.request.old_sections.labels)
 
     @lazy
     def label_after(self) -> str | None:
-        return _label(self.request.new_head.metadata.labels)
+        return _label(self.request.new_sections.labels)
 
     @lazy
     def terminating(self) -> bool:
@@ -315,6 +315,6 @@ class Case:
         )
 
 
-def _label(labels: dict[str, str | None] | None) -> str | None:
+def _label(labels: dict[str, str | None]) -> str | None:
     """Our label; a review of a custom resource may show null for what is stored as empty text."""
-    return (labels[SYNC_LABEL] or "") if labels and SYNC_LABEL in labels else None
+    return (labels[SYNC_LABEL] or "") if SYNC_LABEL in labels else None

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
 from guard.base import codec
 from guard.base.codec import DecodeError, JsonObject
 from guard.base.lazy import lazy
-from guard.state.drift import METADATA
-from guard.state.managed import RawEntry, raw_entries
+from guard.state.managed import RawEntry, Stamp, stamps
+
+T = TypeVar("T")
 
 Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
-
-_NULL = b"null"
 
 
 class GroupVersionKind(msgspec.Struct, frozen=True):
@@ -38,15 +37,100 @@ class Options(msgspec.Struct, frozen=True, rename="camel"):
     field_manager: str | None = None
 
 
-class _Metadata(msgspec.Struct, frozen=True):
+class Metadata(msgspec.Struct, frozen=True, rename="camel"):
+    """What a rule asks of an object's metadata, its values as they came."""
+
     name: str = ""
-    labels: dict[str, str | None] | None = None
+    generation: int = 0
+    resource_version: str = ""
+    deletion_timestamp: str | None = None
+    labels: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    annotations: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    finalizers: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    owner_references: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    managed_fields: tuple[RawEntry, ...] | None = None
 
 
-class _Head(msgspec.Struct, frozen=True):
-    """Of an object, the little that undeclared objects are judged by."""
+# The parts of the metadata that somebody can declare, and where they stand in the struct.
+_PARTS = (("labels",) * 2, ("annotations",) * 2, ("finalizers",) * 2, ("ownerReferences", "owner_references"))
 
-    metadata: _Metadata = _Metadata()
+# The metadata has parts of its own; nobody judges the status.
+_APART = frozenset({"metadata", "status"})
+
+
+class Sections:
+    """An object of a review in its sections, each left undecoded: most changes leave most of them as they are, byte for byte.
+    `top` are its fields, none of an object that is not there.
+    """
+
+    def __init__(self, top: dict[str, msgspec.Raw]) -> None:
+        self.top = top
+
+    @lazy
+    def metadata(self) -> Metadata:
+        """Raises DecodeError."""
+        return _part(self.top.get("metadata"), Metadata, where="metadata") or Metadata()
+
+    @lazy
+    def labels(self) -> dict[str, str | None]:
+        """Raises DecodeError."""
+        raw = self.metadata.labels
+        return _part(None if raw is msgspec.UNSET else raw, dict[str, str | None], where="metadata.labels") or {}
+
+    def whole(self) -> JsonObject:
+        """The object, decoded. Raises DecodeError."""
+        return {name: codec.decode(raw) for name, raw in self.top.items()}
+
+    def without(self, other: Sections) -> JsonObject:
+        """The object, decoded, without the sections that another object has byte for byte alike, and without what nobody judges.
+        Raises DecodeError.
+        """
+        top = other.top
+        found: JsonObject = {
+            name: codec.decode(raw) for name, raw in self.top.items() if name not in _APART and not _are_alike(raw, top.get(name))
+        }
+        mine, theirs = self.metadata, other.metadata
+        parts: JsonObject = {}
+        for name, place in _PARTS:
+            raw = getattr(mine, place)
+            if raw is not msgspec.UNSET and not _are_alike(raw, getattr(theirs, place)):
+                parts[name] = codec.decode(raw)
+        found["metadata"] = parts
+        return found
+
+    @property
+    def managed(self) -> tuple[RawEntry, ...]:
+        """The entries of managedFields. Raises DecodeError."""
+        return self.metadata.managed_fields or ()
+
+    @lazy
+    def ours(self) -> RawEntry | None:
+        """Our Apply entry."""
+        for entry in self.managed:
+            if entry.is_ours:
+                return entry
+        return None
+
+    def has_same_entries(self, other: Sections) -> bool:
+        """Whether the managedFields are those of another object, byte for byte."""
+        return stamps(self.managed) == stamps(other.managed)
+
+    @property
+    def is_terminating(self) -> bool:
+        return bool(self.metadata.deletion_timestamp)
+
+
+def _part(raw: msgspec.Raw | None, kind: type[T], *, where: str) -> T | None:
+    if raw is None:
+        return None
+    try:
+        return codec.decode_optional(raw, kind)
+    except DecodeError as error:
+        raise DecodeError(f"{where}: {error}") from error
+
+
+def _are_alike(one: msgspec.Raw, other: msgspec.Raw | msgspec.UnsetType | None) -> bool:
+    return isinstance(other, msgspec.Raw) and bytes(one) == bytes(other)
 
 
 def _is_written(before: RawEntry | None, after: RawEntry) -> bool:
@@ -54,64 +138,8 @@ def _is_written(before: RawEntry | None, after: RawEntry) -> bool:
     return before is None or before.time != after.time or bool(after.fields.minus(before.fields))
 
 
-# The metadata has sections of its own; nobody judges the status.
-_APART = frozenset({"metadata", "status"})
-
-
-class Sections:
-    """An object of a review in its sections, each left undecoded: most changes leave most of them as they are, byte for byte."""
-
-    def __init__(self, raw: msgspec.Raw) -> None:
-        """Raises DecodeError for what is no object."""
-        self.top = _sections(raw)
-        self.metadata = _sections(self.top.get("metadata"))
-
-    def without(self, other: Sections) -> JsonObject:
-        """The object, decoded, without the sections that another object has byte for byte alike, and without what nobody judges.
-        Raises DecodeError.
-        """
-        top, metadata = other.top, other.metadata
-        found: JsonObject = {
-            name: codec.decode(raw) for name, raw in self.top.items() if name not in _APART and not _alike(raw, top.get(name))
-        }
-        found["metadata"] = {
-            name: codec.decode(raw)
-            for name in METADATA
-            if (raw := self.metadata.get(name)) is not None and not _alike(raw, metadata.get(name))
-        }
-        return found
-
-    @lazy
-    def managed(self) -> tuple[RawEntry, ...]:
-        """The entries of managedFields. Raises DecodeError."""
-        return raw_entries(self.metadata.get("managedFields"))
-
-    @lazy
-    def ours(self) -> RawEntry | None:
-        """Our Apply entry."""
-        return next((entry for entry in self.managed if entry.is_ours), None)
-
-    def has_same_entries(self, other: Sections) -> bool:
-        """Whether the managedFields are those of another object, byte for byte."""
-        mine, theirs = self.metadata.get("managedFields"), other.metadata.get("managedFields")
-        return mine is None if theirs is None else mine is not None and _alike(mine, theirs)
-
-    @property
-    def is_terminating(self) -> bool:
-        raw = self.metadata.get("deletionTimestamp")
-        return raw is not None and bytes(raw) not in (_NULL, b'""')
-
-
-def _sections(raw: msgspec.Raw | None) -> dict[str, msgspec.Raw]:
-    return {} if raw is None else codec.decode_optional(raw, dict[str, msgspec.Raw]) or {}
-
-
-def _alike(one: msgspec.Raw, other: msgspec.Raw | None) -> bool:
-    return other is not None and bytes(one) == bytes(other)
-
-
-class Request(msgspec.Struct, frozen=True, rename="camel", dict=True):
-    """`request` of a review. `namespace` is the object's own name for Namespace objects: use `object_namespace`."""
+class _Asked(msgspec.Struct, frozen=True, rename="camel", dict=True):
+    """`request` of a review but for its objects."""
 
     uid: str
     kind: GroupVersionKind
@@ -122,27 +150,34 @@ class Request(msgspec.Struct, frozen=True, rename="camel", dict=True):
     namespace: str = ""
     sub_resource: str = ""
     dry_run: bool | None = None
-    object: msgspec.Raw = msgspec.Raw(_NULL)
-    old_object: msgspec.Raw = msgspec.Raw(_NULL)
-    options: msgspec.Raw = msgspec.Raw(_NULL)
+    options: msgspec.Raw = msgspec.Raw(b"null")
 
-    @lazy
-    def new(self) -> JsonObject:
-        """The object as it would be stored; empty on DELETE. Raises DecodeError."""
-        return _object(self.object)
 
-    @lazy
-    def old(self) -> JsonObject:
-        """The object as it is stored; empty on CREATE. Raises DecodeError."""
-        return _object(self.old_object)
+class Request(_Asked, frozen=True, rename="camel", dict=True):
+    """`request` of a review. `namespace` is the object's own name for Namespace objects: use `object_namespace`."""
+
+    object: dict[str, msgspec.Raw] | None = None
+    old_object: dict[str, msgspec.Raw] | None = None
 
     @lazy
     def new_sections(self) -> Sections:
-        return Sections(self.object)
+        """Of the object as it would be stored; there is none on DELETE."""
+        return Sections(self.object or {})
 
     @lazy
     def old_sections(self) -> Sections:
-        return Sections(self.old_object)
+        """Of the object as it is stored; there is none on CREATE."""
+        return Sections(self.old_object or {})
+
+    @lazy
+    def new(self) -> JsonObject:
+        """The object as it would be stored, whole; empty on DELETE. Raises DecodeError."""
+        return self.new_sections.whole()
+
+    @lazy
+    def old(self) -> JsonObject:
+        """The object as it is stored, whole; empty on CREATE. Raises DecodeError."""
+        return self.old_sections.whole()
 
     @lazy
     def difference(self) -> tuple[JsonObject, JsonObject]:
@@ -158,31 +193,21 @@ class Request(msgspec.Struct, frozen=True, rename="camel", dict=True):
 
     @property
     def is_undecoded(self) -> bool:
-        """Whether nobody has asked for more of the objects than their names and labels."""
-        return not self.__dict__.keys() & {"old", "new", "old_sections", "new_sections"}
+        """Whether nobody has asked for more of the objects than their metadata."""
+        return not self.__dict__.keys() & {"old", "new", "difference"}
 
     @property
-    def stored_as(self) -> tuple[bytes, int, str]:
-        """How a watch will show the new object: its managedFields, undecoded, its generation, 0 for kinds without one, and the
+    def stored_as(self) -> tuple[tuple[Stamp, ...], int, str]:
+        """How a watch will show the new object: its managedFields, its generation, 0 for kinds without one, and the
         resourceVersion that it follows.
         """
-        metadata = self.new_sections.metadata
-        generation = codec.decode(metadata.get("generation", b"0"))
-        before = codec.decode(self.old_sections.metadata.get("resourceVersion", b'""'))
-        return bytes(metadata.get("managedFields", b"null")), generation if isinstance(generation, int) else 0, str(before)
-
-    @lazy
-    def new_head(self) -> _Head:
-        return _head(self.object)
-
-    @lazy
-    def old_head(self) -> _Head:
-        return _head(self.old_object)
+        new = self.new_sections
+        return stamps(new.managed), new.metadata.generation, self.old_sections.metadata.resource_version
 
     @property
     def object_name(self) -> str:
         """`deletecollection` sends an empty name, and CREATE with generateName may."""
-        return self.name or self.old_head.metadata.name or self.new_head.metadata.name
+        return self.name or self.old_sections.metadata.name or self.new_sections.metadata.name
 
     @property
     def object_namespace(self) -> str:
@@ -194,8 +219,26 @@ class Request(msgspec.Struct, frozen=True, rename="camel", dict=True):
         return (options and options.field_manager) or ""
 
 
+class _Unreadable(Request, frozen=True):
+    """A request whose objects are none. Who asks is known, so it gets an answer all the same."""
+
+    @lazy
+    def new_sections(self) -> Sections:
+        raise DecodeError("object and oldObject have to be JSON objects")
+
+    old_sections = new_sections
+
+
 class Review(msgspec.Struct, frozen=True, rename="camel"):
     request: Request
+    api_version: str = ""
+    kind: str = ""
+
+
+class _Envelope(msgspec.Struct, frozen=True, rename="camel"):
+    """A review without the objects."""
+
+    request: _Asked
     api_version: str = ""
     kind: str = ""
 
@@ -205,23 +248,19 @@ API_VERSION = "admission.k8s.io/v1"
 
 def parse(data: bytes) -> Review:
     """Raises DecodeError, naming the field, for anything but a review of the one version that Guard registers for."""
-    review = codec.decode_as(data, Review)
+    try:
+        review = codec.decode_as(data, Review)
+    except DecodeError:
+        review = _without_objects(data)
     if review.api_version != API_VERSION or review.kind != "AdmissionReview":
         raise DecodeError(f"expected an AdmissionReview of {API_VERSION}, got {review.kind!r} of {review.api_version!r}")
     return review
 
 
-def _object(raw: msgspec.Raw) -> JsonObject:
-    value = codec.decode(raw)
-    if value is None:
-        return {}
-    if not codec.is_object(value):
-        raise DecodeError("object and oldObject have to be JSON objects")
-    return value
-
-
-def _head(raw: msgspec.Raw) -> _Head:
-    return codec.decode_optional(raw, _Head) or _Head()
+def _without_objects(data: bytes) -> Review:
+    envelope = codec.decode_as(data, _Envelope)
+    asked = _Unreadable(**{name: getattr(envelope.request, name) for name in _Asked.__struct_fields__})
+    return Review(request=asked, api_version=envelope.api_version, kind=envelope.kind)
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):

@@ -138,8 +138,8 @@ class _Judge:
             return self._failed(where, asked.request, error)
 
     def _review(self, where: str, asked: Review) -> Verdict:
-        heads = (asked.request.old_head, asked.request.new_head)
-        label = next((found for head in heads if (found := (head.metadata.labels or {}).get(SYNC_LABEL))), LABEL)
+        both = (asked.request.old_sections, asked.request.new_sections)
+        label = next((found for sections in both if (found := sections.labels.get(SYNC_LABEL))), LABEL)
         return self._verdict(where, asked, self._desired.view(label))
 
     def manifest(self, manifest: Manifest, *, namespace: str) -> Verdict:
@@ -234,11 +234,15 @@ def _request(key: ObjectKey, kind: Kind, *, operation: Operation, new: JsonObjec
         user_info=UserInfo(username="a person"),
         name=key.name,
         namespace=key.namespace,
-        object=msgspec.Raw(codec.encode(new)),
-        old_object=msgspec.Raw(codec.encode(old)),
+        object=_top(new),
+        old_object=_top(old),
         options=msgspec.Raw(codec.encode({"fieldManager": KUBECTL})),
     )
     return Review(request=request)
+
+
+def _top(body: JsonObject | None) -> dict[str, msgspec.Raw] | None:
+    return None if body is None else {name: msgspec.Raw(codec.encode(value)) for name, value in body.items()}
 
 
 def _kinds_of(reviews: Iterable[tuple[str, Review]]) -> Iterator[Kind]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TypeAlias
 
 import msgspec
 
@@ -59,17 +60,40 @@ class RawEntry(Manager, frozen=True, rename="camel", dict=True):
     @property
     def digest(self) -> bytes:
         """Of the fields. Raises DecodeError."""
-        raw = bytes(self.fields_v1)
-        known = _digests.get(raw)
-        if known is None:
-            known = codec.digest(codec.decode(raw))
-            _digests.put(raw, known)
-        return known
+        return _digest_of(bytes(self.fields_v1))
+
+
+def _digest_of(raw: bytes) -> bytes:
+    known = _digests.get(raw)
+    if known is None:
+        known = codec.digest(codec.decode(raw))
+        _digests.put(raw, known)
+    return known
 
 
 def raw_entries(managed_fields: msgspec.Raw | None) -> tuple[RawEntry, ...]:
     """The entries in the order stored. Raises DecodeError."""
     return () if managed_fields is None else codec.decode_optional(managed_fields, tuple[RawEntry, ...]) or ()
+
+
+# An entry's identity, time and fields, as they came: enough to know it again.
+Stamp: TypeAlias = tuple[tuple[str, ...], str | None, bytes]
+
+
+def stamps(entries: Iterable[RawEntry]) -> tuple[Stamp, ...]:
+    return tuple((entry.identity, entry.time, bytes(entry.fields_v1)) for entry in entries)
+
+
+def are_alike(some: tuple[Stamp, ...], others: tuple[Stamp, ...]) -> bool:
+    """Whether two lists of entries say the same. The API server writes one object in the same bytes almost always; the order of
+    keys may differ. Raises DecodeError.
+    """
+    if some == others:
+        return True
+    pairs = zip(some, others, strict=False)
+    return len(some) == len(others) and all(
+        one[:2] == other[:2] and _digest_of(one[2]) == _digest_of(other[2]) for one, other in pairs
+    )
 
 
 class Entry(Manager, frozen=True, dict=True, kw_only=True):

@@ -11,9 +11,9 @@ from collections import deque
 
 import msgspec
 
-from guard.base import codec
 from guard.state.fields import EMPTY, FieldSet
 from guard.state.ids import ObjectKey
+from guard.state.managed import Stamp, are_alike, stamps
 from guard.state.metadata import Metadata
 
 KEPT_SECONDS = 10.0
@@ -40,7 +40,7 @@ NOTHING_TAKEN = Taken()
 
 
 class _Seen(msgspec.Struct, frozen=True):
-    managed: bytes
+    managed: tuple[Stamp, ...]
     generation: int
     before: str
     at: float
@@ -57,10 +57,10 @@ class Vouched:
         return len(self._seen)
 
     def note(
-        self, key: ObjectKey, *, managed: bytes, generation: int, before: str, at: float, taken: Taken = NOTHING_TAKEN
+        self, key: ObjectKey, *, managed: tuple[Stamp, ...], generation: int, before: str, at: float, taken: Taken = NOTHING_TAKEN
     ) -> None:
-        """An update was let through that leaves what Git declares as it is. `managed` are its managedFields as the API server
-        wrote them, undecoded; `before` is the resourceVersion that it changes.
+        """An update was let through that leaves what Git declares as it is. `managed` are its managedFields, `before` is the
+        resourceVersion that it changes.
         """
         seen = self._seen.get(key)
         if seen is None:
@@ -74,13 +74,14 @@ class Vouched:
         (a write in between was perhaps judged by nobody): what it took then, else None. Asked a second time, it is not.
         """
         seen = self._seen.get(key)
+        shown = stamps(metadata.entries) if seen else ()
         while seen:
             one = seen.popleft()
             if (
                 at - one.at <= KEPT_SECONDS
                 and one.before == after
                 and one.generation == metadata.generation
-                and _are_alike(one.managed, bytes(metadata.managed_fields))
+                and are_alike(one.managed, shown)
             ):
                 if not seen:
                     del self._seen[key]
@@ -94,8 +95,3 @@ class Vouched:
             del self._seen[key]
         if len(self._seen) >= MOST_OBJECTS:
             self._seen.clear()
-
-
-def _are_alike(managed: bytes, shown: bytes) -> bool:
-    """The API server writes one object in the same bytes almost always; the order of keys may differ."""
-    return managed == shown or codec.decode(managed) == codec.decode(shown)

@@ -35,7 +35,7 @@ WHOLE = reviewed()
 def read_all(data: bytes) -> None:
     """Everything that a rule may ask of a review."""
     request: Request = parse(data).request
-    for name in ("new", "old", "new_head", "old_head", "object_name", "object_namespace", "field_manager"):
+    for name in ("new", "old", "difference", "writers", "stored_as", "object_name", "object_namespace", "field_manager"):
         getattr(request, name)
 
 

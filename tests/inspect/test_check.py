@@ -205,7 +205,7 @@ async def test_what_cannot_be_read_is_refused_as_the_webhook_does_but_for_the_co
     tmp_path: Path, user: str, told: str
 ) -> None:
     old, new = settings(), settings(color="red")
-    new["metadata"]["labels"] = 7
+    old["metadata"]["labels"] = new["metadata"]["labels"] = 7
     found = await verdict(tmp_path, {"a.yaml": SETTINGS}, review(old, new, user=user))
     assert (found.verdict, found.reason, found.kind, found.name) == (told, "Failure", "ConfigMap", "settings")
     assert "could not judge this change" in found.message
