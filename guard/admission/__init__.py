@@ -6,7 +6,6 @@ from guard.admission.judge import Judge
 from guard.admission.message import Located
 from guard.admission.review import Answer, Request, Review
 from guard.admission.server import PATH, Responder, application, serve
-from guard.admission.values import shown_value
 
 __all__ = [
     "PATH",
@@ -21,5 +20,4 @@ __all__ = [
     "application",
     "decide",
     "serve",
-    "shown_value",
 ]

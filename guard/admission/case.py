@@ -23,7 +23,7 @@ from guard.state.fields import FieldSet, Path
 from guard.state.ids import SYNC_LABEL, ObjectKey
 from guard.state.managed import RawEntry, reaches, reaches_below
 from guard.state.policy import NOTHING_LEFT, Enforcement, Left, Policy
-from guard.state.requesters import Requester, classify, is_person_tool
+from guard.state.requesters import Requester, is_person_tool
 from guard.state.stored import completed
 from guard.state.taints import has_taints, taint_changes, without_taints
 from guard.state.vouched import NOTHING_TAKEN, Taken
@@ -86,7 +86,7 @@ class Case:
 
     @lazy
     def requester(self) -> Requester:
-        return classify(self.request.user_info.username, sync_user=self.policy.sync_user)
+        return self.policy.requester(self.request.user_info.username)
 
     @lazy
     def by_person(self) -> bool:

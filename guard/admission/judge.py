@@ -21,7 +21,7 @@ from guard.base.errors import JournalError
 from guard.base.naming import printable
 from guard.state.desired import View
 from guard.state.policy import Policy
-from guard.state.requesters import Requester, classify
+from guard.state.requesters import Requester
 from guard.state.vouched import Vouched
 
 FRAMES = 8
@@ -74,7 +74,7 @@ class Judge:
             answer, label = self._judge(parsed)
         except Exception as error:  # noqa: BLE001 (whatever fails inside, the answer is no, and says so)
             self._complain(parsed.request, error)
-            answer, label = _failure(parsed.request, error, sync_user=self._policy().sync_user), "Failure"
+            answer, label = _failure(parsed.request, error, self._policy()), "Failure"
         self._meter.admission(path=PATH, decision=label, seconds=time.perf_counter() - started)
         return review.encode(answer)
 
@@ -172,11 +172,11 @@ def _status(request: Request, wording: message.Wording) -> JsonObject:
     }
 
 
-def _failure(request: Request, error: Exception, *, sync_user: str) -> Answer:
+def _failure(request: Request, error: Exception, policy: Policy) -> Answer:
     """A failure inside the decision denies people and machines, and says so; it never lets a change in by accident. The control
     plane is never in question: what it does is healed.
     """
-    if classify(request.user_info.username, sync_user=sync_user) in {Requester.SYNC, Requester.CONTROL_PLANE}:
+    if policy.requester(request.user_info.username) in {Requester.SYNC, Requester.CONTROL_PLANE}:
         return Answer(uid=request.uid, allowed=True)
     detail = f": {error}" if isinstance(error, DecodeError) else ""
     text = f"Guard could not judge this change, so it is refused ({type(error).__name__}{detail}). Its log says more."

@@ -24,7 +24,7 @@ from guard.render.yaml import documents
 from guard.state.desired import Declared, View
 from guard.state.ids import FIELD_MANAGER, SYNC_LABEL, Kind, Manifest, ObjectKey
 from guard.state.policy import Enforcement, Mode, Policy
-from guard.state.requesters import Requester, classify
+from guard.state.requesters import Requester
 
 FAILURE = "Failure"  # the reason of what could not be judged; the webhook counts it under this name
 KUBECTL = "kubectl-client-side-apply"  # the field manager of `kubectl apply`
@@ -173,7 +173,7 @@ class _Judge:
 
     def _failed(self, where: str, request: Request, error: Exception) -> Verdict:
         """The control plane is never refused, whatever fails."""
-        requester = classify(request.user_info.username, sync_user=self._policy.sync_user)
+        requester = self._policy.requester(request.user_info.username)
         free = requester in {Requester.SYNC, Requester.CONTROL_PLANE}
         said = "passes" if free else "is refused"
         # As the webhook has it: the text of other errors may hold a value.

@@ -13,7 +13,7 @@ from guard.base.codec import Json, is_array, is_object
 from guard.state.fields import Path
 from guard.state.ids import LABEL_PATH, ObjectKey
 from guard.state.pointers import Pointer, matches, reaches_below
-from guard.state.requesters import GUARD_USER, SERVICE_ACCOUNT
+from guard.state.requesters import GUARD_USER, SERVICE_ACCOUNT, Requester, classify
 
 Mode = Literal["Deny", "Warn", "Audit"]
 
@@ -127,15 +127,20 @@ STRICTEST = Enforcement()
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """`syncs` maps a Sync's `namespace/name` to its enforcement. `unloaded` maps label values to the Syncs of which no revision
-    is known yet (a cold start with Git down): until then an object's label and our entry on it alone protect it. `strict` maps
-    namespaces in which people create only what Git declares to the Sync that says so.
+    """`control_plane` are the users that the installer adds to it. `syncs` maps a Sync's `namespace/name` to its enforcement.
+    `unloaded` maps label values to the Syncs of which no revision is known yet (a cold start with Git down): until then an
+    object's label and our entry on it alone protect it. `strict` maps namespaces in which people create only what Git declares to
+    the Sync that says so.
     """
 
     sync_user: str = GUARD_USER
+    control_plane: tuple[str, ...] = ()
     syncs: Mapping[str, Enforcement] = MappingProxyType({})
     unloaded: Mapping[str, str] = MappingProxyType({})
     strict: Mapping[str, str] = MappingProxyType({})
+
+    def requester(self, username: str) -> Requester:
+        return classify(username, sync_user=self.sync_user, control_plane=self.control_plane)
 
     def of(self, sync: str) -> Enforcement:
         """A Sync that is not known (any more) is enforced strictly: never let drift in by accident."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from enum import Enum
 
 from guard.state.ids import GUARD_NAMESPACE
@@ -46,11 +47,13 @@ class Requester(Enum):
     PERSON = "person"
 
 
-def classify(username: str, *, sync_user: str) -> Requester:
-    """The requester's class. `sync_user` is the name under which the API server knows Guard itself."""
+def classify(username: str, *, sync_user: str, control_plane: Container[str] = ()) -> Requester:
+    """The requester's class. `sync_user` is the name under which the API server knows Guard itself, `control_plane` are users
+    whom the installer counts among the control plane: network and storage drivers that live outside kube-system.
+    """
     if username == sync_user:
         return Requester.SYNC
-    if username in CONTROL_PLANE_USERS or username.startswith(CONTROL_PLANE_PREFIXES):
+    if username in CONTROL_PLANE_USERS or username in control_plane or username.startswith(CONTROL_PLANE_PREFIXES):
         return Requester.CONTROL_PLANE
     if username.startswith(SERVICE_ACCOUNT):
         return Requester.MACHINE

@@ -21,7 +21,7 @@ from guard.audit import References
 from guard.base import codec
 from guard.base.clock import SystemClock
 from guard.base.codec import DecodeError, Json, JsonObject, child, is_array, is_object
-from guard.state import MISSING, ObjectKey, Requester, classify, written
+from guard.state import MISSING, ObjectKey, Requester, written
 from guard.state.fields import Path, item_keys
 from guard.state.requesters import BREAK_GLASS_GROUP
 from tests.admission.recorded import Recorded, World, recorded
@@ -196,7 +196,7 @@ def _target(review: Recorded) -> Target | None:
         return None
     enforcement = policy.of(declared.sync)
     if (
-        classify(request.user_info.username, sync_user=policy.sync_user) not in {Requester.PERSON, Requester.MACHINE}
+        policy.requester(request.user_info.username) not in {Requester.PERSON, Requester.MACHINE}
         or BREAK_GLASS_GROUP in (request.user_info.groups or ())
         or declared.kind.version != request.resource.version
         or (enforcement.mode, enforcement.ignore, enforcement.exempt) != ("Deny", (), ())

@@ -27,6 +27,13 @@ def test_a_name_that_only_looks_like_anothers_is_not_taken_for_it(username: str,
     assert classify(username, sync_user=GUARD_USER) is expected
 
 
+def test_the_installer_adds_whole_names_to_the_control_plane() -> None:
+    driver = "system:serviceaccount:calico-system:calico-node"
+    assert classify(driver, sync_user=GUARD_USER, control_plane=(driver,)) is Requester.CONTROL_PLANE
+    assert classify(f"{driver}2", sync_user=GUARD_USER, control_plane=(driver,)) is Requester.MACHINE
+    assert classify(driver, sync_user=GUARD_USER) is Requester.MACHINE
+
+
 def test_whoever_the_api_server_knows_guard_as_is_the_sync_controller() -> None:
     assert classify("someone@example.com", sync_user="someone@example.com") is Requester.SYNC
     assert classify(GUARD_USER, sync_user="someone@example.com") is Requester.MACHINE
