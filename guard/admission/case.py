@@ -182,7 +182,8 @@ class Case:
 
     @lazy
     def changes(self) -> tuple[Change, ...]:
-        """All that the update changes, on declared fields and beside them, but for what is left to others.
+        """All that the update changes, on declared fields and beside them, but for what is left to others. What a machine changes
+        in sections of which Git declares nothing is nobody's business.
 
         What is going may lose its finalizers, Git's too (the API server lets it gain none). A subresource other than /resize
         changes metadata at most: `.status`, approvals and ephemeral containers are not Git's.
@@ -204,8 +205,9 @@ class Case:
         """
         git, declared = self.git, self.declared_fields.tree
         if not has_taints(git):
-            return self._settled(drift.changes(old, new, git=git, declared=declared))
-        rest = drift.changes(without_taints(old), without_taints(new), git=without_taints(git), declared=declared)
+            return self._settled(drift.changes(old, new, git=git, declared=declared, beside=self.by_person))
+        bare = [without_taints(body) for body in (old, new, git)]
+        rest = drift.changes(bare[0], bare[1], git=bare[2], declared=declared, beside=self.by_person)
         return (*self._settled(rest), *taint_changes(old, new, git=git))
 
     def _settled(self, found: Iterable[Change]) -> Iterable[Change]:

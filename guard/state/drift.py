@@ -47,19 +47,19 @@ class Change(msgspec.Struct, frozen=True):
     new: Json
 
 
-def changes(old: JsonObject, new: JsonObject, *, git: JsonObject, declared: Tree) -> Iterator[Change]:
-    """Every change from `old` to `new`, `.status` aside.
+def changes(old: JsonObject, new: JsonObject, *, git: JsonObject, declared: Tree, beside: bool = True) -> Iterator[Change]:
+    """Every change from `old` to `new`, `.status` aside; without `beside` not those of sections of which Git declares nothing.
 
     `git` holds Git's values, as far as possible in the form the API server stores them; `declared` is the tree of declared
     fields. A declared field that is changed to Git's value is no change, and neither is drift that was there before.
     """
     for name in old.keys() | new.keys():
-        if name not in NOT_COMPARED:
+        if name not in NOT_COMPARED and (beside or f"f:{name}" in declared):
             yield from _compare(_top(old, name), _top(new, name), _top(git, name), declared.get(f"f:{name}"), (f"f:{name}",))
     before, after, wanted = child(old, "metadata"), child(new, "metadata"), child(git, "metadata")
     metadata = declared.get("f:metadata", fields.EMPTY.tree)
     for name in METADATA:
-        if name in before or name in after:
+        if (name in before or name in after) and (beside or f"f:{name}" in metadata):
             path = ("f:metadata", f"f:{name}")
             # No labels are no labels, whether the map is there or not: name the entries that come and go, not the map.
             get = _texts if path in _ENTRIES else _get
