@@ -22,25 +22,24 @@ from guard.apply import Writer
 from guard.audit import Journal, Record, References
 from guard.base.clock import Clock, SystemClock, rfc3339
 from guard.base.codec import JsonObject, child, children
-from guard.base.errors import ApiStatusError, CertificateError, ClusterError, ConfigError, JournalError
-from guard.cluster import Client, Identity, Served, connect, discover, object_path, watch
+from guard.base.errors import CertificateError, ClusterError, ConfigError, JournalError
+from guard.cluster import Client, Identity, Served, connect, discover, watch
 from guard.cluster.client import collection_path
 from guard.control import serve as serve_control
 from guard.heal import Repairer, Watching
 from guard.inspect import Comparison, Explanation, compare, explain
-from guard.registration import BINDING, NAME, POLICY, Keeper, client_config, configuration, fence
+from guard.registration import Registration, client_config
 from guard.source import poll
 from guard.state.desired import Declared, DesiredState, View
 from guard.state.fields import Path as FieldPath
-from guard.state.ids import DEFINITION, FIELD_MANAGER, GUARD_NAMESPACE, Kind
-from guard.state.policy import Enforcement, Left, Policy
+from guard.state.ids import GUARD_NAMESPACE, Kind
+from guard.state.policy import Left, Policy
 from guard.state.vouched import Vouched
-from guard.sync import GitFolder, Reconciler
+from guard.sync import GitFolder, Reconciler, apply_sync, compiled, install_definition
 
 SERVICE_NAMES = (f"guard.{GUARD_NAMESPACE}.svc", f"guard.{GUARD_NAMESPACE}.svc.cluster.local")
 
 PATH_BYTES = 16  # 128 bits cannot be guessed; in hex, since each part of a Service path has to be a DNS name
-CRD_SECONDS = 30.0
 CERTIFICATE_CHECK_SECONDS = 3600.0
 
 _log = telemetry.get("runtime")
@@ -82,7 +81,8 @@ class Runtime:
         self._syncs: dict[str, Reconciler] = {}
         self._sources: dict[str, GitFolder] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._held: dict[str, frozenset[Kind]] = {}
+        # Syncs that are there and cannot be read: what they declare is not known to be gone.
+        self._unread: set[str] = set()
         self._lock = asyncio.Lock()
         self._served: Served | None = None
         self._resources: AsyncExitStack
@@ -101,15 +101,17 @@ class Runtime:
             listener = _bound(self.options.listen)
             resources.callback(listener.close)
             await self._connect()
-            self._certify()
-            await self._install_definition()
+            self.tls = certs.ServerTLS(self._certificate(), scratch=self.options.data_dir)
+            self.metrics.certificate_expires(self.tls.certificate.not_after)
+            await install_definition(self.client)
             for sync in configured:
-                await self._apply_sync(sync.manifest)
+                await apply_sync(self.client, sync.manifest)
             self._assemble()
             await self._meet_syncs()
-            for keeper, wanted in self.fences:
-                await keeper.ensure(wanted)
-            await self.keeper.redirect(self._target())
+            # Before the first review can come: people read why they are refused, instead of an earlier Guard's TLS error, and a
+            # configuration that was lost meanwhile is back although nothing is loaded.
+            await self.registration.start()
+            await self._register(self.view.state)
             await self._listen(listener)
             await self._work()
 
@@ -117,7 +119,9 @@ class Runtime:
 
     async def _connect(self) -> None:
         connection = await connect(kubeconfig=self.options.kubeconfig, context=self.options.context)
-        self.identity = Identity(connection, clock=self.clock, observe=self._observe_request)
+        self.identity = Identity(
+            connection, clock=self.clock, observe=lambda verb, code: self.metrics.api_request(verb=verb, code=str(code))
+        )
         self._resources.push_async_callback(self.identity.close)
         await self.identity.establish()
         self.client: Client = self.identity.client
@@ -125,9 +129,6 @@ class Runtime:
         if self.identity.founded and not self.options.webhook_url:
             hint = "for example --webhook-url https://127.0.0.1:9443"
             raise ConfigError("the API server has to be told how to reach a Guard outside it", where="--webhook-url", hint=hint)
-
-    def _observe_request(self, verb: str, code: int) -> None:
-        self.metrics.api_request(verb=verb, code=str(code))
 
     def _names(self) -> tuple[str, ...]:
         host = urlsplit(self.options.webhook_url).hostname
@@ -139,46 +140,13 @@ class Runtime:
             return certs.load(self.options.cert_dir, names=self._names(), now=now)
         return certs.ensure(self.options.data_dir / "certs", names=self._names(), now=now)
 
-    def _certify(self) -> None:
-        self.tls = certs.ServerTLS(self._certificate(), scratch=self.options.data_dir)
-        self.metrics.certificate_expires(self.tls.certificate.not_after)
-
-    async def _install_definition(self) -> None:
-        path = object_path(DEFINITION, namespace="", name="syncs.gitopsguard.dev")
-        await self.client.apply(path, api.sync_crd(), manager=FIELD_MANAGER, force=True)
-        try:
-            async with asyncio.timeout(CRD_SECONDS):
-                # The API server has no other way to tell.
-                while not await self._serves_syncs():  # noqa: ASYNC110
-                    await asyncio.sleep(0.05)
-        except TimeoutError as error:
-            raise ConfigError("the API server does not serve the Sync kind although its definition is installed") from error
-
-    async def _serves_syncs(self) -> bool:
-        """Discovery knows a new kind before its storage answers."""
-        if (await discover(self.client)).find(api.API_VERSION, "Sync") is None:
-            return False
-        try:
-            await self.client.get(collection_path(api.SYNC))
-        except ApiStatusError:
-            return False
-        return True
-
-    async def _apply_sync(self, manifest: JsonObject) -> None:
-        metadata = manifest["metadata"]
-        path = object_path(api.SYNC, namespace=metadata["namespace"], name=metadata["name"])
-        try:
-            await self.client.apply(path, manifest, manager=FIELD_MANAGER, force=True)
-        except ApiStatusError as error:
-            raise ConfigError(f"Sync {metadata['namespace']}/{metadata['name']} is refused: {error.message}") from error
-
     def _assemble(self) -> None:
         view, clock = self.view, self.clock
         self.writer = Writer(self.client, view=view, clock=clock, left=self._left)
         self.repairer = Repairer(
             view=view,
             writer=self.writer,
-            enforcement=self._enforcement,
+            enforcement=lambda sync: self.policy.of(sync),  # noqa: PLW0108 (the policy is replaced as Syncs change)
             clock=clock,
             references=self.references,
             write=self._write,
@@ -194,23 +162,21 @@ class Runtime:
             ended=self._job_ended,
         )
         self._resources.push_async_callback(self.watching.close)
-        self.keeper = Keeper(self.client, repaired=self._registration_repaired)
-        policy, binding = fence(sync_user=self.identity.username, admin_groups=self.options.admin_groups)
-        self.fences = [
-            (Keeper(self.client, kind=POLICY, repaired=self._registration_repaired), policy),
-            (Keeper(self.client, kind=BINDING, repaired=self._registration_repaired), binding),
-        ]
+        self.registration = Registration(
+            self.client,
+            sync_user=self.identity.username,
+            admin_groups=self.options.admin_groups,
+            target=self._target,
+            repaired=self._registration_repaired,
+        )
 
     async def _meet_syncs(self) -> None:
         """Know the Syncs before the first review comes in: until one is loaded, its label alone protects its objects."""
         answer = await self.client.get(collection_path(api.SYNC))
-        for sync in map(_parsed, children(answer, "items")):
+        for sync in map(self._parsed, children(answer, "items")):
             if sync is not None:
                 self._know(sync)
         self._compile()
-
-    def _enforcement(self, sync: str) -> Enforcement:
-        return self.policy.of(sync)
 
     def _job_ended(self, sync: str) -> None:
         """Its status remembers it, so that a restart does not run the Job again."""
@@ -291,8 +257,7 @@ class Runtime:
         async with asyncio.TaskGroup() as group:
             background = [
                 group.create_task(self.identity.keep(), name="identity"),
-                group.create_task(self.keeper.run(), name="registration"),
-                *(group.create_task(keeper.run(), name="fence") for keeper, _ in self.fences),
+                group.create_task(self.registration.run(), name="registration"),
                 group.create_task(self._watch_syncs(), name="syncs"),
                 group.create_task(self._renew_certificate(), name="certificate"),
             ]
@@ -309,10 +274,10 @@ class Runtime:
             if event.type == "FAILED":
                 _log.warning("the watch of Syncs was interrupted", error=event.error)
             elif event.type == "LISTED":
-                syncs = {sync.key: sync for sync in map(_parsed, event.objects) if sync is not None}
+                syncs = {sync.key: sync for sync in map(self._parsed, event.objects) if sync is not None}
                 # One that cannot be read is not gone: what it said last stays in force.
                 there = {f"{body['metadata']['namespace']}/{body['metadata']['name']}" for body in event.objects}
-                for name in self._syncs.keys() - there:
+                for name in (self._syncs.keys() | self._unread) - there:
                     await self._drop(name)
                 # All of them first: a label is protected from the moment its Sync is known, loaded or not.
                 for sync in syncs.values():
@@ -324,12 +289,23 @@ class Runtime:
             elif event.type == "DELETED":
                 metadata = event.object["metadata"]
                 await self._drop(f"{metadata['namespace']}/{metadata['name']}")
-            else:
-                sync = _parsed(event.object)
-                if sync is not None:
-                    self._know(sync)
-                    await self._recompile()
-                    self._start(sync.key)
+            elif (sync := self._parsed(event.object)) is not None:
+                self._know(sync)
+                await self._recompile()
+                self._start(sync.key)
+
+    def _parsed(self, body: JsonObject) -> api.Sync | None:
+        """A Sync from the API server; one that is older or newer than this Guard understands is left alone, and said."""
+        metadata = child(body, "metadata")
+        name = f"{metadata.get('namespace')}/{metadata.get('name')}"
+        try:
+            sync = api.parse_sync(body, where=f"Sync {name}")
+        except ConfigError as error:
+            _log.error("a Sync cannot be used", error=str(error))
+            self._unread.add(name)
+            return None
+        self._unread.discard(name)
+        return sync
 
     def _know(self, sync: api.Sync) -> None:
         known = self._syncs.get(sync.key)
@@ -345,7 +321,7 @@ class Runtime:
         self._syncs[sync.key] = Reconciler(
             sync,
             source=source,
-            index=_Index(self),
+            index=self,
             client=self.client,
             writer=self.writer,
             clock=self.clock,
@@ -364,20 +340,17 @@ class Runtime:
         """The Sync is gone. Its objects stay, declared by nobody."""
         task, reconciler = self._tasks.pop(name, None), self._syncs.pop(name, None)
         self._sources.pop(name, None)
+        self._unread.discard(name)
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
         if reconciler is not None:
             await reconciler.close()
         async with self._lock:
-            self._held.pop(name, None)
+            self.registration.release(name)
             self.view.replace(self.view.state.without_sync(name))
             self._compile()
-            try:
-                await self._register(self.view.state)
-            except ClusterError as error:
-                # Rules that are too wide cost requests, not correctness; the next change of the index narrows them.
-                _log.warning("the registration was not narrowed", sync=name, error=str(error))
+            await self._register_if_possible()
             await self.watching.follow(self.view.state.kinds())
         self.metrics.forget_sync(name)
 
@@ -387,31 +360,18 @@ class Runtime:
         self._compile()
         if self.policy.strict != before:
             async with self._lock:
-                try:
-                    await self._register(self.view.state)
-                except ClusterError as error:
-                    # The next revision or certificate registers again.
-                    _log.warning("strict namespaces were not registered", error=str(error))
+                await self._register_if_possible()
 
     def _compile(self) -> None:
         """The policy that decisions go by, from the Syncs as they are now."""
         syncs = [reconciler.sync for reconciler in self._syncs.values()]
-        self.policy = Policy(
-            sync_user=self.identity.username,
-            syncs={sync.key: sync.spec.enforcement.compiled for sync in syncs},
-            unloaded={
-                reconciler.label: reconciler.name
-                for reconciler in self._syncs.values()
-                if reconciler.name not in self.view.state.syncs()
-            },
-            strict={
-                namespace: sync.key
-                for sync in sorted(syncs, key=lambda sync: sync.key, reverse=True)
-                for namespace in sync.spec.enforcement.strict_namespaces
-            },
-        )
+        self.policy = compiled(syncs, loaded=self.view.state.syncs(), sync_user=self.identity.username)
 
     # ---- the index, as Reconcilers see it
+
+    @property
+    def state(self) -> DesiredState:
+        return self.view.state
 
     async def served(self, *, fresh: bool) -> Served:
         if self._served is None or fresh:
@@ -424,7 +384,7 @@ class Runtime:
             state = await asyncio.to_thread(self.view.state.with_sync, sync, objects)
             # Kinds that the Sync is about to let go stay registered until what is left of them is pruned.
             before = {declared.kind for declared in self.view.state.of_sync(sync).values()}
-            self._held[sync] = frozenset({*before, *also})
+            self.registration.hold(sync, {*before, *also})
             await self._register(state)
             self.view.replace(state)
             self._compile()
@@ -432,7 +392,7 @@ class Runtime:
 
     async def settle(self, sync: str) -> None:
         async with self._lock:
-            self._held.pop(sync, None)
+            self.registration.release(sync)
             await self._register(self.view.state)
 
     def _target(self) -> JsonObject:
@@ -442,12 +402,19 @@ class Runtime:
         return client_config(url=f"{url.rstrip('/')}{self.path}" if url else self.path, service=not url, ca_bundle=bundle)
 
     async def _register(self, state: DesiredState) -> None:
-        kinds = state.kinds().union(*self._held.values())
-        target, user, strict = self._target(), self.identity.username, tuple(self.policy.strict)
-        wanted = await asyncio.to_thread(configuration, client=target, state=state, kinds=kinds, sync_user=user, strict=strict)
-        await self.keeper.ensure(wanted)
+        loaded = state.syncs()
+        unloaded = {name: known.status.kinds for name, known in self._syncs.items() if name not in loaded}
+        unloaded |= dict.fromkeys(self._unread - unloaded.keys(), ())
+        await self.registration.register(state, unloaded=unloaded, strict=self.policy.strict)
 
-    def _registration_repaired(self, kind: str, what: str) -> None:
+    async def _register_if_possible(self) -> None:
+        """Where nothing hangs on it at once: what is too wide costs requests only, and the next revision registers again."""
+        try:
+            await self._register(self.view.state)
+        except ClusterError as error:
+            _log.warning("the change of Syncs was not registered", error=str(error))
+
+    def _registration_repaired(self, kind: str, name: str, what: str) -> None:
         self.metrics.healed(cause="registration", result="healed", seconds=0.0)
         self._write(
             Record(
@@ -457,7 +424,7 @@ class Runtime:
                 reason="RegistrationRestored",
                 group="admissionregistration.k8s.io",
                 kind=kind,
-                name=NAME,
+                name=name,
                 message=f"somebody {what} it",
             )
         )
@@ -493,37 +460,6 @@ class Runtime:
         except JournalError as error:
             self.metrics.journal_failed()
             _log.error("a record could not be written", record=record.event, error=str(error))
-
-
-class _Index:
-    """What a Reconciler may do to the index."""
-
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
-
-    @property
-    def state(self) -> DesiredState:
-        return self._runtime.view.state
-
-    async def served(self, *, fresh: bool) -> Served:
-        return await self._runtime.served(fresh=fresh)
-
-    async def take(self, sync: str, objects: Iterable[Declared], *, also: Iterable[Kind]) -> None:
-        await self._runtime.take(sync, objects, also=also)
-
-    async def settle(self, sync: str) -> None:
-        await self._runtime.settle(sync)
-
-
-def _parsed(body: JsonObject) -> api.Sync | None:
-    """A Sync from the API server; one that is older or newer than this Guard understands is left alone, and said."""
-    metadata = child(body, "metadata")
-    where = f"Sync {metadata.get('namespace')}/{metadata.get('name')}"
-    try:
-        return api.parse_sync(body, where=where)
-    except ConfigError as error:
-        _log.error("a Sync cannot be used", error=str(error))
-        return None
 
 
 @contextmanager

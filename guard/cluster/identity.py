@@ -32,6 +32,7 @@ ROLE_BINDING = Kind(
     resource="clusterrolebindings",
     namespaced=False,
 )
+ROLE_BINDING_NAME = "gitopsguard"
 
 
 def identity_objects() -> list[tuple[Kind, JsonObject]]:
@@ -49,7 +50,7 @@ def identity_objects() -> list[tuple[Kind, JsonObject]]:
             {
                 "apiVersion": "rbac.authorization.k8s.io/v1",
                 "kind": "ClusterRoleBinding",
-                "metadata": {"name": "gitopsguard"},
+                "metadata": {"name": ROLE_BINDING_NAME},
                 "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
                 "subjects": [{"kind": "ServiceAccount", "name": "guard", "namespace": GUARD_NAMESPACE}],
             },

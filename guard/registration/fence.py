@@ -1,18 +1,22 @@
-"""The fence around what is Guard's own: its namespace, and the webhook configuration. Pure: names in, one
-ValidatingAdmissionPolicy and its binding out.
+"""The fence around what is Guard's own: its namespace, the Syncs of all namespaces, and what of the cluster's it stands on. Pure:
+names in, ValidatingAdmissionPolicies and their bindings out.
 
 A webhook cannot guard these: it would lock out whoever has to mend it, and the API server asks none about webhook configurations.
 A policy is evaluated in the API server, and holds while Guard is down. It is never evaluated for policies themselves, so an
-administrator who is locked out deletes the binding while Guard is stopped.
+administrator who is locked out deletes the bindings while Guard is stopped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from guard.api import SYNC
 from guard.base.codec import JsonObject
-from guard.registration.rules import GROUPS, IS_CONTROL_PLANE, NAME, RESOURCE, USER, quoted
-from guard.state.ids import GUARD_NAMESPACE, Kind
+from guard.cluster.identity import ROLE_BINDING, ROLE_BINDING_NAME
+from guard.registration.expressions import BELOW, GROUPS, IS_CONTROL_PLANE, RESOURCE, USER, any_of, condition, quoted
+from guard.registration.keeper import CONFIGURATION
+from guard.registration.rules import NAME
+from guard.state.ids import DEFINITION, GUARD_NAMESPACE, Kind
 from guard.state.requesters import BREAK_GLASS_GROUP, SERVICE_ACCOUNT
 
 # Who may change Guard's own; more of them with --admin-group.
@@ -34,12 +38,24 @@ BINDING = Kind(
     namespaced=False,
 )
 
+# Of the namespace; the other policy has Guard's own name.
+NAMESPACE_POLICY = f"{NAME}-namespace"
+
 # What controllers of others keep in any namespace: certificates, credentials, leases. No pods: one could run as Guard.
 _OF_MACHINES = ("/configmaps", "/secrets", "coordination.k8s.io/leases")
 # A drained node evicts Guard's pods; tokens are RBAC's matter, since whoever starts a Guard outside the cluster needs one.
 _FREE_BELOW = ("binding", "eviction", "token")
 _FREE = ("/events", "events.k8s.io/events", "gitopsguard.dev/breakglasses")
-BELOW = "request.subResource"
+# With one of these gone, nothing is enforced any more: the registration, Guard's rights, and the definition whose deletion takes
+# every Sync with it.
+_STANDING = tuple(
+    f"{kind.group}/{kind.resource}/{name}"
+    for kind, name in (
+        (CONFIGURATION, NAME),
+        (ROLE_BINDING, ROLE_BINDING_NAME),
+        (DEFINITION, f"{SYNC.resource}.{SYNC.group}"),
+    )
+)
 # A Sync but for its annotations, by which anybody who may update it asks for a look or confirms a prune.
 _ANNOTATED = " && ".join(
     [
@@ -52,61 +68,101 @@ _ANNOTATED = " && ".join(
 )
 
 
-def fence(*, sync_user: str, admin_groups: Iterable[str]) -> tuple[JsonObject, JsonObject]:
-    """The policy and its binding, every default written out."""
+def fence(*, sync_user: str, admin_groups: Iterable[str]) -> tuple[tuple[Kind, JsonObject], ...]:
+    """The policies and their bindings, every default written out.
+
+    Two policies, since only one of them may be held to a namespace: the other names few resources, so that the API server has
+    nothing to evaluate for the writes of the rest of the cluster.
+    """
     groups = sorted({*ADMIN_GROUPS, *admin_groups, BREAK_GLASS_GROUP})
-    named = f"has({GROUPS}) && {GROUPS}.exists(name, name in [{', '.join(map(quoted, groups))}])"
-    machines = f"{USER}.startsWith({quoted(SERVICE_ACCOUNT)}) && !has({BELOW}) && {RESOURCE} in {list(_OF_MACHINES)}"
+    named = f"has({GROUPS}) && {GROUPS}.exists(name, name in {any_of(groups)})"
+    machines = f"{USER}.startsWith({quoted(SERVICE_ACCOUNT)}) && !has({BELOW}) && {RESOURCE} in {any_of(_OF_MACHINES)}"
     trusted = [f"{USER} == {quoted(sync_user)}", IS_CONTROL_PLANE, f"({named})", f"({machines})"]
     free = [
-        f"{RESOURCE} in {list(_FREE)}",
-        f"(has({BELOW}) && {BELOW} in {list(_FREE_BELOW)})",
+        f"{RESOURCE} in {any_of(_FREE)}",
+        f"(has({BELOW}) && {BELOW} in {any_of(_FREE_BELOW)})",
         f"({_ANNOTATED})",
     ]
+    validation: JsonObject = {
+        "expression": " || ".join([*trusted, *free]),
+        "message": f"this is Guard's own: only the groups {', '.join(groups)} may change it",
+        "reason": "Forbidden",
+    }
+    return (
+        *_enforced(NAMESPACE_POLICY, validation, rules=_in_the_namespace(), namespaces=_GUARDS),
+        *_enforced(NAME, validation, rules=_in_the_cluster(), matches=[_STANDING_OR_SYNC]),
+    )
+
+
+_GUARDS: JsonObject = {
+    "matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": [GUARD_NAMESPACE]}]
+}
+# Names stand here and not in the rules, whose `resourceNames` no deletion of a collection meets: its requests carry no name.
+_STANDING_OR_SYNC = condition(
+    "guards-own",
+    f"request.resource.group == {quoted(SYNC.group)} || ({RESOURCE} + '/' + oldObject.metadata.name) in {any_of(_STANDING)}",
+)
+
+
+def _in_the_namespace() -> list[JsonObject]:
+    return [
+        # CONNECT: a shell in Guard's pod, or a way to its ports, is a way to its token.
+        _rule("*", ["CREATE", "UPDATE", "DELETE", "CONNECT"], "*/*", scope="Namespaced"),
+        # A selector of namespaces meets a namespace by its own labels.
+        _rule("", ["UPDATE", "DELETE"], "namespaces", scope="Cluster"),
+    ]
+
+
+def _in_the_cluster() -> list[JsonObject]:
+    return [
+        # Whoever makes a Sync has Guard's rights, whatever the namespace.
+        _rule(SYNC.group, ["CREATE", "UPDATE", "DELETE"], SYNC.resource, f"{SYNC.resource}/status", scope="Namespaced"),
+        _rule(CONFIGURATION.group, ["UPDATE", "DELETE"], CONFIGURATION.resource, scope="Cluster"),
+        _rule(ROLE_BINDING.group, ["UPDATE", "DELETE"], ROLE_BINDING.resource, scope="Cluster"),
+        _rule(DEFINITION.group, ["UPDATE", "DELETE"], DEFINITION.resource, f"{DEFINITION.resource}/status", scope="Cluster"),
+    ]
+
+
+def _enforced(
+    name: str,
+    validation: JsonObject,
+    *,
+    rules: list[JsonObject],
+    namespaces: JsonObject | None = None,
+    matches: list[JsonObject] | None = None,
+) -> tuple[tuple[Kind, JsonObject], tuple[Kind, JsonObject]]:
+    """A policy and its binding."""
+    metadata: JsonObject = {"name": name, "labels": {"app.kubernetes.io/managed-by": "guard"}}
     policy: JsonObject = {
         "apiVersion": POLICY.api_version,
         "kind": POLICY.kind,
-        "metadata": {"name": NAME, "labels": {"app.kubernetes.io/managed-by": "guard"}},
+        "metadata": metadata,
         "spec": {
             "failurePolicy": "Fail",
             "matchConstraints": {
                 "matchPolicy": "Equivalent",
-                "namespaceSelector": {
-                    "matchExpressions": [
-                        {"key": "kubernetes.io/metadata.name", "operator": "In", "values": [GUARD_NAMESPACE]},
-                    ]
-                },
+                "namespaceSelector": namespaces or {},
                 "objectSelector": {},
-                "resourceRules": [
-                    _rule("*", ["CREATE", "UPDATE", "DELETE"], "*/*", scope="Namespaced"),
-                    _rule("", ["UPDATE", "DELETE"], "namespaces", scope="Cluster", name=GUARD_NAMESPACE),
-                    _rule(_API_GROUP, ["UPDATE", "DELETE"], "validatingwebhookconfigurations", scope="Cluster", name=NAME),
-                ],
+                "resourceRules": rules,
             },
-            "validations": [
-                {
-                    "expression": " || ".join([*trusted, *free]),
-                    "message": f"this is Guard's own: only the groups {', '.join(groups)} may change it",
-                    "reason": "Forbidden",
-                }
-            ],
+            **({"matchConditions": matches} if matches else {}),
+            "validations": [validation],
         },
     }
     binding: JsonObject = {
         "apiVersion": BINDING.api_version,
         "kind": BINDING.kind,
-        "metadata": {"name": NAME, "labels": {"app.kubernetes.io/managed-by": "guard"}},
-        "spec": {"policyName": NAME, "validationActions": ["Deny"]},
+        "metadata": metadata,
+        "spec": {"policyName": name, "validationActions": ["Deny"]},
     }
-    return policy, binding
+    return (POLICY, policy), (BINDING, binding)
 
 
-def _rule(group: str, operations: list[str], resource: str, *, scope: str, name: str = "") -> JsonObject:
-    rule: JsonObject = {
+def _rule(group: str, operations: list[str], *resources: str, scope: str) -> JsonObject:
+    return {
         "apiGroups": [group],
         "apiVersions": ["*"],
         "operations": operations,
-        "resources": [resource],
+        "resources": list(resources),
         "scope": scope,
     }
-    return {**rule, "resourceNames": [name]} if name else rule

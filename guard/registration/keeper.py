@@ -29,13 +29,16 @@ _log = telemetry.get("registration")
 class Keeper:
     """`ensure` returns when the API server holds the wanted object; `run` keeps it so until cancelled.
 
-    `repaired` is told the kind and what was wrong ("edited", "deleted") whenever somebody else's change was undone.
+    `repaired` is told the kind, the name and what was wrong ("edited", "deleted") whenever somebody else's change was undone.
     """
 
-    def __init__(self, client: Client, *, kind: Kind = CONFIGURATION, repaired: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, client: Client, *, kind: Kind = CONFIGURATION, name: str = NAME, repaired: Callable[[str, str, str], None]
+    ) -> None:
         self._client = client
         self._kind = kind
-        self._path = object_path(kind, namespace="", name=NAME)
+        self._name = name
+        self._path = object_path(kind, namespace="", name=name)
         self._repaired = repaired
         self._wanted: JsonObject | None = None
         self._live: JsonObject | None = None
@@ -49,20 +52,15 @@ class Keeper:
                 self._live = await self._get()
             await self._write()
 
-    async def redirect(self, target: JsonObject) -> None:
-        """Point what an earlier Guard registered to this one, whose address or authority may be new, before anything is loaded:
-        people then read why they are refused instead of a TLS error. `target` is a clientConfig.
-        """
+    async def read(self) -> JsonObject | None:
+        """The live object, None when there is none. Raises ClusterError."""
         async with self._lock:
-            live = await self._get()
-            if live is None or all(entry.get("clientConfig") == target for entry in children(live, "webhooks")):
-                return
-            webhooks = [{**entry, "clientConfig": target} for entry in children(live, "webhooks")]
-            await self._client.put(self._path, {**live, "webhooks": webhooks})
+            self._live = await self._get()
+            return self._live
 
     async def run(self) -> None:
         backoff = Backoff(first=0.05, most=10.0)
-        path, selector = collection_path(self._kind), f"metadata.name={NAME}"
+        path, selector = collection_path(self._kind), f"metadata.name={self._name}"
         async for event in watch(self._client, path, fields=selector):
             if event.type == "FAILED":
                 continue
@@ -77,7 +75,12 @@ class Keeper:
                     backoff.reset()
                     break
                 except ClusterError as error:
-                    _log.warning("the registration could not be repaired, trying again", kind=self._kind.kind, error=str(error))
+                    _log.warning(
+                        "the registration could not be repaired, trying again",
+                        kind=self._kind.kind,
+                        name=self._name,
+                        error=str(error),
+                    )
                     await asyncio.sleep(backoff.next())
                     seen = None
 
@@ -91,8 +94,8 @@ class Keeper:
             return
         what = "deleted" if self._live is None else "edited"
         await self._write()
-        _log.warning("the registration was changed and is restored", kind=self._kind.kind, change=what)
-        self._repaired(self._kind.kind, what)
+        _log.warning("the registration was changed and is restored", kind=self._kind.kind, name=self._name, change=what)
+        self._repaired(self._kind.kind, self._name, what)
 
     async def _get(self) -> JsonObject | None:
         try:

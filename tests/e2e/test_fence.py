@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import World
-from tools.guardrun import eventually
+from guard.base import codec
+from guard.base.codec import JsonObject
+from guard.base.errors import ApiStatusError
+from tests.e2e.conftest import World, write
+from tools.guardrun import eventually, sync_document
 
 SYNC = ("sync", "apps", "-n", "guard-system")
+RESTORED_SECONDS = 1.0
+NOT_FOUND = 404
 LOOSEN = '-p={"spec":{"enforcement":{"mode":"Audit"}}}'
-POLICY = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/gitopsguard"
-BINDING = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/gitopsguard"
+REGISTRATION = "/apis/admissionregistration.k8s.io/v1"
+CONFIGURATIONS = f"{REGISTRATION}/validatingwebhookconfigurations"
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+FENCE = [
+    f"{REGISTRATION}/{kind}/{name}"
+    for kind in ("validatingadmissionpolicies", "validatingadmissionpolicybindings")
+    for name in ("gitopsguard", "gitopsguard-namespace")
+]
+PODS, SERVICES = "/api/v1/namespaces/guard-system/pods", "/api/v1/namespaces/guard-system/services"
 
 # A person with every right that RBAC can give, in none of the groups that the fence knows.
 ROOT = ("--as=root@example.com", "--as-group=platform")
@@ -42,14 +56,19 @@ async def fenced(world: World) -> None:
     await world.plane.kubectl("apply", "-f", "-", identity="admin", input=json.dumps(body))
 
     async def refused() -> bool:
-        asked = ("create", "configmap", "asked", "-n", "guard-system", "--dry-run=server")
-        completed = await world.plane.kubectl(*asked, *ROOT, identity="admin", check=False)
-        return "this is Guard's own" in completed.stderr
+        for asked in (
+            ("create", "configmap", "asked", "-n", "guard-system"),
+            ("label", "clusterrolebinding", "gitopsguard", "a=b"),
+        ):
+            completed = await world.plane.kubectl(*asked, "--dry-run=server", *ROOT, identity="admin", check=False)
+            if "this is Guard's own" not in completed.stderr:
+                return False
+        return True
 
     await eventually(refused, what="the fence stands")
 
 
-async def kept_out(world: World, *arguments: str) -> None:
+async def kept_out(world: World, *arguments: str | Path) -> None:
     completed = await world.plane.kubectl(*arguments, *ROOT, identity="admin", check=False)
     assert completed.returncode != 0, completed.stdout
     assert "this is Guard's own" in completed.stderr, completed.stderr
@@ -76,10 +95,25 @@ COMMANDS = [
     ("delete", "namespace", "guard-system"),
     ("label", "namespace", "guard-system", "mine=1"),
     ("patch", *SYNC, "--subresource=status", "--type=merge", '-p={"status":{"lastAppliedRevision":"mine"}}'),
+    # Of a collection, request by request, none of which carries a name.
+    ("delete", "--raw", f"{CONFIGURATIONS}?fieldSelector=metadata.name%3Dgitopsguard"),
+    ("delete", "--raw", f"{DEFINITIONS}?fieldSelector=metadata.name%3Dsyncs.gitopsguard.dev"),
+    # With the definition all Syncs go.
+    ("delete", "crd", "syncs.gitopsguard.dev"),
+    ("patch", "crd", "syncs.gitopsguard.dev", "--type=merge", '-p={"metadata":{"labels":{"mine":"1"}}}'),
+    ("patch", "crd", "syncs.gitopsguard.dev", "--subresource=status", "--type=merge", '-p={"status":{"conditions":[]}}'),
+    ("delete", "clusterrolebinding", "gitopsguard"),
+    ("patch", "clusterrolebinding", "gitopsguard", "--type=merge", '-p={"subjects":[]}'),
+    # A shell in the pod is Guard's token; a GET reaches the pod as an exec does.
+    ("get", "--raw", f"{PODS}/guard/exec?command=sh"),
+    ("get", "--raw", f"{PODS}/guard/attach"),
+    ("get", "--raw", f"{PODS}/guard/portforward"),
+    ("get", "--raw", f"{PODS}/guard/proxy/"),
+    ("get", "--raw", f"{SERVICES}/guard/proxy/"),
 ]
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=[" ".join(command[:2]) + command[-1][:14] for command in COMMANDS])
+@pytest.mark.parametrize("command", COMMANDS, ids=[" ".join((*command[:2], command[-1][-24:])) for command in COMMANDS])
 async def test_what_is_guards_own_is_changed_by_the_named_groups_only(world: World, command: tuple[str, ...]) -> None:
     await kept_out(world, *command)
 
@@ -89,6 +123,7 @@ async def test_the_fence_holds_while_guard_is_down(world: World) -> None:
     await world.guard.stop()
     try:
         await kept_out(world, "delete", "validatingwebhookconfiguration", "gitopsguard")
+        await kept_out(world, "delete", "--raw", CONFIGURATIONS)
         await kept_out(world, "patch", *SYNC, "--type=merge", LOOSEN)
     finally:
         await world.guard.start()
@@ -115,19 +150,82 @@ async def test_machines_keep_their_secrets_in_guards_namespace_and_nothing_else(
         assert "this is Guard's own" in completed.stderr
 
 
+async def test_a_sync_is_guards_own_in_any_namespace_but_for_its_annotations(world: World, fresh: str) -> None:
+    path = "/apis/gitopsguard.dev/v1alpha1/namespaces/default/syncs"
+    body = sync_document(fresh, world.repository.directory, path=fresh, interval="1h")
+    body["metadata"]["namespace"] = "default"
+    await kept_out(world, "create", "-f", write_json(world, fresh, body))
+    await world.plane.call("POST", path, body=body)
+    elsewhere = ("sync", fresh, "-n", "default")
+    await kept_out(world, "patch", *elsewhere, "--type=merge", LOOSEN)
+    await kept_out(world, "patch", *elsewhere, "--subresource=status", "--type=merge", '-p={"status":{"kinds":[]}}')
+    await kept_out(world, "delete", *elsewhere)
+    await kept_out(world, "delete", "--raw", path)
+    await world.plane.kubectl("annotate", *elsewhere, "gitopsguard.dev/requestedAt=now", *ROOT, identity="admin")
+    await world.plane.call("DELETE", f"{path}/{fresh}")
+
+
+async def test_what_else_of_those_kinds_is_nobodys_business(world: World, fresh: str) -> None:
+    kubectl = world.plane.kubectl
+    await kubectl("create", "clusterrolebinding", fresh, "--clusterrole=view", "--user=nobody", *ROOT, identity="admin")
+    await kubectl("delete", "clusterrolebinding", fresh, *ROOT, identity="admin")
+    other = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": fresh},
+    }
+    await kubectl("create", "-f", write_json(world, fresh, other), *ROOT, identity="admin")
+    await kubectl("delete", "validatingwebhookconfiguration", fresh, *ROOT, identity="admin")
+
+
+async def test_a_named_group_reaches_guards_pod(world: World) -> None:
+    path = f"{PODS}/nobody/exec?command=sh"
+    named = (*ROOT, "--as-group=gitopsguard:admins")
+    completed = await world.plane.kubectl("get", "--raw", path, *named, identity="admin", check=False)
+    assert "not found" in completed.stderr
+
+
 @pytest.mark.case(23)
-@pytest.mark.parametrize("path", [POLICY, BINDING])
-async def test_the_fence_comes_back_by_itself(world: World, path: str) -> None:
+@pytest.mark.parametrize("path", FENCE)
+async def test_the_fence_comes_back_by_itself_and_is_not_written_without_need(world: World, path: str) -> None:
     before = (await world.plane.call("GET", path))["spec"]
     await world.plane.call("DELETE", path)
-
-    async def back() -> bool:
-        kind = path.rsplit("/", 2)[1]
-        found = await world.plane.kubectl("get", kind, "gitopsguard", "--ignore-not-found", "-o", "json", identity="admin")
-        return bool(found.stdout.strip()) and found.json()["spec"] == before
-
-    await eventually(back, what="the fence is put back")
+    await back(world, path, lambda found: found["spec"] == before)
+    edited = await world.plane.call("GET", path)
+    field = "validations" if "policies" in path else "validationActions"
+    value = [{"expression": "true"}] if "policies" in path else ["Audit"]
+    await world.plane.call("PUT", path, body={**edited, "spec": {**edited["spec"], field: value}})
+    await back(world, path, lambda found: found["spec"] == before)
     version = (await world.plane.call("GET", path))["metadata"]["resourceVersion"]
     await world.guard.stop()
     await world.guard.start()
     assert (await world.plane.call("GET", path))["metadata"]["resourceVersion"] == version
+
+
+@pytest.mark.case(23)
+async def test_the_webhook_configuration_is_back_within_a_second(world: World) -> None:
+    path = f"{CONFIGURATIONS}/gitopsguard"
+    before = (await world.plane.call("GET", path))["webhooks"]
+    await world.plane.call("DELETE", path)
+    await back(world, path, lambda found: found["webhooks"] == before)
+    edited = await world.plane.call("GET", path)
+    await world.plane.call("PUT", path, body={**edited, "webhooks": edited["webhooks"][1:]})
+    await back(world, path, lambda found: found["webhooks"] == before)
+
+
+async def back(world: World, path: str, right: Callable[[JsonObject], bool]) -> None:
+    """The object is there and right, within a second of the API server's answer to whoever changed it."""
+
+    async def looked() -> bool:
+        try:
+            return right(await world.plane.call("GET", path))
+        except ApiStatusError as error:
+            if error.code != NOT_FOUND:
+                raise
+            return False
+
+    await eventually(looked, what=f"{path} is put back", seconds=RESTORED_SECONDS, every=0.01)
+
+
+def write_json(world: World, name: str, body: JsonObject) -> Path:
+    return write(world.repository.directory.parent / f"{name}.json", codec.encode(body).decode())

@@ -6,6 +6,8 @@ import asyncio
 import shutil
 import socket
 import ssl
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -14,7 +16,9 @@ import pytest
 from tests.e2e.conftest import App, World, config_map, write
 from tests.e2e.test_syncing import not_ready, versions
 from tools.controlplane import Completed
-from tools.guardrun import eventually, free_port, guard_command, sync_document
+from tools.guardrun import Repository, eventually, free_port, guard_command, sync_document
+
+CONFIGURATION = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/gitopsguard"
 
 
 async def guard_run(*arguments: str, directory: Path) -> Completed:
@@ -301,3 +305,116 @@ async def test_a_guard_with_a_new_authority_and_no_source_says_why_it_refuses(ap
         kept.rename(world.guard.data)
         await world.guard.start()
     await world.guard.applied(world.repository.git("rev-parse", "HEAD"))
+
+
+SYNCS = "/apis/gitopsguard.dev/v1alpha1/namespaces/guard-system/syncs"
+
+
+async def second_sync(world: World, directory: Path, name: str) -> Repository:
+    """A Sync that alone declares a LimitRange, a namespace, and a Deployment in it."""
+    repository = Repository(directory)
+    commit = repository.commit({"all.yaml": LIMITS.format(name=name)})
+    await world.plane.call("POST", SYNCS, body=sync_document(name, repository.directory, interval="1h"))
+    await world.guard.applied(commit, sync=name)
+    return repository
+
+
+@asynccontextmanager
+async def second_sync_not_loaded(world: World, directory: Path, name: str, *, registered: bool) -> AsyncGenerator[None]:
+    """The second Sync's repository is away, and Guard has lost its data folder. Where it is not `registered`, the webhook
+    configuration was deleted while Guard was down.
+    """
+    repository = await second_sync(world, directory / "second", name)
+    away, kept = directory / "away", world.guard.data.with_name("kept")
+    await world.guard.stop()
+    repository.directory.rename(away)
+    world.guard.data.rename(kept)
+    if not registered:
+        await world.plane.call("DELETE", CONFIGURATION)
+    try:
+        # Returns when the first Sync is applied.
+        await world.guard.start()
+        yield
+    finally:
+        await world.guard.kill()
+        shutil.rmtree(world.guard.data)
+        kept.rename(world.guard.data)
+        await world.plane.call("DELETE", f"{SYNCS}/{name}")
+        await world.guard.start()
+
+
+LIMITS = """
+    apiVersion: v1
+    kind: LimitRange
+    metadata: {{name: {name}, namespace: default}}
+    spec: {{limits: [{{type: Pod, max: {{cpu: "64"}}}}]}}
+    ---
+    apiVersion: v1
+    kind: Namespace
+    metadata: {{name: {name}}}
+    ---
+    apiVersion: apps/v1
+    kind: Deployment
+    metadata: {{name: {name}, namespace: {name}}}
+    spec:
+      replicas: 1
+      selector: {{matchLabels: {{app: web}}}}
+      template:
+        metadata: {{labels: {{app: web}}}}
+        spec: {{containers: [{{name: web, image: web}}]}}
+"""
+
+
+@pytest.mark.case(23, 34)
+@pytest.mark.parametrize("registered", [True, False])
+async def test_a_kind_that_only_a_sync_not_yet_loaded_declares_stays_guarded(
+    world: World, fresh: str, tmp_path: Path, *, registered: bool
+) -> None:
+    async with second_sync_not_loaded(world, tmp_path, fresh, registered=registered):
+        refused = await world.refused("delete", f"limitrange/{fresh}", "-n", "default")
+        assert "which Guard has not loaded yet" in refused.stderr
+
+
+async def test_names_asked_about_for_a_sync_not_yet_loaded_stay_so_until_it_is_gone(
+    world: World, fresh: str, tmp_path: Path
+) -> None:
+    async def asked() -> set[str]:
+        """The entries that name it."""
+        found = (await world.plane.call("GET", CONFIGURATION))["webhooks"]
+        return {entry["name"].partition(".")[0] for entry in found if f"{fresh}'" in str(entry["matchConditions"])}
+
+    async with second_sync_not_loaded(world, tmp_path, fresh, registered=True):
+        assert await asked() == {"scale", "control-plane-scale", "namespaces"}
+
+    async def forgotten() -> bool:
+        return await asked() == set()
+
+    await eventually(forgotten, what="what nobody declares any more is not asked about")
+
+
+async def test_nothing_is_let_go_while_guard_starts(world: World, fresh: str, tmp_path: Path) -> None:
+    """Syncs are loaded one after the other, and each of them registers."""
+    await second_sync(world, tmp_path / "second", fresh)
+    kubectl = (world.plane.kubectl_path, f"--kubeconfig={world.plane.kubeconfig('admin')}")
+    watch = (*kubectl, "get", "validatingwebhookconfiguration", "gitopsguard", "--watch", "--output=json")
+    process = await asyncio.create_subprocess_exec(*watch, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    text = ""
+    try:
+        await world.guard.stop()
+        await world.guard.start()
+        await eventually(world.guard.ready, what="both Syncs loaded")
+        version = (await world.plane.call("GET", CONFIGURATION))["metadata"]["resourceVersion"]
+        async with asyncio.timeout(20):
+            while f'"resourceVersion": "{version}"' not in text:
+                text += (await process.stdout.read(1 << 16)).decode()
+    finally:
+        process.kill()
+        await process.wait()
+        # The transport of the pipe outlives the process until it is read to its end.
+        text += (await process.stdout.read()).decode()
+        await world.plane.call("DELETE", f"{SYNCS}/{fresh}")
+    seen = text.split('"kind": "ValidatingWebhookConfiguration"')[1:]
+    assert len(seen) > 1
+    for wanted in ('"configmaps"', '"limitranges"', f"'{fresh}/{fresh}'"):
+        assert all(wanted in found for found in seen)

@@ -3,8 +3,10 @@ from __future__ import annotations
 import msgspec
 
 from guard.base.codec import JsonObject
-from guard.registration import client_config, configuration
-from guard.registration.rules import EXPRESSION_CHARACTERS
+from guard.registration import client_config
+from guard.registration.asked import asked_of
+from guard.registration.expressions import EXPRESSION_CHARACTERS
+from guard.registration.rules import configuration
 from guard.state.desired import Declared, DesiredState
 from guard.state.ids import DEFINITION, NAMESPACE, REPLICAS, Kind, ObjectKey, Origin
 
@@ -24,7 +26,8 @@ def declared(name: str, *, replicas: int | None = None, kind: Kind = DEPLOYMENT)
 def built(*objects: Declared, strict: tuple[str, ...] = ()) -> dict[str, JsonObject]:
     state = DesiredState().with_sync("ns/s", objects)
     user = "system:serviceaccount:guard-system:guard"
-    body = configuration(client=CLIENT, state=state, kinds=state.kinds(), sync_user=user, strict=strict)
+    asked = asked_of(state, kinds=state.kinds())
+    body = configuration(client=CLIENT, asked=asked, sync_user=user, strict=strict)
     return {entry["name"].removesuffix(".gitopsguard.dev"): entry for entry in body["webhooks"]}
 
 
@@ -77,7 +80,7 @@ def test_the_same_state_gives_the_same_configuration_whatever_the_order() -> Non
 def test_every_entry_has_a_name_of_its_own() -> None:
     many = [declared(f"{number:05}-{'n' * 50}", replicas=1) for number in range(2000)]
     state = DesiredState().with_sync("ns/s", many)
-    body = configuration(client=CLIENT, state=state, kinds=state.kinds(), sync_user="me")
+    body = configuration(client=CLIENT, asked=asked_of(state, kinds=state.kinds()), sync_user="me")
     names = [entry["name"] for entry in body["webhooks"]]
     assert len(names) == len(set(names))
 
@@ -101,8 +104,8 @@ def test_replicas_that_git_leaves_empty_are_not_declared() -> None:
 
 
 def test_a_name_cannot_break_out_of_its_expression() -> None:
-    state = DesiredState()
-    body = configuration(client=CLIENT, state=state, kinds=[DEPLOYMENT], sync_user="o'neil\\' || true || '")
+    asked = asked_of(DesiredState(), kinds=[DEPLOYMENT])
+    body = configuration(client=CLIENT, asked=asked, sync_user="o'neil\\' || true || '")
     conditions = {found["name"]: found["expression"] for found in body["webhooks"][0]["matchConditions"]}
     assert conditions["not-guard"] == r"request.userInfo.username != 'o\'neil\\\' || true || \''"
 
