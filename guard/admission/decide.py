@@ -285,10 +285,12 @@ def _is_disowned(request: Request) -> bool:
     """Whether machines no longer hold what they held and what is there as it was. A forced apply of the same value takes nothing
     from them: then both hold it.
     """
-    old, new = request.old_sections, request.new_sections
-    if old.has_same_entries(new):
-        return False
-    lost = _machines(old.managed).minus(_machines(new.managed))
+    old, new = request.old_sections.managed, request.new_sections.managed
+    kept = {entry.identity: entry.fields for entry in new}
+    changed = [entry for entry in old if kept.get(entry.identity) is not entry.fields]
+    lost = _machines(changed)
+    if lost:
+        lost = lost.minus(_machines(new))
     return any(
         (value := fields.at(request.old, path)) is not MISSING and same(value, fields.at(request.new, path))
         for path in lost.paths()
