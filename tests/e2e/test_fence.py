@@ -30,6 +30,7 @@ PODS, SERVICES = "/api/v1/namespaces/guard-system/pods", "/api/v1/namespaces/gua
 
 # A person with every right that RBAC can give, in none of the groups that the fence knows.
 ROOT = ("--as=root@example.com", "--as-group=platform")
+NAMED = ("--as-group=gitopsguard:admins",)
 
 
 async def grant(world: World) -> None:
@@ -131,10 +132,34 @@ async def test_the_fence_holds_while_guard_is_down(world: World) -> None:
 
 async def test_a_named_group_may_and_anybody_may_ask_for_a_look(world: World) -> None:
     body = json.dumps({"metadata": {"name": "mine", "namespace": "guard-system"}, "apiVersion": "v1", "kind": "ConfigMap"})
-    named = ("--as=root@example.com", "--as-group=gitopsguard:admins")
-    await world.plane.kubectl("create", "-f", "-", *named, identity="admin", input=body)
-    await world.plane.kubectl("delete", "configmap", "mine", "-n", "guard-system", *named, identity="admin")
+    await world.plane.kubectl("create", "-f", "-", *ROOT, *NAMED, identity="admin", input=body)
+    await world.plane.kubectl("delete", "configmap", "mine", "-n", "guard-system", *ROOT, *NAMED, identity="admin")
     await world.plane.kubectl("annotate", "--overwrite", *SYNC, "gitopsguard.dev/requestedAt=now", *ROOT, identity="admin")
+
+
+@pytest.mark.case(38)
+async def test_an_administrator_who_is_locked_out_stops_guard_and_deletes_the_bindings(world: World) -> None:
+    async def passes(*command: str) -> bool:
+        return (await world.plane.kubectl(*command, *ROOT, identity="admin", check=False)).returncode == 0
+
+    bindings = ("validatingadmissionpolicybinding", "gitopsguard", "gitopsguard-namespace")
+    await world.guard.stop()
+    try:
+        assert await passes("delete", *bindings)
+        configuration = ("validatingwebhookconfiguration", "gitopsguard")
+        await eventually(lambda: passes("delete", *configuration), what="the registration may be deleted")
+        await eventually(lambda: passes("label", *SYNC, "tried=1"), what="Syncs may be changed")
+        assert await passes("label", *SYNC, "tried-")
+    finally:
+        await world.guard.start()
+    for path in (*FENCE, f"{CONFIGURATIONS}/gitopsguard"):
+        await world.plane.call("GET", path)
+
+
+async def test_a_named_group_may_stop_guard_by_its_deployment(world: World) -> None:
+    scale = ("scale", "deployment", "guard", "-n", "guard-system", "--replicas=0")
+    await kept_out(world, *scale)
+    await world.plane.kubectl(*scale, *ROOT, *NAMED, identity="admin")
 
 
 async def test_machines_keep_their_secrets_in_guards_namespace_and_nothing_else(world: World) -> None:
@@ -180,8 +205,7 @@ async def test_what_else_of_those_kinds_is_nobodys_business(world: World, fresh:
 
 async def test_a_named_group_reaches_guards_pod(world: World) -> None:
     path = f"{PODS}/nobody/exec?command=sh"
-    named = (*ROOT, "--as-group=gitopsguard:admins")
-    completed = await world.plane.kubectl("get", "--raw", path, *named, identity="admin", check=False)
+    completed = await world.plane.kubectl("get", "--raw", path, *ROOT, *NAMED, identity="admin", check=False)
     assert "not found" in completed.stderr
 
 
