@@ -143,7 +143,7 @@ def tainted(name: str, *taints: Mapping[str, Json]) -> Declared:
 
 
 @pytest.mark.case(17)
-async def test_the_taints_of_controllers_stay_beside_those_that_git_declares_and_a_persons_go(client: Client, namespace: str) -> None:
+async def test_the_taints_of_controllers_stay_beside_gits_and_a_persons_go(client: Client, namespace: str) -> None:
     ours = {"key": "example.com/dedicated", "effect": "NoSchedule", "value": "db"}
     theirs = {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}
     declared = tainted(namespace, ours)
