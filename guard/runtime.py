@@ -60,6 +60,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     cert_dir: Path | None = None
     resync: float = 600.0
     admin_groups: tuple[str, ...] = ()
+    control_plane: tuple[str, ...] = ()
     # For the benchmark: more responders on the admission listener, so that a no-op shares all of Guard but the work.
     responders: tuple[tuple[str, admission.Responder], ...] = ()
 
@@ -125,7 +126,7 @@ class Runtime:
         self._resources.push_async_callback(self.identity.close)
         await self.identity.establish()
         self.client: Client = self.identity.client
-        self.policy = Policy(sync_user=self.identity.username)
+        self.policy = Policy(sync_user=self.identity.username, control_plane=self.options.control_plane)
         if self.identity.founded and not self.options.webhook_url:
             hint = "for example --webhook-url https://127.0.0.1:9443"
             raise ConfigError("the API server has to be told how to reach a Guard outside it", where="--webhook-url", hint=hint)
@@ -166,6 +167,7 @@ class Runtime:
             self.client,
             sync_user=self.identity.username,
             admin_groups=self.options.admin_groups,
+            control_plane=self.options.control_plane,
             target=self._target,
             repaired=self._registration_repaired,
         )
@@ -365,7 +367,12 @@ class Runtime:
     def _compile(self) -> None:
         """The policy that decisions go by, from the Syncs as they are now."""
         syncs = [reconciler.sync for reconciler in self._syncs.values()]
-        self.policy = compiled(syncs, loaded=self.view.state.syncs(), sync_user=self.identity.username)
+        self.policy = compiled(
+            syncs,
+            loaded=self.view.state.syncs(),
+            sync_user=self.identity.username,
+            control_plane=self.options.control_plane,
+        )
 
     # ---- the index, as Reconcilers see it
 

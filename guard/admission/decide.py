@@ -52,9 +52,11 @@ def break_glass(case: Case) -> Decision | None:
 
 def scale(case: Case) -> Decision | None:
     """/scale sets the replicas of its parent. An autoscaler is held to Git as people are, where Git declares replicas."""
-    if case.request.sub_resource != "scale" or case.declared is None:
+    if case.request.sub_resource != "scale":
         return None
     declared = case.declared
+    if declared is None:
+        return _not_loaded(case, "ScaleNotLoaded")
     if declared.scale is None or declared.replicas is None:
         return case.allow("ReplicasNotDeclared")
     if case.is_scale_left(declared.scale):
@@ -85,12 +87,25 @@ def cascade(case: Case) -> Decision | None:
         held, reason = case.view.state.of_definition(request.object_name), "DefinitionHasDeclared"
     else:
         return None
-    if not held or case.terminating:
+    if case.terminating:
         return None
+    if not held:
+        return None if case.declared or case.label_before else _not_loaded(case, "CascadeNotLoaded")
     # Each Sync with a stake in it has a say, that of the object itself too; the strictest answer counts.
-    syncs = {*held, case.sync} - {""}
-    answers = [case.refuse(reason, sync=sync, count=sum(held.values())) for sync in sorted(syncs)]
+    return _strictest(case.refuse(reason, sync=sync, count=sum(held.values())) for sync in sorted({*held, case.sync} - {""}))
+
+
+def _strictest(answers: Iterable[Decision]) -> Decision:
     return min(answers, key=lambda answer: _STRICTEST_FIRST.index(answer.verdict))
+
+
+def _not_loaded(case: Case, reason: str) -> Decision | None:
+    """While a Sync has no revision, the API server asks about the names that were registered for it before: neither a Scale nor a
+    namespace says whose it is, so everyone but the control plane waits.
+    """
+    if not case.policy.unloaded or case.requester in {Requester.SYNC, Requester.CONTROL_PLANE}:
+        return None
+    return _strictest(case.refuse(reason, sync=sync) for sync in sorted(case.policy.unloaded.values()))
 
 
 def git_not_loaded(case: Case) -> Decision | None:

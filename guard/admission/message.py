@@ -42,6 +42,7 @@ LONGEST_NOTED = 96
 
 _HEADLINES = {
     "Addition": "{object} is managed from Git, which does not declare this, so it {refused}.",
+    "CascadeNotLoaded": "{object} may hold what Git declares, which Guard has not loaded yet, so deleting it {refused}.",
     "CreatedUnlikeGit": "{object} is managed from Git, so creating it with other content {refused}.",
     "DeclaredObjectDeleted": "{object} is managed from Git, so deleting it {refused}.",
     "DefinitionHasDeclared": "{object} has {instances} managed from Git, so deleting it {refused}.",
@@ -52,6 +53,7 @@ _HEADLINES = {
     "ManagedFieldsWiped": "{object} is managed from Git, so its managedFields {cannot} be wiped.",
     "NamespaceHoldsDeclared": "{object} holds {objects} managed from Git, so deleting it {refused}.",
     "ReplicasDeclared": "{object} is managed from Git, so scaling it {refused}.",
+    "ScaleNotLoaded": "{object} may be managed from Git, which Guard has not loaded yet, so scaling it {refused}.",
     "StrictNamespace": "{object} is not in Git, so creating it in this namespace {refused}.",
     "Tampering": "{object} is managed from Git, so its ownership {cannot} be changed by hand.",
 }
@@ -207,7 +209,7 @@ class Wording:
                 lines.append("To have it run again, change its manifest.")
             case "StrictNamespace":
                 lines.append(f"{self._decision.sync} has the namespace among its strictNamespaces. Declare the object in Git.")
-            case "GitNotLoaded":
+            case "GitNotLoaded" | "CascadeNotLoaded" | "ScaleNotLoaded":
                 lines.append(f"What keeps Git from being loaded: guard status {self._decision.sync}".rstrip())
             case _:
                 pass

@@ -34,6 +34,12 @@ _log = telemetry.get("cli")
 @click.option("--cert-dir", type=click.Path(file_okay=False, path_type=Path), help="Own tls.crt, tls.key and ca.crt.")
 @click.option("--resync", type=Seconds(), default="10m", show_default=True, help="How often to apply everything again; 0: never.")
 @click.option("--admin-group", "admin_groups", multiple=True, help="A group that may change what is Guard's own; repeatable.")
+@click.option(
+    "--control-plane-user",
+    "control_plane",
+    multiple=True,
+    help="A user to count among the control plane, as of a network or storage driver outside kube-system; repeatable.",
+)
 @click.option("--log-format", type=click.Choice(["json", "console"]), help="Default: console on a terminal, json elsewhere.")
 def command(
     *,
@@ -47,6 +53,7 @@ def command(
     cert_dir: Path | None,
     resync: float,
     admin_groups: tuple[str, ...],
+    control_plane: tuple[str, ...],
     log_format: telemetry.Form | None,
 ) -> None:
     """Keep the cluster equal to Git until told to stop."""
@@ -62,6 +69,7 @@ def command(
         cert_dir=cert_dir,
         resync=resync,
         admin_groups=admin_groups,
+        control_plane=control_plane,
     )
     _run(options)
 

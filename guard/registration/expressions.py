@@ -21,10 +21,10 @@ def quoted(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-IS_CONTROL_PLANE = " || ".join(
-    [f"{USER} in [{', '.join(quoted(user) for user in CONTROL_PLANE_USERS)}]"]
-    + [f"{USER}.startsWith({quoted(prefix)})" for prefix in CONTROL_PLANE_PREFIXES]
-)
+def is_control_plane(more: Iterable[str] = ()) -> str:
+    """Who is asked for by `requesters.classify`; `more` are the users that the installer adds."""
+    users = f"{USER} in {any_of([*CONTROL_PLANE_USERS, *sorted(more)])}"
+    return " || ".join([users, *(f"{USER}.startsWith({quoted(prefix)})" for prefix in CONTROL_PLANE_PREFIXES)])
 
 
 def condition(name: str, expression: str) -> JsonObject:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from guard.api import SYNC
 from guard.base.codec import JsonObject
 from guard.cluster.identity import ROLE_BINDING, ROLE_BINDING_NAME
-from guard.registration.expressions import BELOW, GROUPS, IS_CONTROL_PLANE, RESOURCE, USER, any_of, condition, quoted
+from guard.registration.expressions import BELOW, GROUPS, RESOURCE, USER, any_of, condition, is_control_plane, quoted
 from guard.registration.keeper import CONFIGURATION
 from guard.registration.rules import NAME
 from guard.state.ids import DEFINITION, GUARD_NAMESPACE, Kind
@@ -77,7 +77,7 @@ def fence(*, sync_user: str, admin_groups: Iterable[str]) -> tuple[tuple[Kind, J
     groups = sorted({*ADMIN_GROUPS, *admin_groups, BREAK_GLASS_GROUP})
     named = f"has({GROUPS}) && {GROUPS}.exists(name, name in {any_of(groups)})"
     machines = f"{USER}.startsWith({quoted(SERVICE_ACCOUNT)}) && !has({BELOW}) && {RESOURCE} in {any_of(_OF_MACHINES)}"
-    trusted = [f"{USER} == {quoted(sync_user)}", IS_CONTROL_PLANE, f"({named})", f"({machines})"]
+    trusted = [f"{USER} == {quoted(sync_user)}", is_control_plane(), f"({named})", f"({machines})"]
     free = [
         f"{RESOURCE} in {any_of(_FREE)}",
         f"(has({BELOW}) && {BELOW} in {any_of(_FREE_BELOW)})",

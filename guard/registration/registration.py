@@ -21,8 +21,7 @@ class Registration:
 
     As long as a Sync is not loaded, nothing is let go that an earlier Guard registered: what the Sync declares is known by its
     status and by the live configuration alone. Where that was deleted, the status gives back the kinds; whose scaling and which
-    deletions were asked about stays unknown until the Sync is loaded. Nor could a decision judge those before then: neither a
-    Scale nor a namespace carries the Sync's label.
+    deletions were asked about stays unknown until the Sync is loaded.
     """
 
     def __init__(
@@ -31,6 +30,7 @@ class Registration:
         *,
         sync_user: str,
         admin_groups: Iterable[str],
+        control_plane: Iterable[str],
         target: Callable[[], JsonObject],
         repaired: Callable[[str, str, str], None],
     ) -> None:
@@ -40,6 +40,7 @@ class Registration:
             for kind, wanted in fence(sync_user=sync_user, admin_groups=admin_groups)
         ]
         self._sync_user = sync_user
+        self._control_plane = tuple(control_plane)
         self._target = target
         self._held: dict[str, frozenset[Kind]] = {}
         self._before = Asked()
@@ -75,4 +76,10 @@ class Registration:
 
     def _wanted(self, state: DesiredState, kinds: frozenset[Kind], before: Asked, strict: tuple[str, ...]) -> JsonObject:
         asked = within(asked_of(state, kinds=kinds).joined(before))
-        return configuration(client=self._target(), asked=asked, sync_user=self._sync_user, strict=strict)
+        return configuration(
+            client=self._target(),
+            asked=asked,
+            sync_user=self._sync_user,
+            control_plane=self._control_plane,
+            strict=strict,
+        )

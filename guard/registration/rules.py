@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from guard.base.codec import JsonObject
 from guard.registration.asked import DECLARED, HOLDING, SUFFIX, Asked, Names, Resource, by_namespace
-from guard.registration.expressions import GROUPS, IS_CONTROL_PLANE, RESOURCE, USER, among, condition, quoted
+from guard.registration.expressions import GROUPS, RESOURCE, USER, among, condition, is_control_plane, quoted
 from guard.state.drift import METADATA
 from guard.state.ids import DEFINITION, GUARD_NAMESPACE, NAMESPACE, SYNC_LABEL
 from guard.state.requesters import BREAK_GLASS_GROUP
@@ -59,13 +59,18 @@ def client_config(*, url: str, service: bool, ca_bundle: str) -> JsonObject:
     return {"url": url, "caBundle": ca_bundle}
 
 
-def configuration(*, client: JsonObject, asked: Asked, sync_user: str, strict: Iterable[str] = ()) -> JsonObject:
-    """The whole configuration. `strict` are the namespaces in which people create only what Git declares."""
+def configuration(
+    *, client: JsonObject, asked: Asked, sync_user: str, control_plane: Iterable[str] = (), strict: Iterable[str] = ()
+) -> JsonObject:
+    """The whole configuration. `control_plane` are the users that the installer adds to it, `strict` the namespaces in which
+    people create only what Git declares.
+    """
     conditions = [
         condition("not-guard", f"{USER} != {quoted(sync_user)}"),
         condition("not-break-glass", f"!has({GROUPS}) || !({quoted(BREAK_GLASS_GROUP)} in {GROUPS})"),
     ]
-    outside, inside = condition("not-control-plane", f"!({IS_CONTROL_PLANE})"), condition("control-plane", IS_CONTROL_PLANE)
+    controllers = is_control_plane(control_plane)
+    outside, inside = condition("not-control-plane", f"!({controllers})"), condition("control-plane", controllers)
 
     def webhook(
         name: str,

@@ -265,3 +265,25 @@ def test_what_comes_along_with_a_restored_item_is_as_the_api_server_would_have_i
     theirs = entry("kubectl-edit", owned(*(f"{below} f:{name}" for name in [*ITEM, *along])))
     new = object_of(widget, spec={"items": [{**ITEM, **along}]}, metadata={"managedFields": [ours(LABEL_FIELD), theirs]})
     assert changed_paths(judged(review("UPDATE", widget, old=old, new=new), view)) == refused
+
+
+# ---- what carries no label, before Git is loaded
+
+
+@pytest.mark.case(34)
+@pytest.mark.parametrize(("user", "refused"), [(PERSON, True), (OPERATOR, True), (HPA, False)])
+def test_what_may_be_of_a_sync_that_is_not_loaded_waits(user: str, *, refused: bool) -> None:
+    policy = Policy(unloaded={"guard-system.other": "guard-system/other"})
+    kind = {"group": "autoscaling", "version": "v1", "kind": "Scale"}
+    old, new = ({"metadata": {"name": "web", "namespace": "shop"}, "spec": {"replicas": count}} for count in (2, 5))
+    scaled = review("UPDATE", DEPLOYMENT, old=old, new=new, user=user, subResource="scale", kind=kind)
+    bare = object_of(NAMESPACE, name="shop", label="")
+    deleted = review("DELETE", NAMESPACE, old=bare, namespace="shop", user=user)
+    for asked, reason in ((scaled, "ScaleNotLoaded"), (deleted, "CascadeNotLoaded")):
+        decision = decide(review=asked, view=view_of(), policy=policy, now=NOW)
+        assert (decision.reason == reason) is refused
+        assert decision.allowed is not refused
+        assert judged(asked, view_of()).allowed
+    # What is declared by a Sync that is loaded is judged as always.
+    declared = declared_as(DEPLOYMENT, object_of(DEPLOYMENT, spec={}))
+    assert decide(review=scaled, view=view_of(declared), policy=policy, now=NOW).reason == "ReplicasNotDeclared"

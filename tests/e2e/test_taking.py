@@ -39,7 +39,7 @@ def content(body: JsonObject) -> JsonObject:
     return {**body, "metadata": metadata}
 
 
-@pytest.mark.case(2, 20)
+@pytest.mark.case(2)
 @pytest.mark.parametrize("reference", ["deployment/web", "service/web", "configmap/settings"])
 @pytest.mark.parametrize("manager", ["kubectl", "foo"])
 async def test_a_forced_apply_of_what_stands_there_changes_nothing(app: App, world: World, reference: str, manager: str) -> None:

@@ -23,11 +23,11 @@ def declared(name: str, *, replicas: int | None = None, kind: Kind = DEPLOYMENT)
     )
 
 
-def built(*objects: Declared, strict: tuple[str, ...] = ()) -> dict[str, JsonObject]:
+def built(*objects: Declared, strict: tuple[str, ...] = (), control_plane: tuple[str, ...] = ()) -> dict[str, JsonObject]:
     state = DesiredState().with_sync("ns/s", objects)
     user = "system:serviceaccount:guard-system:guard"
     asked = asked_of(state, kinds=state.kinds())
-    body = configuration(client=CLIENT, asked=asked, sync_user=user, strict=strict)
+    body = configuration(client=CLIENT, asked=asked, sync_user=user, control_plane=control_plane, strict=strict)
     return {entry["name"].removesuffix(".gitopsguard.dev"): entry for entry in body["webhooks"]}
 
 
@@ -43,6 +43,14 @@ def test_people_are_refused_when_guard_is_down_and_the_control_plane_goes_on() -
         "namespaces": "Fail",
         "customresourcedefinitions": "Fail",
     }
+
+
+def test_whom_the_installer_adds_goes_on_as_the_control_plane_does() -> None:
+    driver = "system:serviceaccount:calico-system:calico-node"
+    entries = built(declared("web"), control_plane=(driver,))
+    for name, condition_name in (("changes", "not-control-plane"), ("control-plane-changes", "control-plane")):
+        assert f"'{driver}'" in condition(entries[name], condition_name)
+        assert f"'{driver}'" not in condition(built(declared("web"))[name], condition_name)
 
 
 def test_only_declared_kinds_are_registered_and_scale_only_where_git_declares_replicas() -> None:
