@@ -10,26 +10,24 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from guard.admission.case import FINALIZERS, METADATA, Case, Decision
-from guard.admission.review import Request, Review
-from guard.base.codec import Json, JsonObject, child, is_object
+from guard.admission.creation import handed_over, unlike_git
+from guard.admission.ownership import is_disowned, is_wiped, padding
+from guard.admission.review import Review
+from guard.base.codec import child
 from guard.state import drift, fields
-from guard.state.additions import ADOPTED_MANAGER, allowed_additions
+from guard.state.additions import allowed_additions
 from guard.state.desired import View
 from guard.state.drift import Change, Nature
-from guard.state.equality import MISSING, covers, same
-from guard.state.fields import FieldSet, Path
-from guard.state.ids import FIELD_MANAGER, LABEL_PATH, REPAIR_MANAGER, SYNC_LABEL
-from guard.state.managed import RawEntry, reaches
+from guard.state.equality import MISSING, same
+from guard.state.fields import Path
+from guard.state.ids import FIELD_MANAGER, LABEL_PATH, REPAIR_MANAGER
+from guard.state.managed import reaches
 from guard.state.policy import Policy
 from guard.state.requesters import BREAK_GLASS_GROUP, Requester
-from guard.state.taints import has_taints, taint_changes, without_taints
 
 _STRICTEST_FIRST = ("deny", "warn", "audit", "exempt")
 
 _OWNERS: Path = (METADATA, "f:ownerReferences")
-
-# Finalizers that the API server itself puts on claims and volumes as they are created.
-_PROTECTION = ("kubernetes.io/pvc-protection", "kubernetes.io/pv-protection")
 
 # In a strict namespace people create these all the same: questions about rights and tokens, and notes of what happened.
 _QUESTIONS = frozenset({"authentication.k8s.io", "authorization.k8s.io"})
@@ -118,7 +116,7 @@ def git_not_loaded(case: Case) -> Decision | None:
     if case.request.operation == "DELETE":
         return None if case.terminating else case.refuse("GitNotLoaded", sync=sync)
     ours = case.our_old_entry
-    if case.by_person and ours is not None and _is_wiped(ours, case.request):
+    if case.by_person and ours is not None and is_wiped(ours, case.request):
         return case.refuse("GitNotLoaded", sync=sync)
     old, new = case.request.difference
     found = drift.changes(old, new, git=old, declared=ours.fields.tree if ours else fields.EMPTY.tree)
@@ -193,58 +191,10 @@ def creation(case: Case) -> Decision | None:
         return None
     if case.view.has_ended(case.declared):
         return case.refuse("JobHasEnded")
-    new = case.request.new
-    git = case.git if SYNC_LABEL in child(child(new, "metadata"), "labels") else _unlabelled(case.git)
-    known = case.view.fields(case.declared)
-    if has_taints(git):
-        found = [*taint_changes(git, new, git=git), *_created(without_taints(new), without_taints(git), known, case)]
-    else:
-        found = _created(new, git, known, case)
-    wrong = [
-        change
-        for change in found
-        if change.nature is not Nature.ADDITION and not case.left.covers(change.path, change.git, change.new)
-    ]
+    wrong = list(unlike_git(case, case.declared))
     if case.by_person:
-        wrong += _handed_over(child(new, "metadata"), child(git, "metadata"))
+        wrong += handed_over(case)
     return case.refuse("CreatedUnlikeGit", wrong) if wrong else case.allow("CreatedLikeGit")
-
-
-def _created(new: JsonObject, git: JsonObject, known: FieldSet, case: Case) -> Iterable[Change]:
-    if known:
-        return drift.settled(drift.changes(git, new, git=git, declared=known.tree), granular=case.is_granular)
-    return _uncovered(new, git, ())
-
-
-def _handed_over(new: JsonObject, git: JsonObject) -> Iterable[Change]:
-    """The owners and finalizers that metadata names beside Git's: healing leaves what was there when Guard adopts an object."""
-    for name in ("finalizers", "ownerReferences"):
-        known = [*(git.get(name) or ()), *_PROTECTION]
-        more = [item for item in new.get(name) or () if item not in known]
-        if more:
-            yield Change(nature=Nature.ADDITION, path=(METADATA, f"f:{name}"), git=MISSING, old=MISSING, new=more)
-
-
-def _unlabelled(body: JsonObject) -> JsonObject:
-    metadata = child(body, "metadata")
-    labels = {name: value for name, value in child(metadata, "labels").items() if name != SYNC_LABEL}
-    rest = {name: value for name, value in metadata.items() if name != "labels"}
-    return {**body, "metadata": {**rest, "labels": labels} if labels else rest}
-
-
-def _uncovered(value: Json, git: JsonObject, path: Path) -> Iterable[Change]:
-    """Git's fields that `value` does not hold, at the depth of maps."""
-    for name, wanted in git.items():
-        below = (*path, f"f:{name}")
-        if below in {("f:apiVersion",), ("f:kind",)} or wanted is None:
-            continue
-        found = value.get(name, MISSING) if is_object(value) else MISSING
-        if covers(found, wanted):
-            continue
-        if is_object(wanted) and is_object(found):
-            yield from _uncovered(found, wanted, below)
-        else:
-            yield Change(nature=Nature.DECLARED, path=below, git=wanted, old=MISSING, new=found)
 
 
 def tampering(case: Case) -> Decision | None:
@@ -256,7 +206,7 @@ def tampering(case: Case) -> Decision | None:
         # One answer for all that is wrong with the request: a PUT without our label usually changes more.
         wrong = [change for change in case.changes if change.nature is not Nature.ADDITION and change not in found]
         return case.refuse("DeclaredFieldChanged" if wrong else "Tampering", [*found, *wrong])
-    if case.our_old_entry and _is_wiped(case.our_old_entry, case.request):
+    if case.our_old_entry and is_wiped(case.our_old_entry, case.request):
         return case.refuse("ManagedFieldsWiped")
     return None
 
@@ -265,63 +215,19 @@ def _is_tampering(change: Change) -> bool:
     return change.path == LABEL_PATH or change.path[:2] in {_OWNERS, FINALIZERS}
 
 
-def _is_wiped(ours: RawEntry, request: Request) -> bool:
-    """Our entry is gone, and with it the only record of who owns some field. Losing it because somebody else took every field of
-    it, unchanged, is harmless; fields that are gone themselves are judged as changes.
-    """
-    if request.new_sections.ours is not None:
-        return False
-    left = ours.fields
-    for entry in request.new_sections.managed:
-        left = left.minus(entry.fields)
-    return any(fields.at(request.new, path) is not MISSING for path in left.paths())
-
-
 def forged_entries(case: Case) -> Decision | None:
     """ManagedFields are written by the client, and healing goes by them: what our entry holds and Git does not declare would be
     taken away by our next apply, and what a person's tool holds as an addition. So nobody puts more into our entry, and people
     leave machines what they hold: what nobody or a person's tool holds would pass for a person's addition.
     """
     request = case.request
-    ours = request.new_sections.ours
-    if ours is not None:
-        before = case.our_old_entry
-        if before is None or ours.fields is not before.fields:
-            more = ours.fields.minus(before.fields if before else fields.EMPTY).minus(case.declared_fields)
-            # A map that only lost fields of ours shows as one itself.
-            if any(not case.left.holds(path) and not reaches(case.declared_fields, path) for path in more.paths()):
-                return case.refuse("ForeignFieldManager")
-    if case.requester is Requester.PERSON and request.operation == "UPDATE" and _is_disowned(request):
+    # A map that only lost fields of ours shows as one itself.
+    more = padding(request, case.declared_fields)
+    if any(not case.left.holds(path) and not reaches(case.declared_fields, path) for path in more.paths()):
+        return case.refuse("ForeignFieldManager")
+    if case.requester is Requester.PERSON and request.operation == "UPDATE" and is_disowned(request):
         return case.refuse("Tampering")
     return None
-
-
-def _is_disowned(request: Request) -> bool:
-    """Whether machines no longer hold what they held and what is there as it was. A forced apply of the same value takes nothing
-    from them: then both hold it.
-    """
-    old, new = request.old_sections.managed, request.new_sections.managed
-    kept = {entry.identity: entry.fields for entry in new}
-    changed = [entry for entry in old if kept.get(entry.identity) is not entry.fields]
-    lost = _machines(changed)
-    if lost:
-        lost = lost.minus(_machines(new))
-    return any(
-        (value := fields.at(request.old, path)) is not MISSING and same(value, fields.at(request.new, path))
-        for path in lost.paths()
-    )
-
-
-def _machines(entries: Iterable[RawEntry]) -> FieldSet:
-    held = fields.EMPTY
-    for entry in entries:
-        if not entry.is_ours and not _is_persons(entry):
-            held = held.union(entry.fields)
-    return held
-
-
-def _is_persons(entry: RawEntry) -> bool:
-    return entry.is_person or entry.manager == ADOPTED_MANAGER
 
 
 def declared_fields(case: Case) -> Decision | None:

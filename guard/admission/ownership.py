@@ -1,0 +1,60 @@
+"""What a request does to managedFields, which clients may write themselves. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from guard.admission.review import Request
+from guard.state import fields
+from guard.state.additions import ADOPTED_MANAGER
+from guard.state.equality import MISSING, same
+from guard.state.fields import FieldSet
+from guard.state.managed import RawEntry
+
+
+def padding(request: Request, declared: FieldSet) -> FieldSet:
+    """What our entry holds more than before and than Git declares."""
+    ours, before = request.new_sections.ours, request.old_sections.ours
+    if ours is None or (before is not None and ours.fields is before.fields):
+        return fields.EMPTY
+    return ours.fields.minus(before.fields if before else fields.EMPTY).minus(declared)
+
+
+def is_wiped(ours: RawEntry, request: Request) -> bool:
+    """Our entry is gone, and with it the only record of who owns some field. Losing it because somebody else took every field of
+    it, unchanged, is harmless; fields that are gone themselves are judged as changes.
+    """
+    if request.new_sections.ours is not None:
+        return False
+    left = ours.fields
+    for entry in request.new_sections.managed:
+        left = left.minus(entry.fields)
+    return any(fields.at(request.new, path) is not MISSING for path in left.paths())
+
+
+def is_disowned(request: Request) -> bool:
+    """Whether machines no longer hold what they held and what is there as it was. A forced apply of the same value takes nothing
+    from them: then both hold it.
+    """
+    old, new = request.old_sections.managed, request.new_sections.managed
+    kept = {entry.identity: entry.fields for entry in new}
+    changed = [entry for entry in old if kept.get(entry.identity) is not entry.fields]
+    lost = _machines(changed)
+    if lost:
+        lost = lost.minus(_machines(new))
+    return any(
+        (value := fields.at(request.old, path)) is not MISSING and same(value, fields.at(request.new, path))
+        for path in lost.paths()
+    )
+
+
+def _machines(entries: Iterable[RawEntry]) -> FieldSet:
+    held = fields.EMPTY
+    for entry in entries:
+        if not entry.is_ours and not _is_persons(entry):
+            held = held.union(entry.fields)
+    return held
+
+
+def _is_persons(entry: RawEntry) -> bool:
+    return entry.is_person or entry.manager == ADOPTED_MANAGER
