@@ -22,7 +22,7 @@ from guard.state.desired import Declared
 from guard.state.drift import Change, Nature
 from guard.state.equality import MISSING
 from guard.state.fields import Path
-from guard.state.ids import SHOWN_OF_SECRETS, SYNC_LABEL
+from guard.state.ids import LABEL_PATH, SHOWN_OF_SECRETS, SYNC_LABEL
 
 MOST_FIELDS = 10  # a screen holds them; the rest is a count
 MOST_RECORDED = 100  # more than anybody reads; a ConfigMap may hold ten thousand keys
@@ -42,7 +42,7 @@ LONGEST_NOTED = 96
 
 _HEADLINES = {
     "Addition": "{object} is managed from Git, which does not declare this, so it {refused}.",
-    "CascadeNotLoaded": "{object} may hold what Git declares, which Guard has not loaded yet, so deleting it {refused}.",
+    "CascadeNotLoaded": "{object} may hold what is in Git, not loaded yet, so deleting it {refused}.",
     "CreatedUnlikeGit": "{object} is managed from Git, so creating it with other content {refused}.",
     "DeclaredObjectDeleted": "{object} is managed from Git, so deleting it {refused}.",
     "DefinitionHasDeclared": "{object} has {instances} managed from Git, so deleting it {refused}.",
@@ -53,7 +53,7 @@ _HEADLINES = {
     "ManagedFieldsWiped": "{object} is managed from Git, so its managedFields {cannot} be wiped.",
     "NamespaceHoldsDeclared": "{object} holds {objects} managed from Git, so deleting it {refused}.",
     "ReplicasDeclared": "{object} is managed from Git, so scaling it {refused}.",
-    "ScaleNotLoaded": "{object} may be managed from Git, which Guard has not loaded yet, so scaling it {refused}.",
+    "ScaleNotLoaded": "{object} may be managed from Git, not loaded yet, so scaling it {refused}.",
     "StrictNamespace": "{object} is not in Git, so creating it in this namespace {refused}.",
     "Tampering": "{object} is managed from Git, so its ownership {cannot} be changed by hand.",
 }
@@ -233,6 +233,8 @@ class Wording:
         if change.nature is Nature.ORDER:
             return f"Git's order is {shown.git}, you asked for {shown.asked}"
         asked = "you asked to remove it" if change.new is MISSING else f"you asked for {shown.asked}"
+        if change.new is MISSING and change.path == LABEL_PATH:
+            asked += ", as kubectl replace of a file does, and kubectl apply does not"
         if change.git is MISSING:
             if change.old is MISSING:
                 asked = "you asked to add it" if shown.asked == HIDDEN else f"you asked to add {shown.asked}"

@@ -138,6 +138,21 @@ def test_each_way_to_differ_has_its_words(made: Change, line: str) -> None:
             "CustomResourceDefinition web has 3 instances managed from Git, so deleting it is refused.",
         ),
         ("StrictNamespace", CONFIG_MAP, "ConfigMap shop/web is not in Git, so creating it in this namespace is refused."),
+        (
+            "JobHasEnded",
+            CONFIG_MAP,
+            "ConfigMap shop/web has run as Git says and gone by its time to live, so creating it is refused.",
+        ),
+        (
+            "ScaleNotLoaded",
+            DEPLOYMENT,
+            "Deployment shop/web may be managed from Git, not loaded yet, so scaling it is refused.",
+        ),
+        (
+            "CascadeNotLoaded",
+            CONFIG_MAP,
+            "ConfigMap shop/web may hold what is in Git, not loaded yet, so deleting it is refused.",
+        ),
         ("Tampering", DEPLOYMENT, "Deployment shop/web is managed from Git, so its ownership cannot be changed by hand."),
         ("ManagedFieldsWiped", DEPLOYMENT, "Deployment shop/web is managed from Git, so its managedFields cannot be wiped."),
         (

@@ -274,6 +274,15 @@ async def test_taking_our_label_off_is_refused(app: App, world: World) -> None:
     assert (await world.get("deployment/web", app.namespace))["metadata"]["labels"][LABEL] == "guard-system.apps"
 
 
+@pytest.mark.case(1, 8)
+async def test_replacing_an_object_by_its_file_takes_our_label_off_and_says_what_does_not(app: App, world: World) -> None:
+    settings = app.text.split("---\n")[1]
+    refused = await world.refused("replace", "-f", "-", text=settings)
+    assert "as kubectl replace of a file does, and kubectl apply does not" in refused.stderr
+    await world.plane.kubectl("apply", "-f", "-", identity="person", input=settings)
+    assert (await world.get("configmap/settings", app.namespace))["metadata"]["labels"][LABEL] == "guard-system.apps"
+
+
 @pytest.mark.case(8)
 async def test_putting_our_label_on_a_foreign_object_is_refused(world: World, fresh: str) -> None:
     await world.plane.kubectl("create", "configmap", fresh)
