@@ -239,7 +239,8 @@ async def test_a_review_recorded_from_the_server_is_judged_offline(app: App, wor
         },
     }
     file = write(tmp_path / "review.json", codec.encode(review).decode())
-    completed = await world.guard.guard("check", "--desired", str(world.repository.directory), "-f", str(file))
+    # What the Sync takes: other tests leave folders beside it.
+    completed = await world.guard.guard("check", "--desired", str(world.repository.directory / "apps"), "-f", str(file))
     assert completed.returncode == 1
     line = app.line_of("data.color", "blue")
     assert f"data.color: Git has blue, asked for red ({world.repository.directory}/{app.file}:{line})" in completed.stdout
