@@ -129,14 +129,15 @@ STRICTEST = Enforcement()
 class Policy(msgspec.Struct, frozen=True):
     """`control_plane` are the users that the installer adds to it. `syncs` maps a Sync's `namespace/name` to its enforcement.
     `unloaded` maps label values to the Syncs of which no revision is known yet (a cold start with Git down): until then an
-    object's label and our entry on it alone protect it. `strict` maps namespaces in which people create only what Git declares to
-    the Sync that says so.
+    object's label and our entry on it alone protect it; `staked` are those of them that have applied something before. `strict`
+    maps namespaces in which people create only what Git declares to the Sync that says so.
     """
 
     sync_user: str = GUARD_USER
     control_plane: tuple[str, ...] = ()
     syncs: Mapping[str, Enforcement] = MappingProxyType({})
     unloaded: Mapping[str, str] = MappingProxyType({})
+    staked: frozenset[str] = frozenset()
     strict: Mapping[str, str] = MappingProxyType({})
 
     def requester(self, username: str) -> Requester:
