@@ -14,8 +14,7 @@ from guard.api import SYNC
 from guard.base.codec import JsonObject
 from guard.cluster.identity import ROLE_BINDING, ROLE_BINDING_NAME
 from guard.registration.expressions import BELOW, GROUPS, RESOURCE, USER, any_of, condition, is_control_plane, quoted
-from guard.registration.keeper import CONFIGURATION
-from guard.registration.rules import NAME
+from guard.registration.rules import CONFIGURATION, NAME
 from guard.state.ids import DEFINITION, GUARD_NAMESPACE, Kind
 from guard.state.requesters import BREAK_GLASS_GROUP, SERVICE_ACCOUNT
 

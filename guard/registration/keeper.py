@@ -11,16 +11,9 @@ from guard.base.codec import JsonObject, child, children
 from guard.base.errors import ApiStatusError, ClusterError
 from guard.cluster import Client, object_path, watch
 from guard.cluster.client import collection_path
-from guard.registration.rules import NAME
+from guard.registration.rules import CONFIGURATION, NAME
 from guard.state.ids import Kind
 
-CONFIGURATION = Kind(
-    group="admissionregistration.k8s.io",
-    version="v1",
-    kind="ValidatingWebhookConfiguration",
-    resource="validatingwebhookconfigurations",
-    namespaced=False,
-)
 CONFLICT, NOT_FOUND = 409, 404
 
 _log = telemetry.get("registration")

@@ -12,9 +12,16 @@ from guard.base.codec import JsonObject
 from guard.registration.asked import DECLARED, HOLDING, SUFFIX, Asked, Names, Resource, by_namespace
 from guard.registration.expressions import GROUPS, RESOURCE, USER, among, condition, is_control_plane, quoted
 from guard.state.drift import METADATA
-from guard.state.ids import DEFINITION, GUARD_NAMESPACE, NAMESPACE, SYNC_LABEL
+from guard.state.ids import DEFINITION, GUARD_NAMESPACE, NAMESPACE, SYNC_LABEL, Kind
 from guard.state.requesters import BREAK_GLASS_GROUP
 
+CONFIGURATION = Kind(
+    group="admissionregistration.k8s.io",
+    version="v1",
+    kind="ValidatingWebhookConfiguration",
+    resource="validatingwebhookconfigurations",
+    namespaced=False,
+)
 NAME = "gitopsguard"
 TIMEOUT_SECONDS = 3
 
@@ -130,8 +137,8 @@ def configuration(
         match = [outside, *elsewhere]
         entries.append(webhook("strict", rules=[_ANYTHING_CREATED], fail=False, match=match, namespaces=_within(strict)))
     return {
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "ValidatingWebhookConfiguration",
+        "apiVersion": CONFIGURATION.api_version,
+        "kind": CONFIGURATION.kind,
         "metadata": {"name": NAME, "labels": {"app.kubernetes.io/managed-by": "guard"}},
         "webhooks": entries,
     }
