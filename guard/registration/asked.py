@@ -148,9 +148,12 @@ def _named(entry: JsonObject, name: str) -> Names:
 
 
 def _resources(rules: Iterable[JsonObject], *, below: str = "") -> Iterator[Resource]:
-    """A rule of ours names one resource. One with `*` is not ours."""
+    """A rule of ours names one resource, or the same subresource `below` each. One with `*`, or with anything else below a
+    resource, is not ours: taken over, it would be asked about for as long as a Sync is not loaded.
+    """
     for rule in rules:
-        for group, version, resource in product(rule["apiGroups"], rule["apiVersions"], rule["resources"]):
-            if "*" not in (group, version, resource):
+        for group, version, written in product(rule["apiGroups"], rule["apiVersions"], rule["resources"]):
+            resource = written.removesuffix(below)
+            if "*" not in (group, version, resource) and "/" not in resource:
                 namespaced = rule.get("scope") == "Namespaced"
-                yield Resource(group=group, version=version, resource=resource.removesuffix(below), namespaced=namespaced)
+                yield Resource(group=group, version=version, resource=resource, namespaced=namespaced)

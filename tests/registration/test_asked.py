@@ -50,6 +50,15 @@ def test_what_is_not_ours_in_a_configuration_is_not_read() -> None:
     assert asked_by(body) == asked()
 
 
+@pytest.mark.parametrize("entry", ["changes", "scale"])
+@pytest.mark.parametrize("resource", ["deployments/status", "deployments/*", "*/scale", "*/*"])
+def test_what_somebody_put_below_a_resource_is_no_kind(entry: str, resource: str) -> None:
+    body = configuration(client=CLIENT, asked=asked(), sync_user="me")
+    (edited,) = (found for found in body["webhooks"] if found["name"] == f"{entry}.gitopsguard.dev")
+    edited["rules"][0] = {**edited["rules"][0], "resources": [*edited["rules"][0]["resources"], resource]}
+    assert asked_by(body) == asked()
+
+
 def test_joined_asks_about_what_either_asks_about() -> None:
     other = Asked(resources=frozenset({STATEFUL_SETS}), scaled={DEPLOYMENTS: frozenset({"shop/api"}), RACKS: None})
     joined = asked().joined(other)
