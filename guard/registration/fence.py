@@ -107,8 +107,9 @@ def _in_the_namespace() -> list[JsonObject]:
     return [
         # CONNECT: a shell in Guard's pod, or a way to its ports, is a way to its token.
         _rule("*", ["CREATE", "UPDATE", "DELETE", "CONNECT"], "*/*", scope="Namespaced"),
-        # A selector of namespaces meets a namespace by its own labels.
-        _rule("", ["UPDATE", "DELETE"], "namespaces", scope="Cluster"),
+        # A selector of namespaces meets a namespace by its own labels. Through either subresource its metadata may be changed as
+        # well: with an owner that is no more, the garbage collector takes it.
+        _rule("", ["UPDATE", "DELETE"], "namespaces", "namespaces/status", "namespaces/finalize", scope="Cluster"),
     ]
 
 

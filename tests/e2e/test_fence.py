@@ -95,6 +95,7 @@ COMMANDS = [
     ("create", "configmap", "mine", "-n", "guard-system"),
     ("delete", "namespace", "guard-system"),
     ("label", "namespace", "guard-system", "mine=1"),
+    ("patch", "namespace", "guard-system", "--subresource=status", "-p", '{"metadata":{"labels":{"mine":"1"}}}'),
     ("patch", *SYNC, "--subresource=status", "--type=merge", '-p={"status":{"lastAppliedRevision":"mine"}}'),
     # Of a collection, request by request, none of which carries a name.
     ("delete", "--raw", f"{CONFIGURATIONS}?fieldSelector=metadata.name%3Dgitopsguard"),
@@ -117,6 +118,15 @@ COMMANDS = [
 @pytest.mark.parametrize("command", COMMANDS, ids=[" ".join((*command[:2], command[-1][-24:])) for command in COMMANDS])
 async def test_what_is_guards_own_is_changed_by_the_named_groups_only(world: World, command: tuple[str, ...]) -> None:
     await kept_out(world, *command)
+
+
+async def test_guards_namespace_is_not_changed_while_it_is_finalized(world: World, fresh: str) -> None:
+    path = "/api/v1/namespaces/guard-system"
+    live = await world.plane.call("GET", path)
+    # What is owned by nobody goes with the next round of the garbage collector.
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "00000000-0000-0000-0000-000000000000"}
+    body = {**live, "metadata": {**live["metadata"], "ownerReferences": [owner]}}
+    await kept_out(world, "replace", "--raw", f"{path}/finalize", "-f", write_json(world, fresh, body))
 
 
 @pytest.mark.case(38)
