@@ -67,8 +67,10 @@ _ANNOTATED = " && ".join(
 )
 
 
-def fence(*, sync_user: str, admin_groups: Iterable[str]) -> tuple[tuple[Kind, JsonObject], ...]:
-    """The policies and their bindings, every default written out.
+def fence(
+    *, sync_user: str, admin_groups: Iterable[str], control_plane: Iterable[str] = ()
+) -> tuple[tuple[Kind, JsonObject], ...]:
+    """The policies and their bindings, every default written out. `control_plane` are the users that the installer adds to it.
 
     Two policies, since only one of them may be held to a namespace: the other names few resources, so that the API server has
     nothing to evaluate for the writes of the rest of the cluster.
@@ -76,7 +78,7 @@ def fence(*, sync_user: str, admin_groups: Iterable[str]) -> tuple[tuple[Kind, J
     groups = sorted({*ADMIN_GROUPS, *admin_groups, BREAK_GLASS_GROUP})
     named = f"has({GROUPS}) && {GROUPS}.exists(name, name in {any_of(groups)})"
     machines = f"{USER}.startsWith({quoted(SERVICE_ACCOUNT)}) && !has({BELOW}) && {RESOURCE} in {any_of(_OF_MACHINES)}"
-    trusted = [f"{USER} == {quoted(sync_user)}", is_control_plane(), f"({named})", f"({machines})"]
+    trusted = [f"{USER} == {quoted(sync_user)}", is_control_plane(control_plane), f"({named})", f"({machines})"]
     free = [
         f"{RESOURCE} in {any_of(_FREE)}",
         f"(has({BELOW}) && {BELOW} in {any_of(_FREE_BELOW)})",

@@ -34,13 +34,13 @@ class Registration:
         target: Callable[[], JsonObject],
         repaired: Callable[[str, str, str], None],
     ) -> None:
+        self._control_plane = tuple(control_plane)
         self._keeper = Keeper(client, repaired=repaired)
         self._fence = [
             (Keeper(client, kind=kind, name=wanted["metadata"]["name"], repaired=repaired), wanted)
-            for kind, wanted in fence(sync_user=sync_user, admin_groups=admin_groups)
+            for kind, wanted in fence(sync_user=sync_user, admin_groups=admin_groups, control_plane=self._control_plane)
         ]
         self._sync_user = sync_user
-        self._control_plane = tuple(control_plane)
         self._target = target
         self._held: dict[str, frozenset[Kind]] = {}
         self._before = Asked()

@@ -5,9 +5,9 @@ from guard.registration.fence import ADMIN_GROUPS, fence
 USER = "system:serviceaccount:guard-system:guard"
 
 
-def expression(*groups: str) -> str:
+def expression(*groups: str, control_plane: tuple[str, ...] = ()) -> str:
     found: set[str] = set()
-    for _, body in fence(sync_user=USER, admin_groups=groups):
+    for _, body in fence(sync_user=USER, admin_groups=groups, control_plane=control_plane):
         found |= {validation["expression"] for validation in body["spec"].get("validations", ())}
     # Whatever is Guard's own is free to the same people.
     (same,) = found
@@ -20,6 +20,12 @@ def test_guard_its_administrators_and_the_control_plane_are_let_through() -> Non
     assert "'system:kube-controller-manager'" in found
     for group in (*ADMIN_GROUPS, "platform", "gitopsguard:break-glass"):
         assert f"'{group}'" in found
+
+
+def test_whom_the_installer_adds_goes_on_as_the_control_plane_does() -> None:
+    driver = "system:serviceaccount:calico-system:calico-node"
+    assert f"'{driver}'" in expression(control_plane=(driver,))
+    assert f"'{driver}'" not in expression()
 
 
 def test_a_group_cannot_break_out_of_the_expression() -> None:
