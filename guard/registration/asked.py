@@ -24,6 +24,8 @@ SUFFIX = "gitopsguard.dev"
 NAMES_BYTES = 1024 * 1024
 # `/scale` is asked about in two entries: people's requests fail when Guard is down, the control plane's do not.
 SCALE_ENTRIES = 2
+# What holds declared objects is asked about in two as well: when it is deleted, and when it is given another owner.
+HOLDING_ENTRIES = 2
 
 DECLARED, HOLDING = "declared", "holds-declared"
 
@@ -105,7 +107,7 @@ def asked_by(live: JsonObject) -> Asked:
 def within(asked: Asked, *, budget: int = NAMES_BYTES) -> Asked:
     """The same, or more, in fewer bytes: where the names do not fit, namespaces stand for what is in them, of the longest list
     first, and then everything for all of its names. It changes no answer: more requests come to Guard to be let through, and
-    while it is down, the scaling and deleting of what Git does not declare fails as well.
+    while it is down, the scaling, deleting and owning of what Git does not declare fails as well.
     """
     while sum((costs := _costs(asked)).values()) > budget:
         longest = max(costs, key=costs.__getitem__)
@@ -131,7 +133,8 @@ def _widened(names: Names, *, namespaced: bool) -> Names:
 def _costs(asked: Asked) -> dict[Resource | str, int]:
     """The characters of each list of names."""
     costs: dict[Resource | str, int] = {of: SCALE_ENTRIES * _length(names) for of, names in asked.scaled.items()}
-    return {**costs, "namespaces": _length(asked.namespaces), "definitions": _length(asked.definitions)}
+    holding = {"namespaces": asked.namespaces, "definitions": asked.definitions}
+    return {**costs, **{what: HOLDING_ENTRIES * _length(names) for what, names in holding.items()}}
 
 
 def _length(names: Names) -> int:

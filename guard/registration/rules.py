@@ -47,6 +47,8 @@ _METADATA_CHANGES: JsonObject = {
         ["request.subResource == 'resize'"] + [f"object.metadata.?{name} != oldObject.metadata.?{name}" for name in METADATA]
     ),
 }
+# Given an owner that is no more, an object is deleted by the garbage collector, as the control plane.
+_OWNERS_CHANGE = condition("changes-owners", "object.metadata.?ownerReferences != oldObject.metadata.?ownerReferences")
 _ANYTHING_CREATED: JsonObject = {
     "apiGroups": ["*"],
     "apiVersions": ["*"],
@@ -109,11 +111,7 @@ def configuration(
     for number, group in enumerate(_by_single_version(asked.resources)):
         tag = f"-{number}" if number else ""
         changed = [_rule(found, "UPDATE", "DELETE") for found in group]
-        below = [
-            _rule(found, "UPDATE", below=f"/{name}")
-            for found in group
-            for name in (*_EVERY_KIND, *_OF_KIND.get((found.group, found.resource), ()))
-        ]
+        below = [rule for found in group for rule in _below(found)]
         created = [_rule(found, "CREATE") for found in group]
         entries += [
             webhook(f"changes{tag}", rules=changed, fail=True, match=[outside], objects=_LABELLED),
@@ -128,8 +126,8 @@ def configuration(
             webhook(f"control-plane-scale{tag}", rules=rules, fail=False, match=[inside, *named]),
         ]
     entries += [
-        webhook(name, rules=[rule], fail=True, match=[outside, *holding], objects=objects)
-        for name, rule, holding, objects in _cascades(asked)
+        webhook(name, rules=rules, fail=True, match=[outside, *match], objects=objects)
+        for name, rules, match, objects in _cascades(asked)
     ]
     if strict := sorted(set(strict)):
         known = among(RESOURCE, {f"{found.group}/{found.resource}" for found in asked.resources})
@@ -165,6 +163,11 @@ def _rule(of: Resource, *operations: str, below: str = "") -> JsonObject:
     }
 
 
+def _below(of: Resource) -> list[JsonObject]:
+    """Rules for what changes metadata through a subresource."""
+    return [_rule(of, "UPDATE", below=f"/{name}") for name in (*_EVERY_KIND, *_OF_KIND.get((of.group, of.resource), ()))]
+
+
 def _by_single_version(resources: Iterable[Resource]) -> list[list[Resource]]:
     """The resources in groups that hold each in one version only."""
     groups: list[dict[tuple[str, str], Resource]] = []
@@ -193,15 +196,19 @@ def _scales(asked: Asked) -> Iterator[tuple[list[JsonObject], list[JsonObject]]]
         yield from (([_rule(of, "UPDATE", below="/scale")], match) for match in matches)
 
 
-def _cascades(asked: Asked) -> Iterator[tuple[str, JsonObject, list[JsonObject], JsonObject | None]]:
-    """Deleting a namespace that holds declared objects, or a definition that has declared instances: name, rule, conditions and
-    object selector of each entry. Where the kind is declared as well, what carries our label is asked about as such.
+def _cascades(asked: Asked) -> Iterator[tuple[str, list[JsonObject], list[JsonObject], JsonObject | None]]:
+    """Deleting a namespace that holds declared objects, or a definition that has declared instances, or giving it another owner:
+    name, rules, conditions and object selector of each entry. Where the kind is declared as well, what carries our label is asked
+    about as such.
     """
     for kind, names in ((NAMESPACE, asked.namespaces), (DEFINITION, asked.definitions)):
-        declared = any((found.group, found.resource) == (kind.group, kind.resource) for found in asked.resources)
+        of = Resource.of(kind)
+        declared = any((found.group, found.resource) == (of.group, of.resource) for found in asked.resources)
         for number, match in enumerate(_matches(HOLDING, "oldObject.metadata.name", names)):
-            tag = f"-{number}" if number else ""
-            yield f"{kind.resource}{tag}", _rule(Resource.of(kind), "DELETE"), match, _UNLABELLED if declared else None
+            tag, objects = f"-{number}" if number else "", _UNLABELLED if declared else None
+            yield f"{kind.resource}{tag}", [_rule(of, "DELETE")], match, objects
+            # On a deletion there is no `object` to compare, so this takes an entry of its own.
+            yield f"{kind.resource}-owners{tag}", [_rule(of, "UPDATE"), *_below(of)], [*match, _OWNERS_CHANGE], objects
 
 
 def _matches(name: str, what: str, names: Names) -> list[list[JsonObject]]:

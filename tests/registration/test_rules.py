@@ -4,7 +4,7 @@ import msgspec
 
 from guard.base.codec import JsonObject
 from guard.registration import client_config
-from guard.registration.asked import asked_of
+from guard.registration.asked import Asked, asked_of
 from guard.registration.expressions import EXPRESSION_CHARACTERS
 from guard.registration.rules import configuration
 from guard.state.desired import Declared, DesiredState
@@ -28,6 +28,10 @@ def built(*objects: Declared, strict: tuple[str, ...] = (), control_plane: tuple
     user = "system:serviceaccount:guard-system:guard"
     asked = asked_of(state, kinds=state.kinds())
     body = configuration(client=CLIENT, asked=asked, sync_user=user, control_plane=control_plane, strict=strict)
+    return entries_of(body)
+
+
+def entries_of(body: JsonObject) -> dict[str, JsonObject]:
     return {entry["name"].removesuffix(".gitopsguard.dev"): entry for entry in body["webhooks"]}
 
 
@@ -41,7 +45,9 @@ def test_people_are_refused_when_guard_is_down_and_the_control_plane_goes_on() -
         "scale": "Fail",
         "control-plane-scale": "Ignore",
         "namespaces": "Fail",
+        "namespaces-owners": "Fail",
         "customresourcedefinitions": "Fail",
+        "customresourcedefinitions-owners": "Fail",
     }
 
 
@@ -132,13 +138,28 @@ def test_deletions_that_cascade_are_asked_about_by_the_names_that_hold_something
     assert not entries["namespaces"]["objectSelector"]
 
 
+def test_another_owner_is_asked_about_by_the_same_names_as_a_deletion() -> None:
+    names = [f"{number:05}-{'n' * 50}" for number in range(2500)]
+    asked = Asked(namespaces=frozenset(names), definitions=None)
+    entries = entries_of(configuration(client=CLIENT, asked=asked, sync_user="me"))
+    for deleted, owned in (("namespaces", "namespaces-owners"), ("namespaces-1", "namespaces-owners-1")):
+        assert condition(entries[owned], "holds-declared") == condition(entries[deleted], "holds-declared")
+    assert "holds-declared" not in str(entries["customresourcedefinitions-owners"])
+    for name, below in (("namespaces", {"status", "finalize"}), ("customresourcedefinitions", {"status"})):
+        entry = entries[f"{name}-owners"]
+        assert {rule["resources"][0] for rule in entry["rules"]} == {name, *(f"{name}/{found}" for found in below)}
+        assert all(rule["operations"] == ["UPDATE"] for rule in entry["rules"])
+        assert condition(entry, "changes-owners") == "object.metadata.?ownerReferences != oldObject.metadata.?ownerReferences"
+
+
 def test_what_is_declared_itself_is_asked_about_once() -> None:
     for kind in (NAMESPACE, DEFINITION):
         itself = msgspec.structs.replace(
             declared("n", kind=kind), key=ObjectKey(group=kind.group, kind=kind.kind, namespace="", name="n")
         )
-        (expression,) = built(declared("web"), itself)[kind.resource]["objectSelector"]["matchExpressions"]
-        assert expression["operator"] == "DoesNotExist"
+        for name in (kind.resource, f"{kind.resource}-owners"):
+            (expression,) = built(declared("web"), itself)[name]["objectSelector"]["matchExpressions"]
+            assert expression["operator"] == "DoesNotExist"
 
 
 def test_subresources_are_asked_about_when_they_change_metadata() -> None:
