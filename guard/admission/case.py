@@ -25,8 +25,8 @@ from guard.state.managed import RawEntry, reaches, reaches_below
 from guard.state.policy import NOTHING_LEFT, Enforcement, Left, Policy
 from guard.state.requesters import Requester, is_person_tool
 from guard.state.stored import completed
-from guard.state.taints import has_taints, taint_changes, without_taints
-from guard.state.vouched import NOTHING_TAKEN, Taken
+from guard.state.taints import apart
+from guard.state.taken import NOTHING_TAKEN, Taken
 
 Verdict = Literal["allow", "deny", "warn", "audit", "exempt"]
 
@@ -184,9 +184,6 @@ class Case:
     def changes(self) -> tuple[Change, ...]:
         """All that the update changes, on declared fields and beside them, but for what is left to others. What a machine changes
         in sections of which Git declares nothing is nobody's business.
-
-        What is going may lose its finalizers, Git's too (the API server lets it gain none). A subresource other than /resize
-        changes metadata at most: `.status`, approvals and ephemeral containers are not Git's.
         """
         old, new = self.request.difference
         if same(old, new):
@@ -194,23 +191,17 @@ class Case:
         return tuple(
             change
             for change in self.compare(old, new)
-            if not (self.terminating and change.path[:2] == FINALIZERS)
-            and not self.is_beside(change)
-            and not (self.left and self.left.covers(change.path, change.old, change.new))
+            if not self.is_free(change) and not (self.left and self.left.covers(change.path, change.old, change.new))
         )
 
     def compare(self, old: JsonObject, new: JsonObject) -> Iterable[Change]:
         """From an object to another, along the declared fields; both without what they have in common. A node's taints are
         compared one by one, though the API server counts them as one value.
         """
-        git, declared = self.git, self.declared_fields.tree
-        if not has_taints(git):
-            return self._settled(drift.changes(old, new, git=git, declared=declared, beside=self.by_person))
-        bare = [without_taints(body) for body in (old, new, git)]
-        rest = drift.changes(bare[0], bare[1], git=bare[2], declared=declared, beside=self.by_person)
-        return (*self._settled(rest), *taint_changes(old, new, git=git))
+        return apart(self.declared.body if self.declared else {}, old, new, self.git, self._compared)
 
-    def _settled(self, found: Iterable[Change]) -> Iterable[Change]:
+    def _compared(self, old: JsonObject, new: JsonObject, git: JsonObject) -> Iterable[Change]:
+        found = drift.changes(old, new, git=git, declared=self.declared_fields.tree, beside=self.by_person)
         if self.declared and (filled := self.view.filled(self.declared)):
             found = drift.refilled(found, filled)
         return drift.settled(found, granular=self.is_granular, default=self.is_default)
@@ -224,12 +215,16 @@ class Case:
         if not self.by_person or old.has_same_entries(new):
             return NOTHING_TAKEN
         before = {entry.identity: entry.fields for entry in old.managed}
+        persons, others = (_held(entry for entry in old.managed if entry.is_person is wanted) for wanted in (True, False))
+        added = persons.minus(others)
         found = NOTHING_TAKEN
         for entry in new.managed:
             gained = entry.fields.minus(before.get(entry.identity, fields.EMPTY))
             if gained and not entry.is_guard and not entry.subresource:
                 kept = [path for path in gained.paths() if not gained.below(path) and self._is_unchanged(path)]
-                found = found.union(Taken(fields=field_set(kept), managers=frozenset({entry.manager})))
+                again = field_set(path for path in kept if path in added)
+                taken = field_set(kept).minus(again)
+                found = found.union(Taken(fields=taken, again=again, entries=frozenset({entry.identity})))
         return found
 
     def _is_unchanged(self, path: Path) -> bool:
@@ -242,8 +237,13 @@ class Case:
         """
         return any(reaches_below(entry.fields, path) for entry in self.request.new_sections.managed)
 
-    def is_beside(self, change: Change) -> bool:
-        """Whether a subresource changes its own part of the object, which is not Git's."""
+    def is_free(self, change: Change) -> bool:
+        """Whether the change is none of Git's business. What is going may lose its finalizers, Git's too (the API server lets it
+        gain none). A subresource other than /resize changes metadata at most: `.status`, approvals and ephemeral containers are
+        its own.
+        """
+        if self.terminating and change.path[:2] == FINALIZERS:
+            return True
         return self.request.sub_resource not in {"", "resize"} and change.path[0] != METADATA
 
     def is_default(self, change: Change) -> bool:
@@ -315,6 +315,13 @@ class Case:
             )
             for exemption in enforcement.exempt
         )
+
+
+def _held(entries: Iterable[RawEntry]) -> FieldSet:
+    held = fields.EMPTY
+    for entry in entries:
+        held = held.union(entry.fields)
+    return held
 
 
 def _label(labels: dict[str, str | None]) -> str | None:

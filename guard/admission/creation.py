@@ -12,22 +12,24 @@ from guard.state.drift import Change, Nature
 from guard.state.equality import MISSING, covers
 from guard.state.fields import Path
 from guard.state.ids import SYNC_LABEL
-from guard.state.taints import has_taints, taint_changes, without_taints
+from guard.state.taints import apart
 
-# Finalizers that the API server itself puts on claims and volumes as they are created.
-_PROTECTION = ("kubernetes.io/pvc-protection", "kubernetes.io/pv-protection")
+# Finalizers that the API server itself puts on claims, volumes and their classes as they are created.
+_PROTECTION = ("kubernetes.io/pvc-protection", "kubernetes.io/pv-protection", "kubernetes.io/vac-protection")
 
 
 def unlike_git(case: Case, declared: Declared) -> Iterator[Change]:
     """The declared fields that do not have Git's value, but for what is left to others. Our own label may be missing."""
     new = case.request.new
     git = case.git if SYNC_LABEL in child(child(new, "metadata"), "labels") else _unlabelled(case.git)
-    if has_taints(git):
-        bare = _compared(case, declared, without_taints(new), without_taints(git))
-        found: Iterable[Change] = (*bare, *taint_changes(git, new, git=git))
-    else:
-        found = _compared(case, declared, new, git)
-    for change in found:
+    known = case.view.fields(declared)
+
+    def compared(old: JsonObject, new: JsonObject, git: JsonObject) -> Iterable[Change]:
+        if known:
+            return drift.settled(drift.changes(old, new, git=git, declared=known.tree), granular=case.is_granular)
+        return _uncovered(new, git, ())
+
+    for change in apart(declared.body, git, new, git, compared):
         if change.nature is not Nature.ADDITION and not case.left.covers(change.path, change.git, change.new):
             yield change
 
@@ -40,13 +42,6 @@ def handed_over(case: Case) -> Iterator[Change]:
         more = [item for item in new.get(name) or () if item not in known]
         if more:
             yield Change(nature=Nature.ADDITION, path=(METADATA, f"f:{name}"), git=MISSING, old=MISSING, new=more)
-
-
-def _compared(case: Case, declared: Declared, new: JsonObject, git: JsonObject) -> Iterable[Change]:
-    known = case.view.fields(declared)
-    if known:
-        return drift.settled(drift.changes(git, new, git=git, declared=known.tree), granular=case.is_granular)
-    return _uncovered(new, git, ())
 
 
 def _unlabelled(body: JsonObject) -> JsonObject:

@@ -11,9 +11,9 @@ from datetime import datetime
 
 from guard.admission.case import FINALIZERS, METADATA, Case, Decision
 from guard.admission.creation import handed_over, unlike_git
-from guard.admission.ownership import is_disowned, is_wiped, padding
+from guard.admission.ownership import is_disowned, is_misplaced, is_wiped, padding
 from guard.admission.review import Review
-from guard.base.codec import child
+from guard.base.codec import child, children
 from guard.state import drift, fields
 from guard.state.additions import allowed_additions
 from guard.state.desired import View
@@ -74,36 +74,49 @@ def control_plane(case: Case) -> Decision | None:
 
 
 def cascade(case: Case) -> Decision | None:
-    """Deleting a Namespace or a CustomResourceDefinition deletes what is in it, or of it, declared itself or not."""
+    """Deleting a Namespace or a CustomResourceDefinition deletes what is in it, or of it, declared itself or not; so does the
+    garbage collector, for whoever gives it an owner that is gone.
+    """
     request = case.request
-    if request.operation != "DELETE" or request.sub_resource:
-        return None
     resource = (request.resource.group, request.resource.resource)
     if resource == ("", "namespaces"):
-        held, reason = case.view.state.in_namespace(request.object_name), "NamespaceHoldsDeclared"
+        held, reason, handed = case.view.state.in_namespace(request.object_name), "NamespaceHoldsDeclared", "NamespaceHandedOver"
     elif resource == ("apiextensions.k8s.io", "customresourcedefinitions"):
-        held, reason = case.view.state.of_definition(request.object_name), "DefinitionHasDeclared"
+        held, reason, handed = case.view.state.of_definition(request.object_name), "DefinitionHasDeclared", "DefinitionHandedOver"
     else:
         return None
-    if case.terminating:
+    changes: tuple[Change, ...] = ()
+    if request.operation == "UPDATE" and case.by_person and case.declared is None:
+        reason, changes = handed, tuple(_owners_given(case))
+    is_deletion = request.operation == "DELETE" and not request.sub_resource
+    if case.terminating or not (is_deletion or changes):
         return None
-    if not held:
-        return None if case.declared or case.label_before else _not_loaded(case, "CascadeNotLoaded")
     # Each Sync with a stake in it has a say, that of the object itself too; the strictest answer counts.
-    return _strictest(case.refuse(reason, sync=sync, count=sum(held.values())) for sync in sorted({*held, case.sync} - {""}))
+    its_own = {case.sync, case.policy.unloaded.get(case.label_before or "", "")} - {""}
+    if held:
+        return _strictest(case, reason, {*held, *its_own, *case.policy.staked}, changes, count=sum(held.values()))
+    return None if its_own else _not_loaded(case, "CascadeNotLoaded", changes)
 
 
-def _strictest(answers: Iterable[Decision]) -> Decision:
+def _owners_given(case: Case) -> Iterable[Change]:
+    old, new = (children(child(body, "metadata"), "ownerReferences") for body in case.request.difference)
+    if any(owner not in old for owner in new):
+        yield Change(nature=Nature.ADDITION, path=_OWNERS, git=MISSING, old=old or MISSING, new=new)
+
+
+def _strictest(case: Case, reason: str, syncs: Iterable[str], changes: Iterable[Change] = (), *, count: int = 0) -> Decision:
+    """The strictest of several Syncs' answers."""
+    answers = [case.refuse(reason, changes, sync=sync, count=count) for sync in sorted(syncs)]
     return min(answers, key=lambda answer: _STRICTEST_FIRST.index(answer.verdict))
 
 
-def _not_loaded(case: Case, reason: str) -> Decision | None:
-    """While a Sync has no revision, the API server asks about the names that were registered for it before: neither a Scale nor a
-    namespace says whose it is, so everyone but the control plane waits.
+def _not_loaded(case: Case, reason: str, changes: Iterable[Change] = ()) -> Decision | None:
+    """While a Sync that has applied something before has no revision, the API server asks about the names that were registered
+    for it: neither a Scale nor a namespace says whose it is, so everyone but the control plane waits.
     """
-    if not case.policy.unloaded or case.requester in {Requester.SYNC, Requester.CONTROL_PLANE}:
+    if not case.policy.staked or case.requester in {Requester.SYNC, Requester.CONTROL_PLANE}:
         return None
-    return _strictest(case.refuse(reason, sync=sync) for sync in sorted(case.policy.unloaded.values()))
+    return _strictest(case, reason, case.policy.staked, changes)
 
 
 def git_not_loaded(case: Case) -> Decision | None:
@@ -132,7 +145,7 @@ def git_not_loaded(case: Case) -> Decision | None:
         return (strict and change.path not in allowed) or (ours is None and change.old is not MISSING)
 
     settled = drift.settled(found, granular=case.is_granular)
-    wrong = [change for change in settled if not case.is_beside(change) and may_not(change)]
+    wrong = [change for change in settled if not case.is_free(change) and may_not(change)]
     return case.refuse("GitNotLoaded", wrong, sync=sync) if wrong else None
 
 
@@ -225,7 +238,7 @@ def forged_entries(case: Case) -> Decision | None:
     more = padding(request, case.declared_fields)
     if any(not case.left.holds(path) and not reaches(case.declared_fields, path) for path in more.paths()):
         return case.refuse("ForeignFieldManager")
-    if case.requester is Requester.PERSON and request.operation == "UPDATE" and is_disowned(request):
+    if request.operation == "UPDATE" and case.by_person and (is_disowned(request) or is_misplaced(request)):
         return case.refuse("Tampering")
     return None
 

@@ -129,7 +129,10 @@ class Judge:
             return
         managed, generation, before = request.stored_as
         at = self._clock.monotonic()
-        self._vouched.note(decision.declared.key, managed=managed, generation=generation, before=before, at=at, taken=case.taken)
+        key = decision.declared.key
+        self._vouched.note(key, managed=managed, generation=generation, before=before, at=at)
+        if taken := case.taken:
+            self._view.takings.note(key, taken, at=at)
 
     def _record(self, case: Case, decision: Decision, *, reference: str, shown: tuple[message.FieldChange, ...]) -> Record:
         request, declared = case.request, decision.declared

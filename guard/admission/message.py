@@ -46,12 +46,14 @@ _HEADLINES = {
     "CreatedUnlikeGit": "{object} is managed from Git, so creating it with other content {refused}.",
     "DeclaredObjectDeleted": "{object} is managed from Git, so deleting it {refused}.",
     "DefinitionHasDeclared": "{object} has {instances} managed from Git, so deleting it {refused}.",
+    "DefinitionHandedOver": "{object} has {instances} managed from Git, so giving it an owner {refused}.",
     "ForeignFieldManager": "{object} {may_not} be written in the name of Guard's own field managers.",
     "ForeignLabel": "{object} is not managed from Git, so it {may_not} carry the label " + SYNC_LABEL + ".",
     "GitNotLoaded": "{object} is managed from Git, which Guard has not loaded yet, so this change {refused}.",
     "JobHasEnded": "{object} has run as Git says and gone by its time to live, so creating it {refused}.",
     "ManagedFieldsWiped": "{object} is managed from Git, so its managedFields {cannot} be wiped.",
     "NamespaceHoldsDeclared": "{object} holds {objects} managed from Git, so deleting it {refused}.",
+    "NamespaceHandedOver": "{object} holds {objects} managed from Git, so giving it an owner {refused}.",
     "ReplicasDeclared": "{object} is managed from Git, so scaling it {refused}.",
     "ScaleNotLoaded": "{object} may be managed from Git, not loaded yet, so scaling it {refused}.",
     "StrictNamespace": "{object} is not in Git, so creating it in this namespace {refused}.",
@@ -203,6 +205,8 @@ class Wording:
     def _details(self, most: int) -> list[str]:
         lines = [self._line(place, most) for place in range(len(self._changes))] + [f"and {rest}" for rest in self._rest()]
         match self._decision.reason:
+            case "NamespaceHandedOver" | "DefinitionHandedOver":
+                lines.append("An owner that is gone would take them along.")
             case "NamespaceHoldsDeclared" | "DefinitionHasDeclared":
                 lines.append("Deleting it would delete them, too. Remove them from Git first.")
             case "JobHasEnded":

@@ -11,6 +11,8 @@ from guard.state.equality import MISSING, same
 from guard.state.fields import FieldSet
 from guard.state.managed import RawEntry
 
+ANCIENT_CHANGES = "ancient-changes"
+
 
 def padding(request: Request, declared: FieldSet) -> FieldSet:
     """What our entry holds more than before and than Git declares."""
@@ -18,6 +20,19 @@ def padding(request: Request, declared: FieldSet) -> FieldSet:
     if ours is None or (before is not None and ours.fields is before.fields):
         return fields.EMPTY
     return ours.fields.minus(before.fields if before else fields.EMPTY).minus(declared)
+
+
+def is_misplaced(request: Request) -> bool:
+    """Whether an entry of another subresource gains fields: the API server writes those of the one that is asked, so the client
+    made it up, and healing looks into no entry of a subresource. (What it merges of too many entries has a name of its own.)
+    """
+    before = {entry.identity: entry.fields for entry in request.old_sections.managed}
+    return any(
+        entry.subresource != request.sub_resource
+        and entry.manager != ANCIENT_CHANGES
+        and entry.fields.minus(before.get(entry.identity, fields.EMPTY))
+        for entry in request.new_sections.managed
+    )
 
 
 def is_wiped(ours: RawEntry, request: Request) -> bool:

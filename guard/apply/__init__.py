@@ -3,6 +3,6 @@
 from guard.apply.errors import told
 from guard.apply.prepare import prepare
 from guard.apply.wanted import wanted
-from guard.apply.writer import Applied, Known, Writer
+from guard.apply.writer import Applied, Known, Writer, learned
 
-__all__ = ["Applied", "Known", "Writer", "prepare", "told", "wanted"]
+__all__ = ["Applied", "Known", "Writer", "learned", "prepare", "told", "wanted"]

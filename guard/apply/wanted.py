@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from guard.base.codec import JsonObject, child
+from guard.base.codec import JsonObject
 from guard.state.additions import field_set
 from guard.state.fields import FieldSet
 from guard.state.ids import LABEL_PATH
 from guard.state.managed import entries, our_fields
 from guard.state.pointers import Pointer, pointer_of, without
 from guard.state.policy import Left
-from guard.state.taints import TAINTS, beside, has_taints, holds, is_control_plane, taints_of
+from guard.state.taints import TAINTS, beside, has_taints, holds, is_control_plane, taints_of, with_taints
 
 
 def depends_on_live(manifest: JsonObject, left: Left) -> bool:
@@ -56,13 +56,13 @@ def _with_taints(body: JsonObject, live: JsonObject) -> JsonObject:
     it is left as it is, whoever owns it by now. A list that a person's tool has written keeps of the others only what the node
     controllers put there: whose the rest is nobody can tell.
     """
-    spec, standing = child(body, "spec"), taints_of(live)
+    standing = taints_of(live)
     others = beside(standing, taints_of(body))
     kept = [taint for taint in others if is_control_plane(taint)] if _is_persons(live) else others
     if len(kept) < len(others) or not holds(standing, taints_of(body)):
-        return {**body, "spec": {**spec, "taints": [*taints_of(body), *kept]}}
+        return with_taints(body, [*taints_of(body), *kept])
     if TAINTS in our_fields(live):
-        return {**body, "spec": {**spec, "taints": standing}}
+        return with_taints(body, standing)
     return without(body, [pointer_of(TAINTS)])
 
 

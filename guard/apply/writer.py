@@ -21,10 +21,9 @@ from guard.state.desired import Declared, Learned, View
 from guard.state.digest import Fingerprint, fingerprint
 from guard.state.fields import EMPTY, FieldSet, Path
 from guard.state.ids import FIELD_MANAGER, REPAIR_MANAGER, ObjectKey
-from guard.state.managed import our_entry, our_fields
+from guard.state.managed import entries, our_entry, our_fields
 from guard.state.policy import NOTHING_LEFT, Left
-from guard.state.taints import TAINTS, has_taints
-from guard.state.vouched import NOTHING_TAKEN, Taken
+from guard.state.taints import TAINTS, has_taints, taints_of, with_taints
 
 CLEANING_TRIES = 3  # a patch that meets a newer object is made again from what the API server holds by then
 CONFLICT, UNPROCESSABLE, NOT_FOUND = 409, 422, 404
@@ -115,14 +114,11 @@ class Writer:
             memory.pop(key, None)
         self._ours.discard(key)
 
-    async def apply(
-        self, declared: Declared, *, unless_newer_than: str = "", clean: bool = True, taken: Taken = NOTHING_TAKEN
-    ) -> Applied | None:
+    async def apply(self, declared: Declared, *, unless_newer_than: str = "", clean: bool = True) -> Applied | None:
         """Make the live object what Git says. Raises ClusterError.
 
         With `unless_newer_than`, a resourceVersion, nothing is done (None) when our last write already saw that version: the
-        event that asked for this apply is then our own, or older. `clean` takes people's additions away as well; of what was
-        `taken` with its value as it was, ownership alone.
+        event that asked for this apply is then our own, or older. `clean` takes people's additions away as well.
         """
         key = declared.key
         lock = self._locks.setdefault(key, asyncio.Lock())
@@ -155,7 +151,7 @@ class Writer:
             removed: tuple[Path, ...] = ()
             # Also what was created anew may be a person's, who was quicker than we were.
             if not _is_only_ours(body) or left:
-                body, removed = await self._clean(declared, body, left=left, clean=clean and not adopting, taken=taken)
+                body, removed = await self._clean(declared, body, left=left, clean=clean and not adopting)
             changed = wrote or bool(removed)
             self._remember(declared, body, applied=wanted(declared.body, body, left), changed=changed)
             return Applied(changed=changed, created=created, removed=removed)
@@ -180,11 +176,11 @@ class Writer:
     async def _hand_over(self, declared: Declared, live: JsonObject, *, adopting: bool, left: Left) -> JsonObject:
         """Rename what people own on an object that we adopt, and give up what is left to others; values stay as they are."""
         for attempt in range(CLEANING_TRIES):
-            entries = shared_entries(live, EMPTY, adopting=adopting, handed=handed_over(live, left))
-            if entries is None:
+            kept = shared_entries(live, EMPTY, adopting=adopting, handed=handed_over(live, left))
+            if kept is None:
                 break
             try:
-                return await self._client.json_patch(_path(declared), _entries_replaced(live, entries), manager=REPAIR_MANAGER)
+                return await self._client.json_patch(_path(declared), _entries_replaced(live, kept), manager=REPAIR_MANAGER)
             except ApiStatusError as error:
                 if error.code not in {CONFLICT, UNPROCESSABLE} or attempt == CLEANING_TRIES - 1:
                     raise
@@ -192,20 +188,23 @@ class Writer:
         return live
 
     async def _clean(
-        self, declared: Declared, body: JsonObject, *, left: Left, clean: bool, taken: Taken = NOTHING_TAKEN
+        self, declared: Declared, body: JsonObject, *, left: Left, clean: bool
     ) -> tuple[JsonObject, tuple[Path, ...]]:
         """Give up people's co-ownership of declared fields, and take their additions away, by JSON patches that test the version
-        they were made for: moving other managers' fields into our entry instead would reset replicas and node ports.
+        they were made for: moving other managers' fields into our entry instead would reset replicas and node ports. Of what was
+        taken with its value as it was, ownership alone goes.
         """
         removed: tuple[Path, ...] = ()
+        taken = self._view.takings.of(declared.key, at=self._clock.monotonic())
+        is_stored = taken and any(entry.identity in taken.entries for entry in entries(body))
         allowed = allowed_additions(declared.key, scale=declared.scale)
         for attempt in range(CLEANING_TRIES):
             ours = our_fields(body).union(taken.fields)
-            removals = additions(body, ours, allowed=allowed, left=left) if clean else ()
-            entries = shared_entries(body, ours, adopting=False, handed=handed_over(body, left), takers=taken.managers)
-            if not removals and entries is None:
+            removals = additions(body, ours, allowed=allowed, left=left, taken=taken) if clean else ()
+            kept = shared_entries(body, ours, adopting=False, handed=handed_over(body, left), taken=taken)
+            if not removals and kept is None:
                 break
-            operations = _entries_replaced(body, entries)
+            operations = _entries_replaced(body, kept)
             for removal in removals:
                 operations += _operations(removal)
             try:
@@ -218,6 +217,8 @@ class Writer:
                     raise
                 again = wanted(declared.body, body, left)
                 body = await self._client.apply(_path(declared), again, manager=FIELD_MANAGER, force=True)
+        if is_stored:
+            self._view.takings.settled(declared.key)
         return body, removed
 
     def _remember(self, declared: Declared, body: JsonObject, *, applied: JsonObject, changed: bool) -> None:
@@ -236,7 +237,7 @@ class Writer:
         self._ours.add(key)
         if known and not changed and known.body is declared.body and known.fields is ours:
             return  # what was learned last time still holds
-        self._view.learn(key, _lesson(declared, body))
+        self._view.learn(key, learned(declared, body))
 
     async def learn(self, declared: Declared) -> None:
         """Ask the API server, by a dry run, in which form it stores what Git declares; writes nothing. Raises ClusterError."""
@@ -245,7 +246,7 @@ class Writer:
         applied = wanted(declared.body, live, left)
         body = await self._client.apply(_path(declared), applied, manager=FIELD_MANAGER, force=True, dry_run=True)
         if not self._view.is_learned(declared):
-            self._view.learn(declared.key, _lesson(declared, body))
+            self._view.learn(declared.key, learned(declared, body))
 
     async def delete(self, declared_path: str, *, key: ObjectKey, uid: str, resource_version: str) -> bool:
         """Delete exactly the object that was looked at; False when it was gone. Raises ApiStatusError, a conflict among them when
@@ -263,11 +264,12 @@ class Writer:
             return True
 
 
-def _lesson(declared: Declared, body: JsonObject) -> Learned:
+def learned(declared: Declared, body: JsonObject) -> Learned:
     """What the API server's answer to an apply teaches."""
     ours = our_fields(body)
     if has_taints(declared.body):
         ours = ours.union(field_set([TAINTS]))
+        body = with_taints(body, taints_of(declared.body))
     ours = ours.union(field_set(drift.unowned_empties(declared.body, body, ours.tree)))
     stored = drift.project(body, ours.tree, manifest=declared.body)
     return Learned(
@@ -315,11 +317,11 @@ def _values(body: JsonObject) -> JsonObject:
     return {**{name: value for name, value in body.items() if name not in {"apiVersion", "kind"}}, "metadata": metadata}
 
 
-def _entries_replaced(body: JsonObject, entries: list[JsonObject] | None) -> list[JsonObject]:
+def _entries_replaced(body: JsonObject, kept: list[JsonObject] | None) -> list[JsonObject]:
     """The start of a patch that holds for this very version of the object, with other entries of managedFields."""
     found: list[JsonObject] = [{"op": "test", "path": "/metadata/resourceVersion", "value": body["metadata"]["resourceVersion"]}]
-    if entries is not None:
-        found.append({"op": "replace", "path": "/metadata/managedFields", "value": entries})
+    if kept is not None:
+        found.append({"op": "replace", "path": "/metadata/managedFields", "value": kept})
     return found
 
 

@@ -21,7 +21,6 @@ from guard.state.fields import Path
 from guard.state.ids import ObjectKey
 from guard.state.metadata import Metadata
 from guard.state.policy import Enforcement
-from guard.state.vouched import NOTHING_TAKEN, Taken
 
 REPAIRS_AT_ONCE = 16
 FIELDS_NAMED = 10
@@ -31,13 +30,12 @@ _log = telemetry.get("heal")
 
 class Drift(msgspec.Struct, frozen=True):
     """Why an object is looked at: the watch's last word about it. `at` is monotonic seconds; `gone` when the object was
-    deleted or lost our label, which look the same. `taken` is what a harmless write of a person's took into other entries.
+    deleted or lost our label, which look the same.
     """
 
     metadata: Metadata
     at: float
     gone: bool = False
-    taken: Taken = NOTHING_TAKEN
 
 
 class Repairer:
@@ -77,9 +75,7 @@ class Repairer:
             return
         waiting = self._pending.get(key)
         # What was taken away keeps its time: `took` counts from the first sign of drift.
-        if waiting:
-            drift = msgspec.structs.replace(drift, at=waiting.at, taken=drift.taken.union(waiting.taken))
-        self._pending[key] = drift
+        self._pending[key] = msgspec.structs.replace(drift, at=waiting.at) if waiting else drift
         known = self._tasks.get(key)
         if known is None or known.done():
             task = asyncio.create_task(self._work(key), name=f"heal {key}")
@@ -142,9 +138,7 @@ class Repairer:
         known = self._writer.known(key)
         clean = self._enforcement(declared.sync).additions == "Deny"
         async with self._limit:
-            applied = await self._writer.apply(
-                declared, unless_newer_than=drift.metadata.resource_version, clean=clean, taken=drift.taken
-            )
+            applied = await self._writer.apply(declared, unless_newer_than=drift.metadata.resource_version, clean=clean)
         if applied is None or not applied.changed:
             return
         now = self._clock.monotonic()

@@ -155,16 +155,15 @@ class Watching:
         if seen.resource_version == left.resource_version:
             self._repairer.right(key)
             return
-        taken = self._vouched.vouches(key, metadata, after=before, at=self._clock.monotonic())
-        if taken:
-            self._repairer.look(key, Drift(metadata=metadata, at=self._clock.monotonic(), taken=taken))
-        elif seen.digest != left.digest or not _holds(metadata, known.applied):
-            self._repairer.look(key, Drift(metadata=metadata, at=self._clock.monotonic()))
-        elif self._is_doubtful(known, seen) and not (taken is not None and self._moves_on(key, known, seen)):
+        now = self._clock.monotonic()
+        vouched = self._vouched.vouches(key, metadata, after=before, at=now)
+        if seen.digest != left.digest or not _holds(metadata, known.applied) or self._view.takings.of(key, at=now):
+            self._repairer.look(key, Drift(metadata=metadata, at=now))
+        elif self._is_doubtful(known, seen) and not (vouched and self._moves_on(key, known, seen)):
             waiting = key in self._doubts
-            self._doubts[key] = Drift(metadata=metadata, at=self._clock.monotonic())
+            self._doubts[key] = Drift(metadata=metadata, at=now)
             if not waiting:
-                pause = known.looked + DOUBT_SECONDS - self._clock.monotonic()
+                pause = known.looked + DOUBT_SECONDS - now
                 if pause > 0:
                     asyncio.get_running_loop().call_later(pause, self._settle, key)
                 else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import cast
 
@@ -15,6 +15,7 @@ from guard.state.fields import EMPTY, SELF, FieldSet, Path, Tree
 from guard.state.ids import ObjectKey
 from guard.state.managed import Entry, entries
 from guard.state.policy import NOTHING_LEFT, Left
+from guard.state.taken import NOTHING_TAKEN, Taken
 
 _METADATA = FieldSet({"f:metadata": {}})
 _ANNOTATIONS: Path = ("f:metadata", "f:annotations")
@@ -81,7 +82,9 @@ class Removal(msgspec.Struct, frozen=True):
     tests: tuple[tuple[tuple[str | int, ...], Json], ...] = ()
 
 
-def additions(body: JsonObject, ours: FieldSet, *, allowed: frozenset[Path], left: Left = NOTHING_LEFT) -> tuple[Removal, ...]:
+def additions(
+    body: JsonObject, ours: FieldSet, *, allowed: frozenset[Path], left: Left = NOTHING_LEFT, taken: Taken = NOTHING_TAKEN
+) -> tuple[Removal, ...]:
     """The fields that only people's tools own, that Git does not declare, that are not on the list and not left to them, as
     removals in an order in which each leaves the places of the next as they are.
     """
@@ -93,7 +96,9 @@ def additions(body: JsonObject, ours: FieldSet, *, allowed: frozenset[Path], lef
             if left and (mine := left.of([entry.manager])):
                 others = others.union(field_set(path for path in entry.fields.paths() if mine.holds(path)))
         elif not entry.is_ours:
-            others = others.union(entry.fields)
+            # A person's write that repeats an addition makes it no less of one.
+            held = entry.fields.minus(taken.again) if entry.identity in taken.entries else entry.fields
+            others = others.union(held)
     return tuple(_removals(theirs.tree, others.tree, body, (), ()))
 
 
@@ -140,11 +145,11 @@ def _place(value: Json, element: str, siblings: Tree) -> tuple[str | int, Json, 
 
 
 def shared_entries(
-    body: JsonObject, ours: FieldSet, *, adopting: bool, handed: FieldSet = EMPTY, takers: Container[str] = ()
+    body: JsonObject, ours: FieldSet, *, adopting: bool, handed: FieldSet = EMPTY, taken: Taken = NOTHING_TAKEN
 ) -> list[JsonObject] | None:
-    """The managedFields list with people's entries, and those of `takers`, relieved of what we declare (or Git's later removals
-    would leave the value to them), None where nothing needs to change. When adopting, what is left of people's entries moves to a
-    name that is no person's, and so do those of our own fields that are `handed` over.
+    """The managedFields list with people's entries, and those that have `taken` something, relieved of what we declare (or Git's
+    later removals would leave the value to them), None where nothing needs to change. When adopting, what is left of people's
+    entries moves to a name that is no person's, and so do those of our own fields that are `handed` over.
     """
     changed = False
     kept: list[JsonObject] = []
@@ -154,10 +159,11 @@ def shared_entries(
             kept.append({**entry.raw, "fieldsV1": entry.fields.minus(handed).tree})
             kept.append({**entry.raw, "manager": ADOPTED_MANAGER, "operation": "Update", "fieldsV1": handed.tree})
             continue
-        if not (_is_relievable(entry) or (entry.manager in takers and not entry.is_guard and not entry.subresource)):
+        took = entry.identity in taken.entries
+        if not (_is_relievable(entry) or took):
             kept.append(entry.raw)
             continue
-        left = entry.fields.minus(ours)
+        left = entry.fields.minus(ours.union(taken.again) if took and not entry.is_person else ours)
         if left == entry.fields and not (adopting and entry.is_person):
             kept.append(entry.raw)
             continue

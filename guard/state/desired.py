@@ -13,6 +13,7 @@ from guard.state.fields import EMPTY, FieldSet, Path
 from guard.state.ids import Kind, ObjectKey, Origin
 from guard.state.jobs import manifest_digest
 from guard.state.stored import predicted
+from guard.state.taken import Takings
 
 
 class Declared(msgspec.Struct, frozen=True):
@@ -152,12 +153,14 @@ class View:
     not believed.
     """
 
-    __slots__ = ("_learned", "_predictions", "ended", "state")
+    __slots__ = ("_learned", "_predictions", "ended", "state", "takings")
 
     def __init__(self) -> None:
         self.state = DesiredState()
         # Jobs that have ended and have a time to live: what their manifests' digests were.
         self.ended: dict[ObjectKey, str] = {}
+        # What people's writes took without changing a value, until healing has taken it back.
+        self.takings = Takings()
         self._learned: dict[ObjectKey, Learned] = {}
         self._predictions: dict[ObjectKey, tuple[JsonObject, JsonObject]] = {}
 

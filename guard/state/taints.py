@@ -4,7 +4,8 @@ the API server does: what Git declares is Git's, every other taint is somebody's
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias
 
 from guard.base.codec import JsonObject, child, children
 from guard.state.drift import Change, Nature
@@ -24,6 +25,10 @@ def has_taints(body: JsonObject) -> bool:
 
 def taints_of(body: JsonObject) -> list[JsonObject]:
     return children(child(body, "spec"), "taints")
+
+
+def with_taints(body: JsonObject, taints: list[JsonObject]) -> JsonObject:
+    return {**body, "spec": {**child(body, "spec"), "taints": taints}}
 
 
 def without_taints(body: JsonObject) -> JsonObject:
@@ -51,6 +56,19 @@ def taint_changes(old: JsonObject, new: JsonObject, *, git: JsonObject) -> Itera
             old=was or MISSING,
             new=now or MISSING,
         )
+
+
+Compare: TypeAlias = Callable[[JsonObject, JsonObject, JsonObject], Iterable[Change]]
+
+
+def apart(manifest: JsonObject, old: JsonObject, new: JsonObject, git: JsonObject, compare: Compare) -> Iterable[Change]:
+    """What `compare` finds between `old` and `new`, beside `git`; where the manifest declares taints, these are compared one by
+    one, and it is asked for the rest.
+    """
+    if not has_taints(manifest):
+        return compare(old, new, git)
+    rest = compare(without_taints(old), without_taints(new), without_taints(git))
+    return (*rest, *taint_changes(old, new, git=manifest))
 
 
 def beside(standing: list[JsonObject], declared: list[JsonObject]) -> list[JsonObject]:

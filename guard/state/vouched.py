@@ -11,32 +11,14 @@ from collections import deque
 
 import msgspec
 
-from guard.state.fields import EMPTY, FieldSet
 from guard.state.ids import ObjectKey
 from guard.state.managed import Stamp, are_alike, stamps
 from guard.state.metadata import Metadata
 
 KEPT_SECONDS = 10.0
 MOST_OF_AN_OBJECT = 16
-MOST_OBJECTS = 4096
-
-
-class Taken(msgspec.Struct, frozen=True):
-    """Fields that a person's write took into entries of these managers as they were, as a forced apply does: nobody's addition,
-    and not to be kept from Git either.
-    """
-
-    fields: FieldSet = EMPTY
-    managers: frozenset[str] = frozenset()
-
-    def __bool__(self) -> bool:
-        return bool(self.fields)
-
-    def union(self, other: Taken) -> Taken:
-        return Taken(fields=self.fields.union(other.fields), managers=self.managers | other.managers)
-
-
-NOTHING_TAKEN = Taken()
+# Of managedFields: 3,000 notes of 5 KB. Notes that no event asks for (healing is off) stay until there is no room.
+MOST_BYTES = 16 * 1024 * 1024
 
 
 class _Seen(msgspec.Struct, frozen=True):
@@ -44,7 +26,10 @@ class _Seen(msgspec.Struct, frozen=True):
     generation: int
     before: str
     at: float
-    taken: Taken
+
+    @property
+    def size(self) -> int:
+        return sum(len(fields) for _, _, fields in self.managed)
 
 
 class Vouched:
@@ -52,31 +37,33 @@ class Vouched:
 
     def __init__(self) -> None:
         self._seen: dict[ObjectKey, deque[_Seen]] = {}
+        self._bytes = 0
 
     def __len__(self) -> int:
         return len(self._seen)
 
-    def note(
-        self, key: ObjectKey, *, managed: tuple[Stamp, ...], generation: int, before: str, at: float, taken: Taken = NOTHING_TAKEN
-    ) -> None:
+    def note(self, key: ObjectKey, *, managed: tuple[Stamp, ...], generation: int, before: str, at: float) -> None:
         """An update was let through that leaves what Git declares as it is. `managed` are its managedFields, `before` is the
         resourceVersion that it changes.
         """
-        seen = self._seen.get(key)
-        if seen is None:
-            if len(self._seen) >= MOST_OBJECTS:
-                self._forget(at)
-            seen = self._seen[key] = deque(maxlen=MOST_OF_AN_OBJECT)
-        seen.append(_Seen(managed=managed, generation=generation, before=before, at=at, taken=taken))
+        one = _Seen(managed=managed, generation=generation, before=before, at=at)
+        if self._bytes + one.size > MOST_BYTES:
+            self._forget(at)
+        seen = self._seen.setdefault(key, deque())
+        if len(seen) == MOST_OF_AN_OBJECT:
+            self._bytes -= seen.popleft().size
+        seen.append(one)
+        self._bytes += one.size
 
-    def vouches(self, key: ObjectKey, metadata: Metadata, *, after: str, at: float) -> Taken | None:
+    def vouches(self, key: ObjectKey, metadata: Metadata, *, after: str, at: float) -> bool:
         """Whether what a watch shows is what a review was let through for, right `after` the version that the watch showed before
-        (a write in between was perhaps judged by nobody): what it took then, else None. Asked a second time, it is not.
+        (a write in between was perhaps judged by nobody); asked a second time, it is not.
         """
         seen = self._seen.get(key)
         shown = stamps(metadata.entries) if seen else ()
         while seen:
             one = seen.popleft()
+            self._bytes -= one.size
             if (
                 at - one.at <= KEPT_SECONDS
                 and one.before == after
@@ -85,13 +72,14 @@ class Vouched:
             ):
                 if not seen:
                     del self._seen[key]
-                return one.taken
+                return True
         self._seen.pop(key, None)
-        return None
+        return False
 
     def _forget(self, at: float) -> None:
-        """Drop what is too old; all of it if nothing is, since a note that is missing costs one apply."""
+        """Drop what is too old; all of it if little is, since a note that is missing costs one apply."""
         for key in [key for key, seen in self._seen.items() if at - seen[-1].at > KEPT_SECONDS]:
-            del self._seen[key]
-        if len(self._seen) >= MOST_OBJECTS:
+            self._bytes -= sum(one.size for one in self._seen.pop(key))
+        if self._bytes > MOST_BYTES // 2:
             self._seen.clear()
+            self._bytes = 0

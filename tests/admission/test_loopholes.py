@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from guard.admission import decide
+from guard.apply import learned
 from guard.base import codec
 from guard.base.codec import Json, JsonObject
 from guard.state import Enforcement, Kind, Policy, View
+from guard.state.ids import DEFINITION
 from guard.state.jobs import manifest_digest
 from guard.state.policy import Exemption
 from tests.admission.asking import (
@@ -40,6 +42,7 @@ from tests.state.samples import (
 )
 
 HPA = "system:serviceaccount:kube-system:horizontal-pod-autoscaler"
+WIDGET = Kind(group="example.com", version="v1", kind="Widget", resource="widgets", namespaced=True)
 JOB = Kind(group="batch", version="v1", kind="Job", resource="jobs", namespaced=True)
 CLUSTER_ROLE = Kind(
     group="rbac.authorization.k8s.io", version="v1", kind="ClusterRole", resource="clusterroles", namespaced=False
@@ -76,7 +79,71 @@ def test_the_strictest_sync_that_loses_something_decides_of_a_cascade(
     assert decide(review=asked, view=view, policy=policy, now=NOW).verdict == verdict
 
 
+@pytest.mark.case(7)
+@pytest.mark.parametrize("label", ["", "guard-system.other"])
+def test_a_sync_that_is_not_loaded_has_a_say_in_a_cascade(label: str) -> None:
+    view = view_of(declared_as(CONFIG_MAP, config()))
+    other = "guard-system/other"
+    syncs = {"guard-system/apps": Enforcement(mode="Audit"), other: Enforcement()}
+    bare = object_of(NAMESPACE, name="shop", label=label)
+    asked = review("DELETE", NAMESPACE, old=bare, namespace="shop")
+    unloaded = {"guard-system.other": other}
+    staked = Policy(syncs=syncs, unloaded=unloaded, staked=frozenset({other}))
+    assert decide(review=asked, view=view, policy=staked, now=NOW).verdict == "deny"
+    # One that has applied nothing yet has a say in what carries its label alone.
+    new = Policy(syncs=syncs, unloaded=unloaded)
+    assert decide(review=asked, view=view, policy=new, now=NOW).verdict == ("deny" if label else "audit")
+
+
+OWNED: JsonObject = {"ownerReferences": [{"uid": "1", "kind": "Pod", "name": "p"}]}
+
+
+@pytest.mark.case(7)
+@pytest.mark.parametrize("below", ["", "status", "finalize"])
+@pytest.mark.parametrize(
+    ("kind", "name", "reason"),
+    [(NAMESPACE, "shop", "NamespaceHandedOver"), (DEFINITION, "widgets.example.com", "DefinitionHandedOver")],
+)
+def test_what_holds_declared_objects_is_given_no_owner_by_people(kind: Kind, name: str, reason: str, below: str) -> None:
+    view = view_of(DECLARED, declared_as(WIDGET, object_of(WIDGET)))
+    old, new = (object_of(kind, name=name, label="", metadata=metadata) for metadata in ({}, OWNED))
+    more = {"subResource": below} if below else {}
+
+    def asked(old: JsonObject, new: JsonObject, user: str = PERSON) -> str:
+        found = review("UPDATE", kind, old=old, new=new, namespace=name if kind is NAMESPACE else "", user=user, **more)
+        return judged(found, view).reason
+
+    assert asked(old, new) == reason
+    assert asked(new, old) == "NotDeclared"
+    assert asked(old, object_of(kind, name=name, label="", metadata={"labels": {"a": "b"}})) == "NotDeclared"
+    assert asked(old, new, OPERATOR) == "NotDeclared"
+    empty_old, empty_new = (object_of(kind, name="other", label="", metadata=metadata) for metadata in ({}, OWNED))
+    assert asked(empty_old, empty_new) == "NotDeclared"
+
+
 # ---- managedFields
+
+
+@pytest.mark.case(8)
+def test_a_person_makes_up_no_entry_of_another_subresource() -> None:
+    forged = entry("foo", owned("f:data f:color"), subresource="status")
+    new = live()
+    new["metadata"]["managedFields"].append(forged)
+    assert judged(review("UPDATE", CONFIG_MAP, old=live(), new=new), view_of(DECLARED)).reason == "Tampering"
+    # The API server writes such an entry for who asks through that subresource.
+    through = review("UPDATE", CONFIG_MAP, old=live(), new=new, subResource="status")
+    assert judged(through, view_of(DECLARED)).allowed
+
+
+@pytest.mark.case(8)
+@pytest.mark.parametrize(("user", "manager"), [(PERSON, ""), (OPERATOR, "kubectl-replace")])
+def test_who_writes_with_a_persons_tool_drops_nothing_of_a_machines(user: str, manager: str) -> None:
+    theirs = owned("f:metadata f:annotations f:theirs")
+    old, new = live(annotations={"theirs": "1"}), live(annotations={"theirs": "1"})
+    old["metadata"]["managedFields"].append(entry("operator", theirs))
+    new["metadata"]["managedFields"].append(entry("kubectl-edit", theirs))
+    asked = review("UPDATE", CONFIG_MAP, old=old, new=new, user=user, manager=manager)
+    assert judged(asked, view_of(DECLARED)).reason == "Tampering"
 
 
 @pytest.mark.case(8)
@@ -149,6 +216,15 @@ def test_before_git_is_loaded_nobody_cuts_an_object_loose() -> None:
     assert unloaded(live(annotations={"a": "b"})) == ("NotDeclared", [])
 
 
+@pytest.mark.case(7, 34)
+@pytest.mark.parametrize("user", [PERSON, OPERATOR])
+def test_before_git_is_loaded_what_is_going_may_go(user: str) -> None:
+    fields = merged(FIELDS, owned('f:metadata f:finalizers v:"a.example.com/b"'))
+    going = live(fields=fields, finalizers=["a.example.com/b"], deletionTimestamp="2026-01-02T03:04:05Z")
+    gone = live(deletionTimestamp="2026-01-02T03:04:05Z")
+    assert unloaded(gone, old=going, user=user) == ("NotDeclared", [])
+
+
 @pytest.mark.case(34)
 def test_before_git_is_loaded_what_stood_there_stays_though_our_entry_is_gone() -> None:
     bare, changed = config(), config()
@@ -187,11 +263,14 @@ def node(*taints: JsonObject) -> JsonObject:
         (OPERATOR, [OURS], [], OURS),
     ],
 )
+@pytest.mark.parametrize("standing", [None, [], [NOT_READY]], ids=["before-any-apply", "after-it", "beside-another"])
 def test_taints_are_judged_one_by_one(
-    user: str, old: list[JsonObject], new: list[JsonObject], refused: JsonObject | None
+    user: str, old: list[JsonObject], new: list[JsonObject], refused: JsonObject | None, standing: list[JsonObject] | None
 ) -> None:
     declared = declared_as(NODE, object_of(NODE, spec={"taints": [OURS]}))
-    decision = judged(review("UPDATE", NODE, old=node(*old), new=node(*new), user=user), view_of(declared))
+    lessons = {} if standing is None else {declared.key: learned(declared, node(OURS, *standing))}
+    view = view_of(declared, learned=lessons)
+    decision = judged(review("UPDATE", NODE, old=node(*old), new=node(*new), user=user), view)
     assert changed_paths(decision) == ([_TAINT.format(**refused)] if refused else [])
     assert decision.allowed is (refused is None)
 
@@ -228,19 +307,18 @@ def test_replicas_left_to_a_manager_are_left_to_the_autoscaler_and_not_to_people
 def test_a_doubled_item_of_a_persons_tool_is_not_undone_by_doubling_it() -> None:
     key = 'k:{"name":"mine"}'
     theirs = owned(f"f:spec f:items {key} f:name")
-    widget = Kind(group="example.com", version="v1", kind="Widget", resource="widgets", namespaced=True)
-    git = object_of(widget, spec={"items": [{"name": "ours"}]})
+    git = object_of(WIDGET, spec={"items": [{"name": "ours"}]})
     tree = merged(LABEL_FIELD, owned('f:spec f:items k:{"name":"ours"} f:name'))
-    declared = declared_as(widget, git)
+    declared = declared_as(WIDGET, git)
 
     def having(*names: str) -> JsonObject:
         entries = [ours(tree), entry("kubectl-edit", theirs)]
-        return object_of(widget, spec={"items": [{"name": name} for name in names]}, metadata={"managedFields": entries})
+        return object_of(WIDGET, spec={"items": [{"name": name} for name in names]}, metadata={"managedFields": entries})
 
     view = view_of(declared, learned={declared.key: lesson(declared, tree)})
-    asked = review("UPDATE", widget, old=having("ours", "mine"), new=having("ours", "mine", "mine"))
+    asked = review("UPDATE", WIDGET, old=having("ours", "mine"), new=having("ours", "mine", "mine"))
     assert judged(asked, view).reason == "Addition"
-    assert judged(review("UPDATE", widget, old=having("ours", "mine"), new=having("ours")), view).allowed
+    assert judged(review("UPDATE", WIDGET, old=having("ours", "mine"), new=having("ours")), view).allowed
 
 
 ITEM = {"name": "web", "image": "nginx:1.25"}
@@ -256,15 +334,14 @@ ITEM = {"name": "web", "image": "nginx:1.25"}
     ],
 )
 def test_what_comes_along_with_a_restored_item_is_as_the_api_server_would_have_it(along: JsonObject, refused: list[str]) -> None:
-    widget = Kind(group="example.com", version="v1", kind="Widget", resource="widgets", namespaced=True)
     below = "f:spec f:items k:{name}".replace("{name}", codec.encode({"name": "web"}).decode())
     tree = merged(LABEL_FIELD, owned(f"{below} f:name", f"{below} f:image"))
-    declared = declared_as(widget, object_of(widget, spec={"items": [ITEM]}))
+    declared = declared_as(WIDGET, object_of(WIDGET, spec={"items": [ITEM]}))
     view = view_of(declared, learned={declared.key: lesson(declared, tree)})
-    old = object_of(widget, spec={"items": []}, metadata={"managedFields": [ours(LABEL_FIELD)]})
+    old = object_of(WIDGET, spec={"items": []}, metadata={"managedFields": [ours(LABEL_FIELD)]})
     theirs = entry("kubectl-edit", owned(*(f"{below} f:{name}" for name in [*ITEM, *along])))
-    new = object_of(widget, spec={"items": [{**ITEM, **along}]}, metadata={"managedFields": [ours(LABEL_FIELD), theirs]})
-    assert changed_paths(judged(review("UPDATE", widget, old=old, new=new), view)) == refused
+    new = object_of(WIDGET, spec={"items": [{**ITEM, **along}]}, metadata={"managedFields": [ours(LABEL_FIELD), theirs]})
+    assert changed_paths(judged(review("UPDATE", WIDGET, old=old, new=new), view)) == refused
 
 
 # ---- what carries no label, before Git is loaded
@@ -273,7 +350,8 @@ def test_what_comes_along_with_a_restored_item_is_as_the_api_server_would_have_i
 @pytest.mark.case(34)
 @pytest.mark.parametrize(("user", "refused"), [(PERSON, True), (OPERATOR, True), (HPA, False)])
 def test_what_may_be_of_a_sync_that_is_not_loaded_waits(user: str, *, refused: bool) -> None:
-    policy = Policy(unloaded={"guard-system.other": "guard-system/other"})
+    unloaded = {"guard-system.other": "guard-system/other", "guard-system.new": "guard-system/new"}
+    policy = Policy(unloaded=unloaded, staked=frozenset({"guard-system/other"}))
     kind = {"group": "autoscaling", "version": "v1", "kind": "Scale"}
     old, new = ({"metadata": {"name": "web", "namespace": "shop"}, "spec": {"replicas": count}} for count in (2, 5))
     scaled = review("UPDATE", DEPLOYMENT, old=old, new=new, user=user, subResource="scale", kind=kind)
@@ -284,6 +362,8 @@ def test_what_may_be_of_a_sync_that_is_not_loaded_waits(user: str, *, refused: b
         assert (decision.reason == reason) is refused
         assert decision.allowed is not refused
         assert judged(asked, view_of()).allowed
+        # One that has never applied anything has nothing to lose.
+        assert decide(review=asked, view=view_of(), policy=Policy(unloaded=unloaded), now=NOW).allowed
     # What is declared by a Sync that is loaded is judged as always.
     declared = declared_as(DEPLOYMENT, object_of(DEPLOYMENT, spec={}))
     assert decide(review=scaled, view=view_of(declared), policy=policy, now=NOW).reason == "ReplicasNotDeclared"

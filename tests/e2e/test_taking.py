@@ -58,3 +58,22 @@ async def test_what_git_drops_goes_though_a_person_applied_the_very_file(app: Ap
     await relieved(app, world, "configmap/settings", manager)
     await world.declare({app.file: app.text.replace("  size: large\n", "")})
     assert (await world.get("configmap/settings", app.namespace))["data"] == {"color": "blue"}
+
+
+@pytest.mark.case(5)
+async def test_an_addition_is_one_still_when_a_person_repeats_it_under_another_name(world: World, fresh: str) -> None:
+    await world.add_sync(fresh, enforcement={"heal": False})
+    reference = f"configmap/{fresh}-first"
+    await world.past("patch", reference, "--type=merge", "-p", '{"data":{"extra":"1"}}')
+    before = await world.get(reference, "default")
+    body = {**before, "metadata": {"name": f"{fresh}-first", "namespace": "default"}}
+    flags = ("--server-side", "--force-conflicts", "--field-manager", "foo", "-f", "-")
+    await world.plane.kubectl("apply", *flags, identity="person", input=codec.encode(body).decode())
+    assert (await world.get(reference, "default"))["data"] == {"a": "b", "extra": "1"}
+    await world.enforce(fresh, {})
+    await world.settled(fresh)
+
+    async def healed() -> bool:
+        return bool((await world.get(reference, "default"))["data"] == {"a": "b"})
+
+    await eventually(healed, what=f"the addition taken away; the log ends:\n{world.guard.tail()}")
