@@ -31,6 +31,46 @@ async def test_deleting_an_undeclared_namespace_that_holds_a_declared_object_is_
     await world.plane.kubectl("delete", "namespace", fresh, "--wait=false")
 
 
+# Nobody has this uid: what such an owner owns goes with the next round of the garbage collector.
+NOBODY = "00000000-0000-0000-0000-000000000000"
+
+
+@pytest.mark.case(7)
+async def test_a_namespace_that_holds_a_declared_object_is_given_no_owner_by_people(world: World, fresh: str) -> None:
+    await world.plane.kubectl("create", "namespace", fresh)
+    await world.declare({f"apps/{fresh}.yaml": config_map("one", fresh, "  a: b")})
+    owned = owned_by_nobody()
+    for below in ((), ("--subresource=status",)):
+        refused = await world.refused("patch", "namespace", fresh, *below, "--type=merge", "-p", owned)
+        assert f"Namespace {fresh} holds 1 object managed from Git" in refused.stderr
+    live = await world.get(f"namespace/{fresh}", "")
+    text = codec.encode({**live, "metadata": {**live["metadata"], **codec.decode(owned.encode())["metadata"]}}).decode()
+    finalized = await world.refused("replace", "--raw", f"/api/v1/namespaces/{fresh}/finalize", "-f", "-", text=text)
+    assert f"Namespace {fresh} holds 1 object managed from Git" in finalized.stderr
+    # Nothing else of it is anybody's business, and once nothing declared is left in it, its owners are not either.
+    await world.plane.kubectl("label", "namespace", fresh, "team=blue")
+    await world.plane.kubectl("patch", "namespace", fresh, "--subresource=status", "-p", '{"metadata":{"labels":{"a":"b"}}}')
+    await world.declare({f"apps/{fresh}.yaml": None})
+    await world.plane.kubectl("patch", "namespace", fresh, "--type=merge", "-p", owned)
+
+
+@pytest.mark.case(6, 7)
+async def test_a_definition_with_declared_instances_is_given_no_owner_by_people(world: World, fresh: str) -> None:
+    group = f"{fresh}.example.com"
+    await world.plane.kubectl("create", "-f", "-", input=_definition(group, label=fresh))
+    await world.declare({f"apps/{fresh}.yaml": widget(f"{fresh}-a", group, "{color: blue}")})
+    for below in ((), ("--subresource=status",)):
+        refused = await world.refused("patch", "crd", f"widgets.{group}", *below, "--type=merge", "-p", owned_by_nobody())
+        assert "has 1 instance managed from Git" in refused.stderr
+    await world.plane.kubectl("label", "crd", f"widgets.{group}", "team=blue")
+
+
+def owned_by_nobody() -> str:
+    """A patch."""
+    owner = {"apiVersion": "v1", "kind": "Namespace", "name": "gone", "uid": NOBODY}
+    return codec.encode({"metadata": {"ownerReferences": [owner]}}).decode()
+
+
 @pytest.mark.case(6, 7)
 async def test_deleting_a_definition_with_declared_instances_is_refused_with_their_number(world: World, fresh: str) -> None:
     group = f"{fresh}.example.com"
