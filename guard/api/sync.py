@@ -35,6 +35,13 @@ Mode: TypeAlias = Literal["Deny", "Warn", "Audit"]
 Additions: TypeAlias = Literal["Deny", "Allow"]
 
 
+# What parse_pointer takes, in a form that the API server knows as well.
+_ITEM_KEY = r"[^\[\]/=,]+=[^\[\]/,]*"
+POINTER_PATTERN = rf"^(/([^\[\]/~]|~[01])+(\[(\*|=[^\[\]/]*|{_ITEM_KEY}(,{_ITEM_KEY})*)\])*)+$"
+LOGIN_PATTERN = "^[a-zA-Z][a-zA-Z0-9+.-]*://[^/@]*:[^/]*@"
+HOLDS_LOGIN = "holds a password; move it to a Secret and name that in secretRef"
+
+
 def _check_single_line(*texts: str | None) -> None:
     """In Python a pattern's `$` matches before a last newline as well, which YAML's `|` leaves behind."""
     if any(text.endswith("\n") for text in texts if text):
@@ -75,14 +82,17 @@ class GitSource(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
             min_length=1,
             max_length=2048,
             pattern=r"^[^-\s]\S*$",
+            extra_json_schema={
+                "x-kubernetes-validations": [{"rule": f"!self.matches('{LOGIN_PATTERN}')", "message": HOLDS_LOGIN}]
+            },
         ),
     ]
     ref: Annotated[GitRef, Meta(extra_json_schema={"x-kubernetes-validations": [AT_MOST_ONE]})] = GitRef()
     secret_ref: Annotated[SecretReference | None, Meta(description="Holds `username` and `password`, or what SSH needs.")] = None
 
     def __post_init__(self) -> None:
-        if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/@]*:[^/]*@", self.url):
-            raise ValueError("url holds a password; move it to a Secret and name that in secretRef")
+        if re.match(LOGIN_PATTERN, self.url):
+            raise ValueError(f"url {HOLDS_LOGIN}")
         _check_single_line(self.url)
 
 
@@ -122,7 +132,8 @@ class Ignore(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     namespace: Glob = "*"
     name: Glob = "*"
     paths: Annotated[
-        tuple[Annotated[str, Meta(max_length=1024, pattern="^/.")], ...],
+        # The pattern is for the API server alone: parse_pointer says more about what is wrong.
+        tuple[Annotated[str, Meta(max_length=1024, extra_json_schema={"pattern": POINTER_PATTERN})], ...],
         Meta(description="JSON pointers; items of lists as in /spec/template/spec/containers[name=web]/image.", max_length=64),
     ] = ()
     managers: Annotated[
@@ -234,7 +245,8 @@ class SyncSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
             extra_json_schema={
                 "x-kubernetes-validations": [
                     {
-                        "rule": "!self.startsWith('/') && !self.split('/').exists(part, part == '..')",
+                        "rule": "!self.startsWith('/') && !self.split('/').exists(part, part == '..') "
+                        "&& !self.contains('\\u0000')",
                         "message": "must be relative to the source, without ..",
                     }
                 ]

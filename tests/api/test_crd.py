@@ -155,11 +155,25 @@ GIT: JsonObject = {"url": "https://git.example.com/platform/deploy"}
         ({"source": {"git": GIT, "interval": "10ms"}}, "must be at least 1s"),
         ({"source": {"git": GIT}, "path": "a/../b"}, "must be relative to the source"),
         ({"source": {"git": GIT}, "path": "/etc"}, "must be relative to the source"),
+        ({"source": {"git": GIT}, "path": "a\0b"}, "must be relative to the source"),
         ({"source": {"git": GIT}, "prun": True}, 'unknown field "spec.prun"'),
+        ({"source": {"git": {"url": "https://bot:hunter2@git.example.com/a"}}}, "holds a password"),
+        *(
+            ({"source": {"git": GIT}, "enforcement": {"ignore": [{"paths": [path]}]}}, "spec.enforcement.ignore[0].paths[0]")
+            for path in ("/a[b", "spec", "/a~2", "//a", "/a[b]", "/a[b=c/d]")
+        ),
     ],
 )
 async def test_the_api_server_refuses_what_parsing_refuses(installed: ControlPlane, spec: JsonObject, said: str) -> None:
     assert said in await refusal(installed, spec)
+
+
+async def test_the_api_server_takes_what_parsing_takes(installed: ControlPlane) -> None:
+    paths = ["/spec/replicas", "/metadata/annotations/example.com~1team", "/a[*]/b[=c][d=e,f=g]/h", "/a[b=c~1d=e]"]
+    spec = {"source": {"git": {"url": "ssh://git@git.example.com:2222/a:b@c"}}, "enforcement": {"ignore": [{"paths": paths}]}}
+    body = {**SYNC, "spec": spec}
+    parse_sync(body, where="")
+    await installed.kubectl("apply", "-f", "-", "--dry-run=server", identity="admin", input=codec.pretty(body))
 
 
 async def test_a_sync_without_spec_is_refused(installed: ControlPlane) -> None:

@@ -4,14 +4,15 @@ import re
 from typing import cast
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from guard.api import API_VERSION, Enforcement, label_value, parse_sync
-from guard.api.sync import Mode
+from guard.api.sync import POINTER_PATTERN, Mode
 from guard.base import codec
 from guard.base.codec import Json, JsonObject
 from guard.base.errors import ConfigError
+from guard.state.pointers import parse_pointer
 
 GIT: JsonObject = {"url": "https://git.example.com/platform/deploy"}
 
@@ -168,6 +169,20 @@ def test_what_git_could_take_for_something_else_is_refused(git: JsonObject) -> N
 )
 def test_what_git_takes_is_taken(git: JsonObject) -> None:
     parse_sync(with_git(**git), where="")
+
+
+@given(st.text("/[]=,*~01a\n", max_size=12))
+@example("/a[b")
+@example("/a[*][=b][c=d,e=f=g]/h~1")
+def test_the_pattern_of_a_path_takes_what_parsing_takes(path: str) -> None:
+    try:
+        parse_pointer(path)
+    except ValueError:
+        taken = False
+    else:
+        taken = True
+    # Of the API server's `$`, which no newline comes after.
+    assert bool(re.fullmatch(POINTER_PATTERN.rstrip("$"), path)) == taken
 
 
 def test_a_password_in_a_url_is_refused_and_not_repeated() -> None:
