@@ -248,6 +248,7 @@ class Runtime:
         if not self.started.is_set():
             return "starting"
         waiting = [name for name, sync in self._syncs.items() if not sync.loaded.is_set()]
+        waiting += [f"{name} (cannot be read, the log says why)" for name in sorted(self._unread - self._syncs.keys())]
         return f"not loaded: {', '.join(waiting)}" if waiting else ""
 
     # ---- running
@@ -291,10 +292,13 @@ class Runtime:
             elif event.type == "DELETED":
                 metadata = event.object["metadata"]
                 await self._drop(f"{metadata['namespace']}/{metadata['name']}")
-            elif (sync := self._parsed(event.object)) is not None:
-                self._know(sync)
+            else:
+                sync = self._parsed(event.object)
+                if sync is not None:
+                    self._know(sync)
                 await self._recompile()
-                self._start(sync.key)
+                if sync is not None:
+                    self._start(sync.key)
 
     def _parsed(self, body: JsonObject) -> api.Sync | None:
         """A Sync from the API server; one that is older or newer than this Guard understands is left alone, and said."""
@@ -370,6 +374,7 @@ class Runtime:
         self.policy = compiled(
             syncs,
             loaded=self.view.state.syncs(),
+            unread=self._unread,
             sync_user=self.identity.username,
             control_plane=self.options.control_plane,
         )
@@ -409,10 +414,11 @@ class Runtime:
         return client_config(url=f"{url.rstrip('/')}{self.path}" if url else self.path, service=not url, ca_bundle=bundle)
 
     async def _register(self, state: DesiredState) -> None:
-        loaded = state.syncs()
-        unloaded = {name: known.status.kinds for name, known in self._syncs.items() if name not in loaded}
-        unloaded |= dict.fromkeys(self._unread - unloaded.keys(), ())
-        await self.registration.register(state, unloaded=unloaded, strict=self.policy.strict)
+        staked = {
+            name: self._syncs[name].status.kinds if name in self._syncs else ()
+            for name in self.policy.staked.difference(state.syncs())
+        }
+        await self.registration.register(state, staked=staked, strict=self.policy.strict)
 
     async def _register_if_possible(self) -> None:
         """Where nothing hangs on it at once: what is too wide costs requests only, and the next revision registers again."""

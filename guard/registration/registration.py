@@ -19,9 +19,10 @@ class Registration:
     """`register` returns when the API server asks about all that the index calls for; `run` keeps this and the fence as they are
     until cancelled. `target` is how the API server reaches Guard, `repaired` is told of what somebody changed (see Keeper).
 
-    As long as a Sync is not loaded, nothing is let go that an earlier Guard registered: what the Sync declares is known by its
-    status and by the live configuration alone. Where that was deleted, the status gives back the kinds; whose scaling and which
-    deletions were asked about stays unknown until the Sync is loaded.
+    As long as a Sync that has applied something is not loaded, nothing is let go that an earlier Guard registered: what the Sync
+    declares is known by its status and by the live configuration alone. Where that was deleted, the status gives back the kinds;
+    whose scaling and which deletions were asked about stays unknown until the Sync is loaded. One that is new and does not load
+    keeps nothing.
     """
 
     def __init__(
@@ -64,12 +65,12 @@ class Registration:
     def release(self, sync: str) -> None:
         self._held.pop(sync, None)
 
-    async def register(self, state: DesiredState, *, unloaded: Mapping[str, Iterable[Kind]], strict: Iterable[str]) -> None:
-        """`unloaded` are the Syncs of which the index holds nothing yet, with the kinds that they have applied before. Raises
-        ClusterError; what was registered is registered still.
+    async def register(self, state: DesiredState, *, staked: Mapping[str, Iterable[Kind]], strict: Iterable[str]) -> None:
+        """`staked` are the Syncs that have applied something before and of which the index holds nothing yet, with the kinds that
+        they applied. Raises ClusterError; what was registered is registered still.
         """
-        before = self._before if unloaded else Asked()
-        kinds = state.kinds().union(*self._held.values(), *unloaded.values())
+        before = self._before if staked else Asked()
+        kinds = state.kinds().union(*self._held.values(), *staked.values())
         # Out of the loop: with 100,000 objects it takes a tenth of a second, and reviews do not wait for it.
         await self._keeper.ensure(await asyncio.to_thread(self._wanted, state, kinds, before, tuple(strict)))
         self._before = before

@@ -4,23 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from guard.api import Sync
+from guard.api import Sync, label_value
 from guard.state.policy import Policy
 
 
-def compiled(syncs: Iterable[Sync], *, loaded: Collection[str], sync_user: str, control_plane: tuple[str, ...] = ()) -> Policy:
-    """`loaded` are the Syncs, as `namespace/name`, of which the index holds a revision. A namespace that several Syncs set strict
-    is the first one's by name.
+def compiled(
+    syncs: Iterable[Sync],
+    *,
+    loaded: Collection[str],
+    unread: Collection[str] = (),
+    sync_user: str,
+    control_plane: tuple[str, ...] = (),
+) -> Policy:
+    """`loaded` are the Syncs, as `namespace/name`, of which the index holds a revision; `unread` are those that cannot be read in
+    the form that they have now. A namespace that several Syncs set strict is the first one's by name.
     """
     by_name = {sync.key: sync for sync in syncs}
+    unloaded = {*by_name, *unread}.difference(loaded)
     return Policy(
         sync_user=sync_user,
         control_plane=control_plane,
         syncs={name: sync.spec.enforcement.compiled for name, sync in by_name.items()},
-        unloaded={sync.label: name for name, sync in by_name.items() if name not in loaded},
+        unloaded={label_value(*name.split("/")): name for name in unloaded},
+        # What cannot be read may have applied anything.
+        staked=frozenset(name for name in unloaded if name in unread or _has_applied(by_name[name])),
         strict={
             namespace: name
             for name in sorted(by_name, reverse=True)
             for namespace in by_name[name].spec.enforcement.strict_namespaces
         },
     )
+
+
+def _has_applied(sync: Sync) -> bool:
+    return bool(sync.status.last_applied_revision or sync.status.kinds)

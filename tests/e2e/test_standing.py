@@ -13,6 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from guard.base import codec
 from tests.e2e.conftest import App, World, config_map, write
 from tests.e2e.test_syncing import not_ready, versions
 from tools.controlplane import Completed
@@ -384,7 +385,7 @@ async def test_names_asked_about_for_a_sync_not_yet_loaded_stay_so_until_it_is_g
         return {entry["name"].partition(".")[0] for entry in found if f"{fresh}'" in str(entry["matchConditions"])}
 
     async with second_sync_not_loaded(world, tmp_path, fresh, registered=True):
-        assert await asked() == {"scale", "control-plane-scale", "namespaces"}
+        assert await asked() == {"scale", "control-plane-scale", "namespaces", "namespaces-owners"}
 
     async def forgotten() -> bool:
         return await asked() == set()
@@ -418,3 +419,58 @@ async def test_nothing_is_let_go_while_guard_starts(world: World, fresh: str, tm
     assert len(seen) > 1
     for wanted in ('"configmaps"', '"limitranges"', f"'{fresh}/{fresh}'"):
         assert all(wanted in found for found in seen)
+
+
+async def test_a_new_sync_that_does_not_load_keeps_nothing_registered(world: World, fresh: str, tmp_path: Path) -> None:
+    """As one with a mistyped address: it has nothing at stake."""
+    await second_sync(world, tmp_path / "second", fresh)
+    assert f"'{fresh}'" in str(await world.plane.call("GET", CONFIGURATION))
+    new = sync_document(f"{fresh}-new", tmp_path / "nothing", interval="1h")
+    await world.guard.stop()
+    try:
+        await world.plane.call("DELETE", f"{SYNCS}/{fresh}")
+        await world.plane.call("POST", SYNCS, body=new)
+    finally:
+        await world.guard.start()
+    try:
+        assert not await world.guard.ready()
+        assert f"'{fresh}'" not in str(await world.plane.call("GET", CONFIGURATION))
+    finally:
+        await world.plane.call("DELETE", f"{SYNCS}/{fresh}-new")
+
+
+DEFINITION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/syncs.gitopsguard.dev"
+
+
+@pytest.mark.case(34)
+async def test_a_sync_that_cannot_be_read_leaves_nothing_unprotected(world: World, fresh: str, tmp_path: Path) -> None:
+    """As one written while an older definition was served, which took more than Guard does."""
+    await second_sync(world, tmp_path / "second", fresh)
+    definition = await world.plane.call("GET", DEFINITION)
+    spec = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    spec["properties"]["enforcement"] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    await world.plane.call("PUT", DEFINITION, body=definition)
+    sync = ("sync", fresh, "-n", "guard-system")
+
+    async def set_paths(path: str) -> bool:
+        patch = codec.encode({"spec": {"enforcement": {"ignore": [{"paths": [path]}]}}}).decode()
+        done = await world.plane.kubectl("patch", *sync, "--type=merge", "-p", patch, identity="admin", check=False)
+        return done.returncode == 0
+
+    limits = ("delete", f"limitrange/{fresh}", "-n", "default")
+    try:
+        await eventually(lambda: set_paths("/a[b"), what="the API server takes what Guard does not")
+        # What it said last stays in force.
+        assert "managed from Git, so deleting it is refused" in (await world.refused(*limits)).stderr
+        await world.guard.stop()
+        await world.guard.start()
+        assert not await world.guard.ready()
+        for command in (limits, ("delete", "namespace", fresh)):
+            assert "which Guard has not loaded yet" in (await world.refused(*command)).stderr
+        # The API server, which has Guard's definition again, takes it no more.
+        assert not await set_paths("/a[c")
+        assert await set_paths("/a")
+        await eventually(world.guard.ready, what="Guard ready again")
+        assert "managed from Git, so deleting it is refused" in (await world.refused(*limits)).stderr
+    finally:
+        await world.plane.call("DELETE", f"{SYNCS}/{fresh}")
