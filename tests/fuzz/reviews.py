@@ -218,6 +218,8 @@ def _resolve(body: Json, path: Path) -> Json:
             body = next((item for item in body if is_object(item) and all(item.get(k) == v for k, v in keys)), MISSING)
         else:
             return MISSING
+    if body is None and (path[0] == "f:data" or path[:2] in {("f:metadata", "f:labels"), ("f:metadata", "f:annotations")}):
+        return ""  # a null text is stored empty
     return MISSING if body is None else body
 
 
