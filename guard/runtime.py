@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import fcntl
-import os
 import secrets
 import signal
 import socket
-from collections.abc import Generator, Iterable
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,6 +21,7 @@ from guard.audit import Journal, Record, References
 from guard.base.clock import Clock, SystemClock, rfc3339
 from guard.base.codec import JsonObject, child, children
 from guard.base.errors import CertificateError, ClusterError, ConfigError, JournalError
+from guard.base.holding import bound, held
 from guard.cluster import Client, Identity, Served, connect, discover, watch
 from guard.cluster.client import collection_path
 from guard.control import serve as serve_control
@@ -95,11 +94,11 @@ class Runtime:
         configured = api.load_config(*self.options.configs)
         async with AsyncExitStack() as resources:
             self._resources = resources
-            resources.enter_context(_locked(self.options.data_dir))
+            resources.enter_context(held(self.options.data_dir))
             self.journal = Journal(self.options.data_dir / "audit")
             resources.callback(self.journal.close)
             self.references = References(self.clock)
-            listener = _bound(self.options.listen)
+            listener = bound(self.options.listen)
             resources.callback(listener.close)
             await self._connect()
             self.tls = certs.ServerTLS(self._certificate(), scratch=self.options.data_dir)
@@ -206,7 +205,7 @@ class Runtime:
         if self.options.metrics_listen is not None:
             operations = web.Application()
             operations.router.add_get("/metrics", self._show_metrics)
-            metrics_listener = _bound(self.options.metrics_listen)
+            metrics_listener = bound(self.options.metrics_listen)
             self._resources.callback(metrics_listener.close)
             runner = web.AppRunner(operations, access_log=None)
             await runner.setup()
@@ -473,40 +472,3 @@ class Runtime:
         except JournalError as error:
             self.metrics.journal_failed()
             _log.error("a record could not be written", record=record.event, error=str(error))
-
-
-@contextmanager
-def _locked(directory: Path) -> Generator[None]:
-    """The data folder, made if need be, held by this process alone."""
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise ConfigError(f"the data folder cannot be used: {error.strerror}", where=str(directory)) from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(handle)
-        hint = "stop it, or give another --data-dir"
-        raise ConfigError("another Guard works in this data folder", where=str(directory), hint=hint) from error
-    try:
-        yield
-    finally:
-        os.close(handle)
-
-
-def _bound(address: tuple[str, int]) -> socket.socket:
-    """The listening address, taken at once so that a port in use is found out before anything is touched."""
-    host, port = address
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise ConfigError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}", hint="choose another one with --listen"
-        ) from error
-    listener.setblocking(False)
-    return listener

@@ -209,6 +209,7 @@ class Reconciler:
             kinds = self.status.kinds
             await self._index.take(self.name, objects, also=kinds)
             self.loaded.set()
+            await self._announce(objects)
             recalled, self._recalled = self._recalled, None
             done = recalled[1] if recalled and recalled[0] == objects else await self._apply(objects)
             held, pruned = await self._prune(revision, objects, kinds)
@@ -223,6 +224,16 @@ class Reconciler:
             return False
         self._done = (goal, spec.enforcement)
         return True
+
+    async def _announce(self, objects: tuple[Declared, ...]) -> None:
+        """Name the kinds in the status before the first of their objects is applied: pruning goes by them, and so does what is
+        registered while the Sync is not loaded, also after a Guard that was killed in between.
+        """
+        kinds = {declared.kind for declared in objects} - {*self.status.kinds}
+        if kinds:
+            status = msgspec.structs.replace(self.status, kinds=tuple(sorted({*kinds, *self.status.kinds})))
+            await publish(self._client, self.sync, status)
+            self.status = status
 
     async def _apply(self, objects: tuple[Declared, ...]) -> Done:
         clean = self.sync.spec.enforcement.additions == "Deny"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from pathlib import Path
 
 import pytest
@@ -218,3 +219,47 @@ async def test_a_deleted_sync_leaves_its_objects_to_everybody(world: World, fres
     await world.plane.kubectl("delete", f"configmap/{fresh}")
     await asyncio.sleep(1)
     assert not await world.exists("configmap", fresh, "default")
+
+
+def silent_webhook(port: int, *, resource: str) -> JsonObject:
+    """Nobody answers there, so that what is created takes three seconds."""
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "silent"},
+        "webhooks": [
+            {
+                "name": "silent.example.com",
+                "admissionReviewVersions": ["v1"],
+                "clientConfig": {"url": f"https://127.0.0.1:{port}/"},
+                "failurePolicy": "Ignore",
+                "rules": [{"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["CREATE"], "resources": [resource]}],
+                "sideEffects": "None",
+                "timeoutSeconds": 3,
+            }
+        ],
+    }
+
+
+@pytest.mark.case(35)
+async def test_a_kind_is_in_the_status_before_its_first_object_is_applied(world: World, fresh: str) -> None:
+    """So that a Guard that is killed in between finds what to prune and what to protect."""
+    path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+    runtime_class = f"apiVersion: node.k8s.io/v1\nkind: RuntimeClass\nmetadata: {{name: {fresh}}}\nhandler: x\n"
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        body = silent_webhook(silent.getsockname()[1], resource="runtimeclasses")
+        await world.plane.call("POST", path, body=body)
+        try:
+            commit = world.repository.commit({f"apps/{fresh}.yaml": runtime_class})
+            await world.guard.reconcile()
+
+            async def named() -> bool:
+                kinds = children((await world.guard.sync("apps"))["status"], "kinds")
+                return any(kind["kind"] == "RuntimeClass" for kind in kinds)
+
+            await eventually(named, what="the kind is named in the status")
+            assert not await world.exists("runtimeclass", fresh, "default")
+            await world.guard.applied(commit)
+        finally:
+            await world.plane.call("DELETE", f"{path}/silent")
+    assert await world.exists("runtimeclass", fresh, "default")
