@@ -74,22 +74,31 @@ def control_plane(case: Case) -> Decision | None:
 
 
 def cascade(case: Case) -> Decision | None:
-    """Deleting a Namespace or a CustomResourceDefinition deletes what is in it, or of it, declared itself or not; so does the
-    garbage collector, for whoever gives it an owner that is gone.
-    """
-    request = case.request
-    resource = (request.resource.group, request.resource.resource)
-    if resource == ("", "namespaces"):
-        held, reason, handed = case.view.state.in_namespace(request.object_name), "NamespaceHoldsDeclared", "NamespaceHandedOver"
-    elif resource == ("apiextensions.k8s.io", "customresourcedefinitions"):
-        held, reason, handed = case.view.state.of_definition(request.object_name), "DefinitionHasDeclared", "DefinitionHandedOver"
-    else:
+    """Deleting a Namespace or a CustomResourceDefinition deletes what is in it, or of it, declared itself or not."""
+    if case.request.operation != "DELETE" or case.request.sub_resource:
         return None
-    changes: tuple[Change, ...] = ()
-    if request.operation == "UPDATE" and case.by_person and case.declared is None:
-        reason, changes = handed, tuple(_owners_given(case))
-    is_deletion = request.operation == "DELETE" and not request.sub_resource
-    if case.terminating or not (is_deletion or changes):
+    return _taking_along(case, namespace="NamespaceHoldsDeclared", definition="DefinitionHasDeclared")
+
+
+def owner_given(case: Case) -> Decision | None:
+    """The garbage collector deletes them for whoever gives them an owner that is gone. (Of a declared one it is tampering.)"""
+    if case.request.operation != "UPDATE" or not case.by_person or case.declared is not None:
+        return None
+    return _taking_along(case, namespace="NamespaceHandedOver", definition="DefinitionHandedOver")
+
+
+def _taking_along(case: Case, *, namespace: str, definition: str) -> Decision | None:
+    """The answer to what takes along all that the object holds, where that is anything of Git's, with the reason for its kind."""
+    request, state = case.request, case.view.state
+    match request.resource.group, request.resource.resource:
+        case "", "namespaces":
+            held, reason = state.in_namespace(request.object_name), namespace
+        case "apiextensions.k8s.io", "customresourcedefinitions":
+            held, reason = state.of_definition(request.object_name), definition
+        case _:
+            return None
+    changes = tuple(_owners_given(case)) if request.operation == "UPDATE" else ()
+    if case.terminating or (request.operation == "UPDATE" and not changes):
         return None
     # Each Sync with a stake in it has a say, that of the object itself too; the strictest answer counts.
     its_own = {case.sync, case.policy.unloaded.get(case.label_before or "", "")} - {""}
@@ -282,6 +291,7 @@ RULES: tuple[Callable[[Case], Decision | None], ...] = (
     scale,  # 11, before 2: the control plane is let through but for scaling what Git declares
     control_plane,  # 2
     cascade,  # 4
+    owner_given,  # 4
     git_not_loaded,  # 5, of a Sync that has no revision yet
     not_declared,  # 5
     other_version,  # 8: paths are never compared across versions

@@ -42,7 +42,7 @@ LONGEST_NOTED = 96
 
 _HEADLINES = {
     "Addition": "{object} is managed from Git, which does not declare this, so it {refused}.",
-    "CascadeNotLoaded": "{object} may hold what is in Git, not loaded yet, so deleting it {refused}.",
+    "CascadeNotLoaded": "{object} may hold what is in Git, not loaded yet, so this {refused}.",
     "CreatedUnlikeGit": "{object} is managed from Git, so creating it with other content {refused}.",
     "DeclaredObjectDeleted": "{object} is managed from Git, so deleting it {refused}.",
     "DefinitionHasDeclared": "{object} has {instances} managed from Git, so deleting it {refused}.",

@@ -151,7 +151,12 @@ def test_each_way_to_differ_has_its_words(made: Change, line: str) -> None:
         (
             "CascadeNotLoaded",
             CONFIG_MAP,
-            "ConfigMap shop/web may hold what is in Git, not loaded yet, so deleting it is refused.",
+            "ConfigMap shop/web may hold what is in Git, not loaded yet, so this is refused.",
+        ),
+        (
+            "NamespaceHandedOver",
+            NAMESPACE,
+            "Namespace web holds 3 objects managed from Git, so giving it an owner is refused.",
         ),
         ("Tampering", DEPLOYMENT, "Deployment shop/web is managed from Git, so its ownership cannot be changed by hand."),
         ("ManagedFieldsWiped", DEPLOYMENT, "Deployment shop/web is managed from Git, so its managedFields cannot be wiped."),
