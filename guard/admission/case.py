@@ -21,7 +21,7 @@ from guard.state.drift import Change
 from guard.state.equality import MISSING, same
 from guard.state.fields import FieldSet, Path
 from guard.state.ids import SYNC_LABEL, ObjectKey
-from guard.state.managed import RawEntry, reaches, reaches_below
+from guard.state.managed import RawEntry, held_by, reaches, reaches_below
 from guard.state.policy import NOTHING_LEFT, Enforcement, Left, Policy
 from guard.state.requesters import Requester, is_person_tool
 from guard.state.stored import completed
@@ -215,16 +215,17 @@ class Case:
         if not self.by_person or old.has_same_entries(new):
             return NOTHING_TAKEN
         before = {entry.identity: entry.fields for entry in old.managed}
-        persons, others = (_held(entry for entry in old.managed if entry.is_person is wanted) for wanted in (True, False))
+        persons, others = (held_by(entry for entry in old.managed if entry.is_person is wanted) for wanted in (True, False))
         added = persons.minus(others)
         found = NOTHING_TAKEN
         for entry in new.managed:
             gained = entry.fields.minus(before.get(entry.identity, fields.EMPTY))
             if gained and not entry.is_guard and not entry.subresource:
-                kept = [path for path in gained.paths() if not gained.below(path) and self._is_unchanged(path)]
-                again = field_set(path for path in kept if path in added)
-                taken = field_set(kept).minus(again)
-                found = found.union(Taken(fields=taken, again=again, entries=frozenset({entry.identity})))
+                # With the maps that hold them: an entry that is left with nothing but such a map would own it all.
+                leaves = (path for path in gained.paths() if not gained.below(path))
+                kept = gained.minus(field_set(path for path in leaves if not self._is_unchanged(path)))
+                again = kept.intersection(added)
+                found = found.union(Taken(fields=kept.minus(again), again=again, entries=frozenset({entry.identity})))
         return found
 
     def _is_unchanged(self, path: Path) -> bool:
@@ -315,13 +316,6 @@ class Case:
             )
             for exemption in enforcement.exempt
         )
-
-
-def _held(entries: Iterable[RawEntry]) -> FieldSet:
-    held = fields.EMPTY
-    for entry in entries:
-        held = held.union(entry.fields)
-    return held
 
 
 def _label(labels: dict[str, str | None]) -> str | None:

@@ -247,7 +247,7 @@ def forged_entries(case: Case) -> Decision | None:
     more = padding(request, case.declared_fields)
     if any(not case.left.holds(path) and not reaches(case.declared_fields, path) for path in more.paths()):
         return case.refuse("ForeignFieldManager")
-    if request.operation == "UPDATE" and case.by_person and (is_disowned(request) or is_misplaced(request)):
+    if request.operation == "UPDATE" and case.by_person and (is_disowned(request, case.managers) or is_misplaced(request)):
         return case.refuse("Tampering")
     return None
 

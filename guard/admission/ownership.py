@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from guard.admission.review import Request
 from guard.state import fields
 from guard.state.additions import ADOPTED_MANAGER
 from guard.state.equality import MISSING, same
 from guard.state.fields import FieldSet
-from guard.state.managed import RawEntry
+from guard.state.managed import RawEntry, held_by
 
 ANCIENT_CHANGES = "ancient-changes"
 
@@ -47,16 +47,17 @@ def is_wiped(ours: RawEntry, request: Request) -> bool:
     return any(fields.at(request.new, path) is not MISSING for path in left.paths())
 
 
-def is_disowned(request: Request) -> bool:
+def is_disowned(request: Request, managers: Container[str]) -> bool:
     """Whether machines no longer hold what they held and what is there as it was. A forced apply of the same value takes nothing
-    from them: then both hold it.
+    from them: then both hold it. What the requester's own `managers` hold now may have been written in another notation; healing
+    knows of that (`Case.taken`).
     """
     old, new = request.old_sections.managed, request.new_sections.managed
     kept = {entry.identity: entry.fields for entry in new}
     changed = [entry for entry in old if kept.get(entry.identity) is not entry.fields]
     lost = _machines(changed)
     if lost:
-        lost = lost.minus(_machines(new))
+        lost = lost.minus(_machines(new)).minus(held_by(entry for entry in new if entry.manager in managers))
     return any(
         (value := fields.at(request.old, path)) is not MISSING and same(value, fields.at(request.new, path))
         for path in lost.paths()
@@ -64,12 +65,4 @@ def is_disowned(request: Request) -> bool:
 
 
 def _machines(entries: Iterable[RawEntry]) -> FieldSet:
-    held = fields.EMPTY
-    for entry in entries:
-        if not entry.is_ours and not _is_persons(entry):
-            held = held.union(entry.fields)
-    return held
-
-
-def _is_persons(entry: RawEntry) -> bool:
-    return entry.is_person or entry.manager == ADOPTED_MANAGER
+    return held_by(entry for entry in entries if not (entry.is_ours or entry.is_person or entry.manager == ADOPTED_MANAGER))

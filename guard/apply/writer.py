@@ -21,7 +21,7 @@ from guard.state.desired import Declared, Learned, View
 from guard.state.digest import Fingerprint, fingerprint
 from guard.state.fields import EMPTY, FieldSet, Path
 from guard.state.ids import FIELD_MANAGER, REPAIR_MANAGER, ObjectKey
-from guard.state.managed import entries, our_entry, our_fields
+from guard.state.managed import entries, held_by, our_entry, our_fields, reaches_below
 from guard.state.policy import NOTHING_LEFT, Left
 from guard.state.taints import TAINTS, has_taints, taints_of, with_taints
 
@@ -272,11 +272,18 @@ def learned(declared: Declared, body: JsonObject) -> Learned:
         body = with_taints(body, taints_of(declared.body))
     ours = ours.union(field_set(drift.unowned_empties(declared.body, body, ours.tree)))
     stored = drift.project(body, ours.tree, manifest=declared.body)
+    theirs, filled = held_by(entry for entry in entries(body) if not entry.is_ours), set[Path]()
+    for path in drift.empties(declared.body, stored, ours.tree):
+        # What others have put into a map that Git declares empty is no default, and not Git's.
+        if reaches_below(theirs, path):
+            stored = drift.emptied(stored, declared.body, path)
+        else:
+            filled.add(path)
     return Learned(
         body=declared.body,
         fields=ours,
         stored=None if _values(stored) == _values(declared.body) else stored,
-        filled=frozenset(drift.empties(declared.body, stored, ours.tree)),
+        filled=frozenset(filled),
     )
 
 

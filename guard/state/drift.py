@@ -367,6 +367,14 @@ def unowned_empties(manifest: JsonObject, stored: JsonObject, declared: Tree) ->
                 yield (element, *path)
 
 
+def emptied(body: JsonObject, manifest: JsonObject, path: Path) -> JsonObject:
+    """The object with what the manifest has at a path of fields."""
+    name = path[0][2:]
+    if len(path) == 1:
+        return {**body, name: manifest[name]}
+    return {**body, name: emptied(body[name], manifest[name], path[1:])}
+
+
 def empties(manifest: Json, stored: Json, declared: Tree) -> Iterator[Path]:
     """The fields that the manifest leaves empty and that the API server completed by defaults."""
     for path in FieldSet(declared).paths():

@@ -137,6 +137,14 @@ def ours_of(found: Iterable[Entry | RawEntry]) -> FieldSet:
     return next((entry.fields for entry in found if entry.is_ours), EMPTY)
 
 
+def held_by(found: Iterable[Entry | RawEntry]) -> FieldSet:
+    """What these entries hold together."""
+    held = EMPTY
+    for entry in found:
+        held = held.union(entry.fields)
+    return held
+
+
 def reaches(owned: FieldSet, path: Path) -> bool:
     """Whether a set holds `path` or fields below it."""
     return owned.below(path) is not None

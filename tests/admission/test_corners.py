@@ -554,7 +554,7 @@ def test_nobody_pads_our_entry_so_that_our_next_apply_takes_what_is_others(user:
 
 
 @pytest.mark.case(8)
-@pytest.mark.parametrize("manager", ["kubectl-edit", "before-guard", "kubectl-patch"])
+@pytest.mark.parametrize("manager", ["kubectl-edit", "before-guard"])
 def test_a_person_hands_nothing_of_a_machines_to_others(manager: str) -> None:
     old = annotated(ours(FIELDS), entry("operator", THEIRS))
     asked = review("UPDATE", CONFIG_MAP, old=old, new=annotated(ours(FIELDS), entry(manager, THEIRS)), manager="kubectl-patch")

@@ -136,7 +136,7 @@ def test_a_person_makes_up_no_entry_of_another_subresource() -> None:
 
 
 @pytest.mark.case(8)
-@pytest.mark.parametrize(("user", "manager"), [(PERSON, ""), (OPERATOR, "kubectl-replace")])
+@pytest.mark.parametrize(("user", "manager"), [(PERSON, "kubectl-patch"), (OPERATOR, "kubectl-replace")])
 def test_who_writes_with_a_persons_tool_drops_nothing_of_a_machines(user: str, manager: str) -> None:
     theirs = owned("f:metadata f:annotations f:theirs")
     old, new = live(annotations={"theirs": "1"}), live(annotations={"theirs": "1"})
@@ -154,7 +154,10 @@ def test_a_person_does_not_drop_what_a_machine_holds() -> None:
     old["metadata"]["managedFields"].append(entry("operator", theirs))
     asked = review("UPDATE", CONFIG_MAP, old=old, new=live(**metadata), manager="kubectl-patch")
     assert judged(asked, view_of(DECLARED)).reason == "Tampering"
-    # The machine itself may.
+    # A machine may, and so may the API server, for whom another notation is another value.
+    taken = live(**metadata)
+    taken["metadata"]["managedFields"].append(entry("kubectl-patch", theirs))
+    assert judged(review("UPDATE", CONFIG_MAP, old=old, new=taken, manager="kubectl-patch"), view_of(DECLARED)).allowed
     assert judged(review("UPDATE", CONFIG_MAP, old=old, new=live(**metadata), user=OPERATOR), view_of(DECLARED)).allowed
     # What is gone was somebody's to take away, or is refused as that.
     assert judged(review("UPDATE", CONFIG_MAP, old=old, new=live()), view_of(DECLARED)).reason == "Addition"
@@ -319,6 +322,18 @@ def test_a_doubled_item_of_a_persons_tool_is_not_undone_by_doubling_it() -> None
     asked = review("UPDATE", WIDGET, old=having("ours", "mine"), new=having("ours", "mine", "mine"))
     assert judged(asked, view).reason == "Addition"
     assert judged(review("UPDATE", WIDGET, old=having("ours", "mine"), new=having("ours")), view).allowed
+
+
+@pytest.mark.case(12)
+def test_what_others_put_into_an_empty_map_is_not_gits() -> None:
+    declared = declared_as(WIDGET, object_of(WIDGET, things={}))
+    tree = merged(LABEL_FIELD, owned("f:things"))
+    theirs = entry("kubectl-edit", owned("f:things f:extra"))
+    drifted = object_of(WIDGET, things={"extra": "x"}, metadata={"managedFields": [ours(tree), theirs]})
+    # A Guard that was just started asks by a dry run, which leaves what others hold.
+    view = view_of(declared, learned={declared.key: learned(declared, drifted)})
+    bare = object_of(WIDGET, things={}, metadata={"managedFields": [ours(tree)]})
+    assert judged(review("UPDATE", WIDGET, old=drifted, new=bare), view).allowed
 
 
 ITEM = {"name": "web", "image": "nginx:1.25"}

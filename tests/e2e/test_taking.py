@@ -77,3 +77,22 @@ async def test_an_addition_is_one_still_when_a_person_repeats_it_under_another_n
         return bool((await world.get(reference, "default"))["data"] == {"a": "b"})
 
     await eventually(healed, what=f"the addition taken away; the log ends:\n{world.guard.tail()}")
+
+
+@pytest.mark.case(8)
+async def test_a_person_who_takes_a_machines_entry_makes_guard_take_nothing_away(app: App, world: World) -> None:
+    reference, flags = "configmap/settings", ("-n", app.namespace, "--type=json", "--field-manager", "kubectl-edit", "-p")
+    put = '{"metadata":{"annotations":{"operator":"1"}}}'
+    machine = ("patch", reference, "-n", app.namespace, "--type=merge", "--field-manager", "shop-operator", "-p", put)
+    await world.plane.kubectl(*machine, identity="operator")
+    before = await world.get(reference, app.namespace)
+    entries = children(before["metadata"], "managedFields")
+    renamed = [{**entry, "manager": "kubectl-edit"} if entry["manager"] == "shop-operator" else entry for entry in entries]
+    patch = codec.encode([{"op": "replace", "path": "/metadata/managedFields", "value": renamed}]).decode()
+    await world.plane.kubectl("patch", reference, *flags, patch, identity="person")
+    after = await relieved(app, world, reference, "kubectl-edit")
+    assert content(after) == content(before)
+    dropped = codec.encode([{"op": "replace", "path": "/metadata/managedFields", "value": renamed[:1]}]).decode()
+    await world.plane.kubectl(*machine[:-1], put.replace("1", "2"), identity="operator")
+    refused = await world.refused("patch", reference, *flags[:-1], "-p", dropped)
+    assert "its ownership cannot be changed by hand" in refused.stderr

@@ -197,7 +197,10 @@ def _copy_part(source: JsonObject, into: JsonObject, path: tuple[str | int, ...]
             found = item[number] if isinstance(number, int) and number < len(item) else None
             into[str(step)] = [copy.deepcopy(found)] if found is not None else []
             return
-        into = into.setdefault(str(step), {})
+        below = into.setdefault(str(step), {})
+        if not is_object(below):
+            return  # another edit has copied the whole list
+        into = below
     if path and isinstance(path[-1], str) and is_object(into):
         into[path[-1]] = copy.deepcopy(at(source, path))
 
