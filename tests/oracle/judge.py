@@ -108,11 +108,17 @@ def _declared(facts: Facts) -> Verdict | None:
         return Verdict("refuse", "deleted by an update")
     if facts.applied_after is None:
         return Verdict("refuse", "Guard cannot apply any more")
+    before, after = ({*map(_of_fields, _doubled(comparable(body)))} for body in (facts.before, facts.after))
+    doubled = before & after
     was = differences(comparable(facts.before), comparable(facts.applied_before))
     now = differences(comparable(facts.after), comparable(facts.applied_after))
     drift = {
         path: pair for path, pair in now.items() if was.get(path) != pair and not _may_go(path, facts) and not _is_order(path)
     }
+    if drift and all(path[-1] == _ORDER and path in was for path in drift):
+        return Verdict("either", "an order that was wrong before, of other items now")
+    if drift and all(path in was and _of_fields(path) in doubled for path in drift):
+        return Verdict("either", "a key that stood twice before, elsewhere now")
     if drift:
         return Verdict("refuse", f"drift in {_shown(drift)}")
     if any(_is_beside(path, now) for path in was.keys() - now.keys()):
@@ -335,6 +341,11 @@ def _doubled(value: Json, path: Path = ()) -> Iterator[Path]:
             yield path
         for number, item in enumerate(value):
             yield from _doubled(item, (*path, str(number)))
+
+
+def _of_fields(path: Path) -> Path:
+    """The path without the steps that name list items."""
+    return tuple(step for step in path if not step.startswith("[") and not step.isdigit())
 
 
 def _key(item: Json, keys: tuple[str, ...]) -> str:

@@ -188,7 +188,8 @@ class Bench:
 
     async def _judge_deletion(self, result: Result, manager: str, *, wet: bool) -> Result:
         """Declared objects are not deleted, but for what is going already; nothing is tried past the webhook."""
-        terminating = result.trial.state == "terminating"
+        # Without its controller a namespace that was once deleted goes on terminating.
+        terminating = result.trial.state == "terminating" or "deletionTimestamp" in child(self.pristine, "metadata")
         if result.decision == "allowed" and result.trial.drift:
             live = await self.world.get(self.target)
             if SYNC_LABEL not in child(child(live or {}, "metadata"), "labels"):
