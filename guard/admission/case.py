@@ -211,16 +211,14 @@ class Case:
         """What a person's write takes into entries of others than Guard with its value as it is: a forced apply of what stands
         there. (A machine's entries are its own.)
         """
-        old, new = self.request.old_sections, self.request.new_sections
-        if not self.by_person or old.has_same_entries(new):
+        if not self.by_person or not self.request.gained:
             return NOTHING_TAKEN
-        before = {entry.identity: entry.fields for entry in old.managed}
-        persons, others = (held_by(entry for entry in old.managed if entry.is_person is wanted) for wanted in (True, False))
+        old = self.request.old_sections.managed
+        persons, others = (held_by(entry for entry in old if entry.is_person is wanted) for wanted in (True, False))
         added = persons.minus(others)
         found = NOTHING_TAKEN
-        for entry in new.managed:
-            gained = entry.fields.minus(before.get(entry.identity, fields.EMPTY))
-            if gained and not entry.is_guard and not entry.subresource:
+        for entry, gained in self.request.gained:
+            if not entry.is_guard and not entry.subresource:
                 # With the maps that hold them: an entry that is left with nothing but such a map would own it all.
                 leaves = (path for path in gained.paths() if not gained.below(path))
                 kept = gained.minus(field_set(path for path in leaves if not self._is_unchanged(path)))

@@ -26,13 +26,7 @@ def is_misplaced(request: Request) -> bool:
     """Whether an entry of another subresource gains fields: the API server writes those of the one that is asked, so the client
     made it up, and healing looks into no entry of a subresource. (What it merges of too many entries has a name of its own.)
     """
-    before = {entry.identity: entry.fields for entry in request.old_sections.managed}
-    return any(
-        entry.subresource != request.sub_resource
-        and entry.manager != ANCIENT_CHANGES
-        and entry.fields.minus(before.get(entry.identity, fields.EMPTY))
-        for entry in request.new_sections.managed
-    )
+    return any(entry.subresource != request.sub_resource and entry.manager != ANCIENT_CHANGES for entry, _more in request.gained)
 
 
 def is_wiped(ours: RawEntry, request: Request) -> bool:

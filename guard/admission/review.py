@@ -9,6 +9,8 @@ import msgspec
 from guard.base import codec
 from guard.base.codec import DecodeError, JsonObject
 from guard.base.lazy import lazy
+from guard.state.drift import METADATA
+from guard.state.fields import EMPTY, FieldSet
 from guard.state.managed import RawEntry, Stamp, stamps
 
 T = TypeVar("T")
@@ -52,7 +54,7 @@ class Metadata(msgspec.Struct, frozen=True, rename="camel"):
 
 
 # The parts of the metadata that somebody can declare, and where they stand in the struct.
-_PARTS = (("labels",) * 2, ("annotations",) * 2, ("finalizers",) * 2, ("ownerReferences", "owner_references"))
+_PARTS = tuple((name, "owner_references" if name == "ownerReferences" else name) for name in METADATA)
 
 # The metadata has parts of its own; nobody judges the status.
 _APART = frozenset({"metadata", "status"})
@@ -110,10 +112,6 @@ class Sections:
             if entry.is_ours:
                 return entry
         return None
-
-    def has_same_entries(self, other: Sections) -> bool:
-        """Whether the managedFields are those of another object, byte for byte."""
-        return stamps(self.managed) == stamps(other.managed)
 
     @property
     def is_terminating(self) -> bool:
@@ -184,6 +182,13 @@ class Request(_Asked, frozen=True, rename="camel", dict=True):
         """The old object and the new one without what they have in common, by sections. Raises DecodeError."""
         old, new = self.old_sections, self.new_sections
         return old.without(new), new.without(old)
+
+    @lazy
+    def gained(self) -> tuple[tuple[RawEntry, FieldSet], ...]:
+        """The entries of managedFields that hold more than before, each with that. Raises DecodeError."""
+        before = {entry.identity: entry.fields for entry in self.old_sections.managed}
+        found = ((entry, entry.fields.minus(before.get(entry.identity, EMPTY))) for entry in self.new_sections.managed)
+        return tuple((entry, more) for entry, more in found if more)
 
     @property
     def writers(self) -> tuple[str, ...]:

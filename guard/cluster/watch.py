@@ -145,9 +145,10 @@ class _Stream(Generic[T]):
         async with self._client.request("GET", self._path, params=query, accept=self._accept, limits=limits) as response:
             async for line in _lines(response):
                 try:
-                    yield self._read(line)
+                    found = self._read(line)
                 except DecodeError as error:
                     raise Unreachable(f"the watch of {self._path} brought something that cannot be read: {error}") from error
+                yield found
 
     def _read(self, line: bytes) -> tuple[Event[T] | None, str]:
         found = codec.decode_as(line, _Line)
