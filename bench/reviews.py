@@ -14,6 +14,7 @@ import msgspec
 from guard.base import codec
 from guard.base.codec import Json, JsonObject, child, is_array, is_object
 from guard.state import Declared, FieldSet, Kind, Learned, ObjectKey, Origin, project
+from guard.state.definition import Definition
 from guard.state.ids import SYNC_LABEL
 
 NAMESPACE = "bench"
@@ -66,7 +67,9 @@ def declare(body: JsonObject) -> Declared:
     key = ObjectKey(group=kind.group, kind=kind.kind, namespace=NAMESPACE, name=body["metadata"]["name"])
     origin = Origin(file=f"apps/{key.name}.yaml", line=1)
     scale = ("f:spec", "f:replicas") if kind is DEPLOYMENT else None
-    return Declared(key=key, kind=kind, body=body, origin=origin, sync=SYNC, revision=REVISION, scale=scale)
+    return Declared(
+        key=key, kind=kind, body=body, origin=origin, sync=SYNC, revision=REVISION, definition=Definition(scale=scale)
+    )
 
 
 def _owned(value: Json, *, keys: tuple[str, ...] = ()) -> JsonObject:

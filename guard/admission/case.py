@@ -16,6 +16,8 @@ from guard.base.codec import JsonObject, child, is_object
 from guard.base.lazy import lazy
 from guard.state import drift, fields
 from guard.state.additions import field_set
+from guard.state.builtin import GROUPS
+from guard.state.definition import completed as completed_by
 from guard.state.desired import Declared, View
 from guard.state.drift import Change
 from guard.state.equality import MISSING, same
@@ -246,13 +248,20 @@ class Case:
         return self.request.sub_resource not in {"", "resize"} and change.path[0] != METADATA
 
     def is_default(self, change: Change) -> bool:
-        """Whether the API server itself put this into a part that comes back: nobody's entry holds it, or it is a plain value of
-        a field that the API server completes in pods and services (an update's entry holds those, too).
+        """Whether the API server itself put this into a part that comes back: nobody's entry holds it, or it is the value with
+        which the API server completes such a field (an update's entry holds that, too).
         """
         if not any(reaches(entry.fields, change.path) for entry in self.request.new_sections.managed):
             return True
+        if self.key.group not in GROUPS:
+            return same(change.new, fields.at(self._completed_git, change.path))
         above = fields.at(self.request.new, change.path[:-1])
         return same(change.new, completed(change.path[-1][2:], above if is_object(above) else {}))
+
+    @lazy
+    def _completed_git(self) -> JsonObject:
+        """Git's custom resource with all that its schema fills in, whether Git's or not."""
+        return completed_by(self.git, self.declared.definition.defaults) if self.declared else {}
 
     def is_allocated(self, change: Change) -> bool:
         """Whether the API server gave a Service this because its type goes back to what Git says (another type is a change)."""

@@ -2,7 +2,7 @@
 
 from guard.cluster.client import Client, collection_path, object_path
 from guard.cluster.connection import Connection, connect, in_cluster
-from guard.cluster.discovery import Served, discover, scales_of
+from guard.cluster.discovery import Served, definitions, discover
 from guard.cluster.identity import Identity, identity_objects, whoami
 from guard.cluster.watch import Event, watch, watch_metadata
 
@@ -14,11 +14,11 @@ __all__ = [
     "Served",
     "collection_path",
     "connect",
+    "definitions",
     "discover",
     "identity_objects",
     "in_cluster",
     "object_path",
-    "scales_of",
     "watch",
     "watch_metadata",
     "whoami",

@@ -1,4 +1,6 @@
-"""Which kinds the API server serves, from its aggregated discovery: two requests for all of them."""
+"""Which kinds the API server serves, from its aggregated discovery: two requests for all of them, and one for each custom kind of
+which more is to know.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,8 @@ from types import MappingProxyType
 from guard.base.codec import JsonObject, child, children
 from guard.base.errors import ApiStatusError
 from guard.cluster.client import Client, object_path
+from guard.state.builtin import GROUPS
+from guard.state.definition import UNKNOWN, Definition, definitions_of
 from guard.state.fields import Path
 from guard.state.ids import DEFINITION, REPLICAS, Kind
 
@@ -30,7 +34,7 @@ class Served:
         return self._kinds.get((api_version, kind))
 
     def scale(self, kind: Kind) -> Path | None:
-        """The path of the replicas that a kind's /scale sets; None where it has none."""
+        """The path of the replicas that the /scale of a built-in kind sets; None where it has none."""
         return self._scales.get(kind)
 
     def versions(self, group: str, kind: str) -> frozenset[str]:
@@ -42,12 +46,8 @@ async def discover(client: Client) -> Served:
     """Raises ClusterError."""
     core, groups = await asyncio.gather(client.get("/api", accept=AGGREGATED), client.get("/apis", accept=AGGREGATED))
     found = [*_kinds(core), *_kinds(groups)]
-    scaled = [kind for kind, subresources in found if "scale" in subresources]
-    custom = [kind for kind in scaled if kind.group not in BUILT_IN_SCALES]
-    scales = {kind: REPLICAS for kind in scaled if kind.group in BUILT_IN_SCALES}
-    paths = await asyncio.gather(*(_custom_scale(client, kind) for kind in custom))
-    scales |= {kind: path for kind, path in zip(custom, paths, strict=True) if path is not None}
-    return Served([kind for kind, _ in found], scales=scales)
+    scaled = (kind for kind, subresources in found if "scale" in subresources and kind.group in BUILT_IN_SCALES)
+    return Served([kind for kind, _ in found], scales=dict.fromkeys(scaled, REPLICAS))
 
 
 def _kinds(answer: JsonObject) -> Iterable[tuple[Kind, frozenset[str]]]:
@@ -68,25 +68,19 @@ def _kinds(answer: JsonObject) -> Iterable[tuple[Kind, frozenset[str]]]:
                     yield kind, frozenset(found.get("subresource", "") for found in children(resource, "subresources"))
 
 
-async def _custom_scale(client: Client, kind: Kind) -> Path | None:
-    """Discovery tells that a kind has a /scale; which field it sets only the definition tells. None where there is no definition
-    (an aggregated API) or the very version is gone by now.
-    """
+async def definitions(client: Client, kinds: Iterable[Kind], *, served: Served) -> dict[Kind, Definition]:
+    """What is to know of each kind: of a custom one its definition says it. Raises ClusterError."""
+    kinds = tuple(kinds)
+    found = await asyncio.gather(*(_custom(client, kind) for kind in kinds if kind.group not in GROUPS))
+    return {kind: Definition(scale=served.scale(kind)) for kind in kinds} | dict(found)
+
+
+async def _custom(client: Client, kind: Kind) -> tuple[Kind, Definition]:
+    """Nothing is known where there is no definition (an aggregated API), or the very version is gone by now."""
     try:
         definition = await client.get(object_path(DEFINITION, namespace="", name=f"{kind.resource}.{kind.group}"))
     except ApiStatusError as error:
         if error.code == NOT_FOUND:
-            return None
+            return kind, UNKNOWN
         raise
-    return scales_of(definition).get(kind.version)
-
-
-def scales_of(definition: JsonObject) -> dict[str, Path]:
-    """For each version of a CustomResourceDefinition that has a /scale, the path of the replicas that it sets."""
-    found: dict[str, Path] = {}
-    for version in children(child(definition, "spec"), "versions"):
-        path = child(child(version, "subresources"), "scale").get("specReplicasPath")
-        if isinstance(path, str) and path:
-            # `.spec.size`: dotted names only, says the API server's validation.
-            found[str(version.get("name"))] = tuple(f"f:{name}" for name in path.strip(".").split("."))
-    return found
+    return kind, definitions_of(definition).get(kind.version, UNKNOWN)

@@ -10,7 +10,7 @@ import msgspec
 from guard.base.codec import child
 from guard.base.errors import RenderError
 from guard.inspect import folder
-from guard.inspect.kinds import OfflineKinds, scale
+from guard.inspect.kinds import OfflineKinds, define
 from guard.render import render
 from guard.render.locate import lines_of
 from guard.render.manifests import Fault
@@ -78,7 +78,7 @@ class Desired:
         return known
 
     def _resolved(self, manifests: Iterable[Manifest], *, label: str = LABEL) -> tuple[Declared, ...]:
-        return resolve(manifests, find=self._kinds.find, sync=SYNC, label=label, revision="", scale=scale)
+        return resolve(manifests, find=self._kinds.find, sync=SYNC, label=label, revision="", define=define)
 
     def faults(self) -> Iterator[Fault]:
         """Each manifest's own fault, and doubles. Only the first few of them are in the error of `view`."""

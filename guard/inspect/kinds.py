@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from guard.base.codec import JsonObject, child
 from guard.cluster.builtin import built_in
-from guard.state.fields import Path
+from guard.state.definition import Definition
 from guard.state.ids import Kind, Manifest
 
 
@@ -73,9 +73,9 @@ class OfflineKinds:
         return found
 
 
-def scale(kind: Kind) -> Path | None:
-    """The path of the replicas that /scale of a built-in kind sets."""
-    return built_in().scale(kind)
+def define(kind: Kind) -> Definition:
+    """What is known of a kind that no manifest defines."""
+    return Definition(scale=built_in().scale(kind))
 
 
 def plural(kind: str) -> str:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 import msgspec
 
 from guard.base.codec import Json, JsonObject, is_object
+from guard.state.definition import UNKNOWN, Definition
 from guard.state.fields import EMPTY, FieldSet, Path
 from guard.state.ids import Kind, ObjectKey, Origin
 from guard.state.jobs import manifest_digest
@@ -17,8 +18,8 @@ from guard.state.taken import Takings
 
 
 class Declared(msgspec.Struct, frozen=True):
-    """An object that Git declares. `body` is the manifest as Guard applies it, our label included; `scale` is the path of the
-    replicas that its /scale sets, None for kinds that have none.
+    """An object that Git declares. `body` is the manifest as Guard applies it, our label included; `definition` says more of its
+    kind.
     """
 
     key: ObjectKey
@@ -27,7 +28,12 @@ class Declared(msgspec.Struct, frozen=True):
     origin: Origin
     sync: str
     revision: str
-    scale: Path | None = None
+    definition: Definition = UNKNOWN
+
+    @property
+    def scale(self) -> Path | None:
+        """The path of the replicas that its /scale sets; None for kinds that have none."""
+        return self.definition.scale
 
     @property
     def replicas(self) -> Json:
@@ -191,7 +197,7 @@ class View:
         if known is None or known[0] is not declared.body:
             if len(self._predictions) >= MOST_PREDICTIONS:
                 self._predictions.clear()
-            known = self._predictions[declared.key] = (declared.body, predicted(declared.body))
+            known = self._predictions[declared.key] = (declared.body, predicted(declared.body, declared.definition.defaults))
         return known[1]
 
     def has_ended(self, declared: Declared) -> bool:

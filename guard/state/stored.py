@@ -1,10 +1,10 @@
-"""In which form the API server will store what a manifest of a built-in kind says.
+"""In which form the API server will store what a manifest says.
 
 Used before an object was first applied; afterwards the API server's own answer is known. Only what a manifest says is looked at,
 with the defaults that the API server puts inside of it: into atomic structures, which have one owner as a whole, and into the
 keys of list items. Other defaults are nobody's, and so not Git's. Not predicted is what admission plugins put into atomic lists:
 the tolerations of a Pod, the not-ready taint of a Node. The defaults are those of `pkg/apis/*/v1/defaults.go` of Kubernetes 1.37;
-tests hold them against the answers of a real API server.
+tests hold them against the answers of a real API server. Those of custom resources are in their definitions.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from typing import Final, TypeAlias
 from guard.base.codec import Json, JsonObject, child, is_array, is_object
 from guard.state import builtin
 from guard.state.builtin import CRD, DRA, Names
+from guard.state.definition import Defaults as Schema
+from guard.state.definition import owned
 from guard.state.equality import MISSING
 from guard.state.quantities import micro_time, number_text, quantity, time
 
@@ -97,11 +99,11 @@ def _is_latest(image: str) -> bool:
     return "@" not in image and tag in {"", "latest"}
 
 
-def predicted(body: JsonObject) -> JsonObject:
-    """The form in which the API server will store what the manifest says; the body itself for a kind that is not built in."""
+def predicted(body: JsonObject, defaults: Schema | None = None) -> JsonObject:
+    """The form in which the API server will store what the manifest says; `defaults` are those of a custom resource's schema."""
     group = str(body.get("apiVersion", "")).rpartition("/")[0]
     if group not in builtin.GROUPS:
-        return body
+        return owned(body, defaults)
     walk = _Walk(group, str(body.get("kind", "")))
     found = walk.struct(body, ())
     return _with_string_data(found) if walk.kind == "Secret" else found

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from guard.apply import prepare
 from guard.base.codec import JsonObject, child, children
 from guard.base.errors import RenderError
-from guard.cluster import scales_of
+from guard.state.definition import UNKNOWN, Definition, definitions_of
 from guard.state.desired import Declared
-from guard.state.fields import Path
 from guard.state.ids import Kind, Manifest, ObjectKey
 
 # An object in an early stage is there before the next stage begins: definitions and namespaces first, then what others refer to.
@@ -21,20 +20,20 @@ STAGES = 3
 _MOST_NAMED = 5  # faults listed in one error; the rest is a count
 
 Find = Callable[[str, str], Kind | None]
-Scale = Callable[[Kind], Path | None]
+Define = Callable[[Kind], Definition]
 
 
 def resolve(
-    manifests: Iterable[Manifest], *, find: Find, sync: str, label: str, revision: str, scale: Scale = lambda _kind: None
+    manifests: Iterable[Manifest], *, find: Find, sync: str, label: str, revision: str, define: Define = lambda _kind: UNKNOWN
 ) -> tuple[Declared, ...]:
     """The declared objects of one revision.
 
-    `find` maps (apiVersion, kind) to a served kind, `scale` a kind to the path of the replicas that its /scale sets. Raises
-    RenderError, naming file and line, for unknown kinds, namespaces that are missing or out of place, and objects declared twice:
-    a revision is taken whole or not at all.
+    `find` maps (apiVersion, kind) to a served kind, `define` a kind to what is known of it beside what the revision itself says.
+    Raises RenderError, naming file and line, for unknown kinds, namespaces that are missing or out of place, and objects declared
+    twice: a revision is taken whole or not at all.
     """
     manifests = tuple(manifests)
-    coming, scales = _coming(manifests)
+    coming, defined = _coming(manifests)
     found: dict[ObjectKey, Declared] = {}
     faults: list[str] = []
     for manifest in manifests:
@@ -64,7 +63,7 @@ def resolve(
             origin=manifest.origin,
             sync=sync,
             revision=revision,
-            scale=scales.get(kind) or scale(kind),
+            definition=defined.get(kind) or define(kind),
         )
     if faults:
         more = f"; and {len(faults) - _MOST_NAMED} more" if len(faults) > _MOST_NAMED else ""
@@ -72,15 +71,15 @@ def resolve(
     return tuple(found.values())
 
 
-def _coming(manifests: Sequence[Manifest]) -> tuple[Mapping[tuple[str, str], Kind], Mapping[Kind, Path]]:
-    """The kinds that CustomResourceDefinitions among the manifests will serve, and what their /scale sets."""
+def _coming(manifests: Sequence[Manifest]) -> tuple[Mapping[tuple[str, str], Kind], Mapping[Kind, Definition]]:
+    """The kinds that CustomResourceDefinitions among the manifests will serve, and what they say of them."""
     kinds: dict[tuple[str, str], Kind] = {}
-    scales: dict[Kind, Path] = {}
+    defined: dict[Kind, Definition] = {}
     for manifest in manifests:
         if manifest.body.get("kind") != "CustomResourceDefinition":
             continue
         spec: JsonObject = child(manifest.body, "spec")
-        names, paths = child(spec, "names"), scales_of(manifest.body)
+        names, definitions = child(spec, "names"), definitions_of(manifest.body)
         for version in children(spec, "versions"):
             if version.get("served"):
                 kind = Kind(
@@ -91,9 +90,8 @@ def _coming(manifests: Sequence[Manifest]) -> tuple[Mapping[tuple[str, str], Kin
                     namespaced=spec.get("scope") == "Namespaced",
                 )
                 kinds[kind.api_version, kind.kind] = kind
-                if kind.version in paths:
-                    scales[kind] = paths[kind.version]
-    return kinds, scales
+                defined[kind] = definitions[kind.version]
+    return kinds, defined
 
 
 def stages(objects: Iterable[Declared]) -> list[list[Declared]]:

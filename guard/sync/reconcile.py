@@ -21,7 +21,8 @@ from guard.base import naming
 from guard.base.backoff import Backoff
 from guard.base.clock import Clock, rfc3339
 from guard.base.errors import ApiStatusError, ClusterError, GuardError, RenderError
-from guard.cluster import Client, Served
+from guard.cluster import Client, Served, definitions
+from guard.state.definition import UNKNOWN
 from guard.state.desired import Declared, DesiredState
 from guard.state.ids import Kind, Manifest, ObjectKey
 from guard.sync import prune
@@ -270,14 +271,23 @@ class Reconciler:
         manifests = await self._source.manifests(revision)
         if not manifests:
             raise RenderError(f"the revision declares nothing below {self.sync.spec.path}", hint="nothing is changed or pruned")
-        served = await self._index.served(fresh=False)
-        arguments = {"sync": self.name, "label": self.label, "revision": revision}
         try:
-            return resolve(manifests, find=served.find, scale=served.scale, **arguments)
+            return await self._resolved(manifests, await self._index.served(fresh=False), revision=revision)
         except RenderError:
             # A kind may have come since the API server was last asked.
-            served = await self._index.served(fresh=True)
-            return resolve(manifests, find=served.find, scale=served.scale, **arguments)
+            return await self._resolved(manifests, await self._index.served(fresh=True), revision=revision)
+
+    async def _resolved(self, manifests: tuple[Manifest, ...], served: Served, *, revision: str) -> tuple[Declared, ...]:
+        found = {served.find(str(one.body.get("apiVersion")), str(one.body.get("kind"))) for one in manifests}
+        known = await definitions(self._client, (kind for kind in found if kind is not None), served=served)
+        return resolve(
+            manifests,
+            find=served.find,
+            define=lambda kind: known.get(kind, UNKNOWN),
+            sync=self.name,
+            label=self.label,
+            revision=revision,
+        )
 
     def _refuse_conflicts(self, objects: tuple[Declared, ...]) -> None:
         conflicts = self._index.state.conflicts(self.name, objects)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import cast
 
+import msgspec
 import pytest
 
 from guard.admission import Decision, decide
 from guard.base import codec
 from guard.base.codec import DecodeError, Json, JsonObject
 from guard.state import Declared, Enforcement, FieldSet, Kind, Learned, Policy, View
+from guard.state.definition import definitions_of
 from guard.state.fields import Path
 from guard.state.ids import DEFINITION, SYNC_LABEL
 from guard.state.policy import Exemption
@@ -192,6 +194,51 @@ def test_a_custom_resources_own_scale_path_counts(spec: JsonObject, *, allowed: 
     decision = judged(asked, view_of(declared))
     assert decision.allowed is allowed
     assert changed_paths(decision) == ([] if allowed else ["spec.size"])
+
+
+PARTS: JsonObject = {
+    "parts": {"type": "object", "additionalProperties": {"type": "object", "properties": {"color": {"default": "blue"}}}},
+    "list": {"type": "array", "items": {"type": "object", "properties": {"color": {"default": "blue"}}}},
+}
+WIDGETS = definitions_of(
+    {
+        "spec": {
+            "versions": [
+                {"name": "v1", "schema": {"openAPIV3Schema": {"properties": {"spec": {"type": "object", "properties": PARTS}}}}}
+            ]
+        }
+    }
+)["v1"]
+
+
+@pytest.mark.parametrize(
+    ("color", "refused"), [("blue", []), ("red", ["spec.parts.one.color"]), (None, [])], ids=["the-default", "another", "none"]
+)
+def test_a_part_of_a_custom_resource_comes_back_with_the_defaults_of_its_schema(color: str | None, refused: list[str]) -> None:
+    """The entry of whoever puts it back holds the default, too."""
+    body = object_of(WIDGET, spec={"parts": {"one": {"size": 1}}})
+    declared = msgspec.structs.replace(declared_as(WIDGET, body), definition=WIDGETS)
+    tree = merged(LABEL_FIELD, owned("f:spec f:parts f:one f:size"))
+    view = view_of(declared, learned={declared.key: lesson(declared, tree)})
+    old = object_of(WIDGET, metadata={"managedFields": [ours(LABEL_FIELD, apiVersion=WIDGET.api_version)]})
+    one = {"size": 1} if color is None else {"size": 1, "color": color}
+    theirs = entry("kubectl-edit", owned("f:spec f:parts f:one f:size", "f:spec f:parts f:one f:color"))
+    new = object_of(WIDGET, spec={"parts": {"one": one}}, metadata={"managedFields": [*old["metadata"]["managedFields"], theirs]})
+    assert changed_paths(judged(review("UPDATE", WIDGET, old=old, new=new), view)) == refused
+
+
+@pytest.mark.parametrize(("color", "allowed"), [("blue", True), ("red", False)])
+def test_an_atomic_list_of_a_custom_resource_is_known_with_its_defaults_before_the_first_apply(
+    color: str, *, allowed: bool
+) -> None:
+    body = object_of(WIDGET, spec={"list": [{"size": 1}]})
+    declared = msgspec.structs.replace(declared_as(WIDGET, body), definition=WIDGETS)
+    mine = ours(merged(LABEL_FIELD, owned("f:spec f:list")), apiVersion=WIDGET.api_version)
+    old, new = (
+        object_of(WIDGET, spec={"list": [{"size": 1, "color": one}]}, metadata={"managedFields": [mine]})
+        for one in ("green", color)
+    )
+    assert judged(review("UPDATE", WIDGET, old=old, new=new), view_of(declared)).allowed is allowed
 
 
 @pytest.mark.parametrize(("manager", "allowed"), [("kubectl-edit", True), ("operator", False)], ids=["a-persons", "a-machines"])

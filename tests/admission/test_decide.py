@@ -13,6 +13,7 @@ from guard.admission.case import Decision
 from guard.admission.review import parse
 from guard.base import codec
 from guard.base.codec import DecodeError, Json, JsonObject
+from guard.state.definition import Definition
 from guard.state.desired import Declared, DesiredState, Learned, View
 from guard.state.fields import FieldSet
 from guard.state.ids import REPLICAS, SYNC_LABEL, Kind, ObjectKey, Origin
@@ -75,7 +76,13 @@ def judged(
     key = ObjectKey(group="apps", kind="Deployment", namespace="default", name="web")
     git = {"metadata": LIVE["metadata"], "spec": LIVE["spec"]}
     declared = Declared(
-        key=key, kind=DEPLOYMENT, body=git, origin=Origin(file="f", line=1), sync="ns/s", revision="r", scale=REPLICAS
+        key=key,
+        kind=DEPLOYMENT,
+        body=git,
+        origin=Origin(file="f", line=1),
+        sync="ns/s",
+        revision="r",
+        definition=Definition(scale=REPLICAS),
     )
     view.replace(DesiredState().with_sync("ns/s", [declared]))
     view.learn(key, Learned(body=git, fields=FieldSet.parse(FIELDS), stored=None))

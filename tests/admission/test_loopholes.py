@@ -339,24 +339,30 @@ def test_what_others_put_into_an_empty_map_is_not_gits() -> None:
 ITEM = {"name": "web", "image": "nginx:1.25"}
 
 
+def running(containers: list[JsonObject], *entries: JsonObject) -> JsonObject:
+    """A Deployment of these containers."""
+    spec: JsonObject = {"template": {"spec": {"containers": containers}}}
+    return object_of(DEPLOYMENT, spec=spec, metadata={"managedFields": [*entries]} if entries else {})
+
+
 @pytest.mark.case(5)
 @pytest.mark.parametrize(
     ("along", "refused"),
     [
         ({"imagePullPolicy": "IfNotPresent", "terminationMessagePath": "/dev/termination-log", "resources": {}}, []),
-        ({"imagePullPolicy": "Always"}, ["spec.items[name=web].imagePullPolicy"]),
-        ({"terminationMessagePath": "/etc/passwd"}, ["spec.items[name=web].terminationMessagePath"]),
+        ({"imagePullPolicy": "Always"}, ["spec.template.spec.containers[name=web].imagePullPolicy"]),
+        ({"terminationMessagePath": "/etc/passwd"}, ["spec.template.spec.containers[name=web].terminationMessagePath"]),
     ],
 )
 def test_what_comes_along_with_a_restored_item_is_as_the_api_server_would_have_it(along: JsonObject, refused: list[str]) -> None:
-    below = "f:spec f:items k:{name}".replace("{name}", codec.encode({"name": "web"}).decode())
+    below = "f:spec f:template f:spec f:containers k:{name}".replace("{name}", codec.encode({"name": "web"}).decode())
     tree = merged(LABEL_FIELD, owned(f"{below} f:name", f"{below} f:image"))
-    declared = declared_as(WIDGET, object_of(WIDGET, spec={"items": [ITEM]}))
+    declared = declared_as(DEPLOYMENT, running([ITEM]))
     view = view_of(declared, learned={declared.key: lesson(declared, tree)})
-    old = object_of(WIDGET, spec={"items": []}, metadata={"managedFields": [ours(LABEL_FIELD)]})
+    old = running([], ours(LABEL_FIELD))
     theirs = entry("kubectl-edit", owned(*(f"{below} f:{name}" for name in [*ITEM, *along])))
-    new = object_of(WIDGET, spec={"items": [{**ITEM, **along}]}, metadata={"managedFields": [ours(LABEL_FIELD), theirs]})
-    assert changed_paths(judged(review("UPDATE", WIDGET, old=old, new=new), view)) == refused
+    new = running([{**ITEM, **along}], ours(LABEL_FIELD), theirs)
+    assert changed_paths(judged(review("UPDATE", DEPLOYMENT, old=old, new=new), view)) == refused
 
 
 # ---- what carries no label, before Git is loaded

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from guard.base.codec import JsonObject
-from guard.inspect.kinds import OfflineKinds, plural, scale
+from guard.inspect.kinds import OfflineKinds, define, plural
 from guard.state.ids import REPLICAS, Kind, Manifest, Origin
 
 
@@ -62,4 +62,4 @@ def test_only_what_has_a_scale_has_replicas_behind_it() -> None:
     stateful, daemon = kinds.find("apps/v1", "StatefulSet"), kinds.find("apps/v1", "DaemonSet")
     assert stateful is not None
     assert daemon is not None
-    assert (scale(stateful), scale(daemon)) == (REPLICAS, None)
+    assert (define(stateful).scale, define(daemon).scale) == (REPLICAS, None)

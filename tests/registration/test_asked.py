@@ -7,6 +7,7 @@ from guard.base import codec
 from guard.registration import client_config
 from guard.registration.asked import NAMES_BYTES, Asked, Resource, asked_by, asked_of, within
 from guard.registration.rules import configuration
+from guard.state.definition import Definition
 from guard.state.desired import Declared, DesiredState
 from guard.state.ids import REPLICAS, Kind, ObjectKey, Origin
 
@@ -116,4 +117,12 @@ def _workload(number: int, *, namespaces: int) -> Declared:
         group=kind.group, kind=kind.kind, namespace=f"namespace-of-a-team-{number % namespaces}", name=f"web-{number}"
     )
     body = {"spec": {"replicas": 1}}
-    return Declared(key=key, kind=kind, body=body, origin=Origin(file="f", line=1), sync="ns/s", revision="r", scale=REPLICAS)
+    return Declared(
+        key=key,
+        kind=kind,
+        body=body,
+        origin=Origin(file="f", line=1),
+        sync="ns/s",
+        revision="r",
+        definition=Definition(scale=REPLICAS),
+    )

@@ -7,6 +7,7 @@ from guard.registration import client_config
 from guard.registration.asked import Asked, asked_of
 from guard.registration.expressions import EXPRESSION_CHARACTERS
 from guard.registration.rules import configuration
+from guard.state.definition import Definition
 from guard.state.desired import Declared, DesiredState
 from guard.state.ids import DEFINITION, NAMESPACE, REPLICAS, Kind, ObjectKey, Origin
 
@@ -19,7 +20,13 @@ def declared(name: str, *, replicas: int | None = None, kind: Kind = DEPLOYMENT)
     key = ObjectKey(group=kind.group, kind=kind.kind, namespace="default", name=name)
     spec = {} if replicas is None else {"replicas": replicas}
     return Declared(
-        key=key, kind=kind, body={"spec": spec}, origin=Origin(file="f", line=1), sync="ns/s", revision="r", scale=REPLICAS
+        key=key,
+        kind=kind,
+        body={"spec": spec},
+        origin=Origin(file="f", line=1),
+        sync="ns/s",
+        revision="r",
+        definition=Definition(scale=REPLICAS),
     )
 
 
@@ -181,6 +188,8 @@ def test_everything_created_in_a_strict_namespace_is_asked_about_but_what_is_ask
 
 
 def test_a_custom_resources_scale_is_asked_about_where_git_declares_its_own_path() -> None:
-    widget = msgspec.structs.replace(declared("gear"), scale=("f:spec", "f:size"), body={"spec": {"size": 3}})
+    widget = msgspec.structs.replace(
+        declared("gear"), definition=Definition(scale=("f:spec", "f:size")), body={"spec": {"size": 3}}
+    )
     assert "'default/gear'" in condition(built(widget)["scale"], "declared")
     assert "scale" not in built(msgspec.structs.replace(widget, body={"spec": {"replicas": 3}}))

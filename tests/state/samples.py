@@ -7,6 +7,7 @@ from typing import cast
 
 from guard.base.codec import Json, JsonObject
 from guard.state import Declared, DesiredState, FieldSet, Kind, Learned, ObjectKey, Origin, View, ids
+from guard.state.definition import Definition
 from guard.state.fields import Path
 from guard.state.ids import REPLICAS, SYNC_LABEL
 
@@ -65,7 +66,15 @@ def declared_as(
     key = ObjectKey(group=kind.group, kind=kind.kind, namespace=metadata.get("namespace", ""), name=metadata["name"])
     if scale is None and kind == DEPLOYMENT:
         scale = REPLICAS
-    return Declared(key=key, kind=kind, body=body, origin=Origin(file=origin, line=17), sync=sync, revision=REVISION, scale=scale)
+    return Declared(
+        key=key,
+        kind=kind,
+        body=body,
+        origin=Origin(file=origin, line=17),
+        sync=sync,
+        revision=REVISION,
+        definition=Definition(scale=scale),
+    )
 
 
 def view_of(*objects: Declared, learned: Mapping[ObjectKey, Learned] | None = None) -> View:
