@@ -126,8 +126,7 @@ def _leaf(old: Json, new: Json, git: Json, path: Path) -> Iterator[Change]:
     """A leaf is an atomic value, or a map or list that was declared empty (which the API server may not even store)."""
     if new == [] and git is MISSING:
         return  # an empty list that the API server does not store (rules of a ClusterRole)
-    is_empty = (git == {} and is_object(new)) or (git == [] and is_array(new))
-    if is_empty or (git is MISSING and old is MISSING and (is_object(new) or is_array(new))):
+    if (is_object(new) and git in ({}, MISSING)) or (is_array(new) and git in ([], MISSING)):
         yield Change(nature=Nature.FILLED, path=path, git=git, old=old, new=new)
     else:
         yield Change(nature=Nature.DECLARED, path=path, git=git, old=old, new=new)
@@ -353,18 +352,30 @@ def _are_same_things(found: JsonObject, given: JsonObject) -> bool:
     return found.keys() == given.keys() and all(value is given[name] for name, value in found.items())
 
 
-def unowned_empties(manifest: JsonObject, stored: JsonObject, declared: Tree) -> Iterator[Path]:
+def unowned_empties(manifest: Json, stored: Json, declared: Tree) -> Iterator[Path]:
     """The empty lists and maps of a manifest that the API server names in no set of fields."""
-    for name, value in manifest.items():
-        element = f"f:{name}"
-        found, below = stored.get(name), declared.get(element)
+    for element, value, found in _parts(manifest, stored, declared):
+        below = declared.get(element)
         if value in ({}, []):
             # Lists of built-in kinds are not even kept (rules of a ClusterRole).
             if below is None and (found == value or (value == [] and found is None)):
                 yield (element,)
-        elif is_object(value) and is_object(found) and (below or below is None):
+        elif below is None or below:
             for path in unowned_empties(value, found, below or {}):
                 yield (element, *path)
+
+
+def _parts(manifest: Json, stored: Json, declared: Tree) -> Iterator[tuple[str, Json, Json]]:
+    """The fields of a manifest, or those items of a list that are declared by key, each with what is stored there."""
+    if is_object(manifest) and is_object(stored):
+        for name, value in manifest.items():
+            yield f"f:{name}", value, stored.get(name)
+    elif is_array(manifest) and is_array(stored) and (names := _key_names(declared)):
+        given = _items(manifest, names)
+        for element, items in _items(stored, names).items():
+            twin = _twin(given, element, names)
+            if twin and element in declared:
+                yield element, given[twin][0], items[0]
 
 
 def emptied(body: JsonObject, manifest: JsonObject, path: Path) -> JsonObject:

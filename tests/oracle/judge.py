@@ -107,6 +107,8 @@ def _declared(facts: Facts) -> Verdict | None:
     if facts.after is None or facts.applied_before is None:
         return Verdict("refuse", "deleted by an update")
     if facts.applied_after is None:
+        if _is_terminating(facts):
+            return Verdict("either", "what is going takes no finalizer back, so nobody knows what else an apply would do")
         return Verdict("refuse", "Guard cannot apply any more")
     before, after = ({*map(_of_fields, _doubled(comparable(body)))} for body in (facts.before, facts.after))
     doubled = before & after
@@ -158,6 +160,7 @@ def _additions(facts: Facts) -> Verdict | None:
         for path, pair in differences(comparable(facts.before), after).items()
         if any(_touch(path, other) for other in unlike_git)
         and not _is_order(path)
+        and not _is_begun(path, pair, facts)
         and not _is_allowed(path, facts)
         and not _may_go(path, facts)
         # The API server picks a node port for every port that comes back.
@@ -215,6 +218,11 @@ def _touch(one: Path, other: Path) -> bool:
     """The same field, or one within the other: lists whose items nothing tells apart differ as a whole."""
     shorter = min(len(one), len(other))
     return one[:shorter] == other[:shorter]
+
+
+def _is_begun(path: Path, pair: tuple[Json, Json], facts: Facts) -> bool:
+    """Whether a map of Git's that was gone comes back empty: nothing stands there yet."""
+    return _is_absent(pair[0]) and pair[1] == {} and bool(is_object(there := at(facts.applied_before, path)) and there)
 
 
 def _is_terminating(facts: Facts) -> bool:

@@ -171,6 +171,22 @@ def test_an_empty_list_that_nobody_owns_is_found() -> None:
     }
 
 
+def test_what_is_empty_in_a_list_item_is_found_as_well() -> None:
+    item = 'k:{"name":"a"}'
+    manifest: JsonObject = {"items": [{"name": "a", "parts": [], "owned": []}, {"name": "b", "parts": []}]}
+    stored: JsonObject = {"items": [{"name": "b", "parts": []}, {"name": "a", "parts": [], "owned": []}]}
+    declared: JsonObject = {"f:items": {item: {".": {}, "f:name": {}, "f:owned": {}}}}
+    # Of an item that is nobody's nothing is Git's either.
+    assert list(unowned_empties(manifest, stored, declared)) == [("f:items", item, "f:parts")]
+    assert not list(unowned_empties(manifest, stored, {"f:items": {}}))
+
+
+@pytest.mark.parametrize("old", [{}, {"list": ["a"]}])
+def test_what_others_have_put_into_an_empty_list_that_is_not_stored_is_theirs_to_change(old: JsonObject) -> None:
+    (found,) = changes(old, {"list": ["a", "b"]}, git={}, declared={"f:list": {}})
+    assert found.nature is Nature.FILLED
+
+
 def test_an_empty_list_of_gits_that_is_not_stored_may_be_put_back_and_not_filled() -> None:
     declared: JsonObject = {"f:rules": {}}
     rules: JsonObject = {"rules": [{"verbs": ["get"]}]}
