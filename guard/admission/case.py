@@ -153,7 +153,7 @@ class Case:
         entry = self.our_old_entry
         fits = entry is not None and entry.api_version == self.declared.kind.api_version
         known = learned.union(entry.fields) if entry and fits else learned
-        return known if learned else FieldSet(drift.manifest_fields(self.declared.body, known.tree))
+        return known if learned else FieldSet(drift.manifest_fields(self.git, known.tree))
 
     @property
     def sync(self) -> str:

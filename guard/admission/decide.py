@@ -216,7 +216,7 @@ def creation(case: Case) -> Decision | None:
     wrong = list(unlike_git(case, case.declared))
     if case.by_person:
         wrong += handed_over(case)
-    return case.refuse("CreatedUnlikeGit", wrong) if wrong else case.allow("CreatedLikeGit")
+    return case.refuse("CreatedUnlikeGit", wrong) if wrong else None
 
 
 def tampering(case: Case) -> Decision | None:
@@ -237,21 +237,6 @@ def _is_tampering(change: Change) -> bool:
     return change.path == LABEL_PATH or change.path[:2] in {_OWNERS, FINALIZERS}
 
 
-def forged_entries(case: Case) -> Decision | None:
-    """ManagedFields are written by the client, and healing goes by them: what our entry holds and Git does not declare would be
-    taken away by our next apply, and what a person's tool holds as an addition. So nobody puts more into our entry, and people
-    leave machines what they hold: what nobody or a person's tool holds would pass for a person's addition.
-    """
-    request = case.request
-    # A map that only lost fields of ours shows as one itself.
-    more = padding(request, case.declared_fields)
-    if any(not case.left.holds(path) and not reaches(case.declared_fields, path) for path in more.paths()):
-        return case.refuse("ForeignFieldManager")
-    if request.operation == "UPDATE" and case.by_person and (is_disowned(request, case.managers) or is_misplaced(request)):
-        return case.refuse("Tampering")
-    return None
-
-
 def declared_fields(case: Case) -> Decision | None:
     """A declared field changed to something that is not Git's value."""
     if case.request.operation != "UPDATE":
@@ -259,6 +244,23 @@ def declared_fields(case: Case) -> Decision | None:
     wrong = [change for change in case.changes if change.nature is not Nature.ADDITION]
     if wrong:
         return case.refuse("DeclaredFieldChanged", wrong)
+    return None
+
+
+def forged_entries(case: Case) -> Decision | None:
+    """ManagedFields are written by the client, and healing goes by them: what our entry holds and Git does not declare would be
+    taken away by our next apply, and what a person's tool holds as an addition. So nobody puts more into our entry, and people
+    leave machines what they hold: what nobody or a person's tool holds would pass for a person's addition.
+    """
+    request = case.request
+    if not request.rewritten:
+        return None
+    # A map that only lost fields of ours shows as one itself.
+    more = padding(request, case.declared_fields)
+    if any(not case.left.holds(path) and not reaches(case.declared_fields, path) for path in more.paths()):
+        return case.refuse("ForeignFieldManager")
+    if request.operation == "UPDATE" and case.by_person and (is_disowned(request, case.managers) or is_misplaced(request)):
+        return case.refuse("Tampering")
     return None
 
 
@@ -280,9 +282,6 @@ def additions(case: Case) -> Decision | None:
     return None
 
 
-# What the reason says of a change that no rule has a word on.
-HARMLESS = "NothingDeclaredChanged"
-
 # The numbers are those of the design's fifth chapter. What a rule refuses, the Sync's mode and exemptions may still let through
 # (3): `Case.refuse`.
 RULES: tuple[Callable[[Case], Decision | None], ...] = (
@@ -297,12 +296,21 @@ RULES: tuple[Callable[[Case], Decision | None], ...] = (
     other_version,  # 8: paths are never compared across versions
     subresource,  # 9: what is made through a subresource
     deletion,  # 6
-    forged_entries,  # 10: managedFields that the client made up
     creation,  # 7
     tampering,  # 10
     declared_fields,  # 8
+    forged_entries,  # 10: managedFields that the client made up
     additions,  # 9
 )
+
+
+# The reason that lets an update pass.
+HARMLESS = "NothingDeclaredChanged"
+
+
+def harmless(case: Case) -> Decision:
+    """What no rule has a word against."""
+    return case.allow("CreatedLikeGit" if case.request.operation == "CREATE" else HARMLESS)
 
 
 def decide(*, review: Review, view: View, policy: Policy, now: datetime) -> Decision:
@@ -316,4 +324,4 @@ def answered(case: Case) -> Decision:
         decision = rule(case)
         if decision is not None:
             return decision
-    return case.allow(HARMLESS)
+    return harmless(case)

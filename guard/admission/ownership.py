@@ -46,11 +46,9 @@ def is_disowned(request: Request, managers: Container[str]) -> bool:
     from them: then both hold it. What the requester's own `managers` hold now may have been written in another notation; healing
     knows of that (`Case.taken`).
     """
-    old, new = request.old_sections.managed, request.new_sections.managed
-    kept = {entry.identity: entry.fields for entry in new}
-    changed = [entry for entry in old if kept.get(entry.identity) is not entry.fields]
-    lost = _machines(changed)
+    lost = _machines(before for before, _after in request.rewritten if before is not None)
     if lost:
+        new = request.new_sections.managed
         lost = lost.minus(_machines(new)).minus(held_by(entry for entry in new if entry.manager in managers))
     return any(
         (value := fields.at(request.old, path)) is not MISSING and same(value, fields.at(request.new, path))

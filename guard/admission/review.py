@@ -184,11 +184,27 @@ class Request(_Asked, frozen=True, rename="camel", dict=True):
         return old.without(new), new.without(old)
 
     @lazy
+    def rewritten(self) -> tuple[tuple[RawEntry | None, RawEntry | None], ...]:
+        """The entries of managedFields that do not hold what they held, each before and after; most writes change one or none.
+        Raises DecodeError.
+        """
+        old = {entry.identity: entry for entry in self.old_sections.managed}
+        new = {entry.identity: entry for entry in self.new_sections.managed}
+        found: list[tuple[RawEntry | None, RawEntry | None]] = [(entry, None) for name, entry in old.items() if name not in new]
+        for name, entry in new.items():
+            before = old.get(name)
+            if before is None or before.fields is not entry.fields:  # equal sets are one, as a rule
+                found.append((before, entry))
+        return tuple(found)
+
+    @lazy
     def gained(self) -> tuple[tuple[RawEntry, FieldSet], ...]:
         """The entries of managedFields that hold more than before, each with that. Raises DecodeError."""
-        before = {entry.identity: entry.fields for entry in self.old_sections.managed}
-        found = ((entry, entry.fields.minus(before.get(entry.identity, EMPTY))) for entry in self.new_sections.managed)
-        return tuple((entry, more) for entry, more in found if more)
+        return tuple(
+            (after, more)
+            for before, after in self.rewritten
+            if after is not None and (more := after.fields.minus(before.fields if before else EMPTY))
+        )
 
     @property
     def writers(self) -> tuple[str, ...]:

@@ -19,7 +19,6 @@ _ENTRIES = {("f:metadata", "f:labels"), ("f:metadata", "f:annotations")}
 NOT_COMPARED = frozenset({"apiVersion", "kind", "metadata", "status"})
 
 _DATA = frozenset({"data", "binaryData"})
-_NAMES = frozenset({"f:apiVersion", "f:kind", "f:name", "f:namespace"})
 
 
 class Nature(Enum):
@@ -145,18 +144,39 @@ def refilled(found: Iterable[Change], filled: frozenset[Path]) -> Iterator[Chang
 
 def manifest_fields(manifest: JsonObject, known: Tree) -> Tree:
     """The set `known` with those fields of a manifest that it lacks: what Git declares, as far as that can be told before the API
-    server has said what it holds us to. A list counts as one value then.
+    server has said what it holds us to. A list of which nothing is known counts as one value then.
     """
+    named = {name: value for name, value in manifest.items() if name not in {"apiVersion", "kind"}}
+    if "metadata" in named:
+        named["metadata"] = {name: value for name, value in child(manifest, "metadata").items() if name in METADATA}
+    return _fields_of(named, known)
+
+
+def _fields_of(value: JsonObject, known: Tree) -> Tree:
     found: dict[str, Tree] = dict(known)
-    for name, value in manifest.items():
+    for name, item in value.items():
         element = f"f:{name}"
         below = known.get(element)
-        if value is None or element in _NAMES or (below is not None and not below):
+        if item is None or (below is not None and not below):
             continue
-        if is_object(value) and value:
-            found[element] = manifest_fields(value, below or {})
+        if is_object(item) and item:
+            found[element] = _fields_of(item, below or {})
+        elif is_array(item) and below:
+            found[element] = _items_of(item, below)
         elif below is None:
             found[element] = {}
+    return found
+
+
+def _items_of(items: list[Json], known: Tree) -> Tree:
+    """The known items of a list tell how the API server tells them apart."""
+    names = _key_names(known)
+    if not names and not any(element.startswith("v:") for element in known):
+        return known
+    found: dict[str, Tree] = dict(known)
+    for item in items:
+        element = _element(item, names)
+        found[element] = {SELF: {}, **_fields_of(item, known.get(element, {}))} if names and is_object(item) else {}
     return found
 
 
@@ -195,7 +215,7 @@ def _undeclared(old: Json, new: Json, path: Path) -> Iterator[Change]:
 
 
 def _map(old: JsonObject, new: JsonObject, git: Json, declared: Tree, path: Path) -> Iterator[Change]:
-    for name in old.keys() | new.keys():
+    for name in [*old, *(name for name in new if name not in old)]:
         before, after = old.get(name), new.get(name)
         # Most fields are the same: the cheap question first.
         if before == after and (type(before) is str or are_one(before, after)):

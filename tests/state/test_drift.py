@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guard.base.codec import Json, JsonObject
-from guard.state.drift import Change, Nature, changes, project, unowned_empties
+from guard.state.drift import Change, Nature, changes, manifest_fields, project, unowned_empties
 from guard.state.fields import Tree, written
 
 GIT: JsonObject = {
@@ -169,6 +169,34 @@ def test_an_empty_list_that_nobody_owns_is_found() -> None:
         ("f:spec", "f:gone"),
         ("f:spec", "f:deep", "f:map"),
     }
+
+
+def test_what_a_manifest_says_joins_what_is_known_of_its_fields() -> None:
+    one, two = 'k:{"name":"one"}', 'k:{"name":"two"}'
+    manifest: JsonObject = {
+        "apiVersion": "v1",
+        "kind": "Thing",
+        "metadata": {"name": "a", "labels": {"b": "c"}},
+        "spec": {
+            "target": {"kind": "Deployment", "name": "web"},
+            "items": [{"name": "one", "image": "x"}, {"name": "two", "tags": []}],
+            "set": ["a", "b"],
+            "list": [{"name": "one"}],
+            "nothing": None,
+        },
+    }
+    known: JsonObject = {"f:spec": {"f:items": {one: {"f:name": {}}}, "f:set": {'v:"a"': {}}}}
+    assert manifest_fields(manifest, known) == {
+        "f:metadata": {"f:labels": {"f:b": {}}},
+        "f:spec": {
+            "f:target": {"f:kind": {}, "f:name": {}},
+            "f:items": {one: {".": {}, "f:name": {}, "f:image": {}}, two: {".": {}, "f:name": {}, "f:tags": {}}},
+            "f:set": {'v:"a"': {}, 'v:"b"': {}},
+            "f:list": {},
+        },
+    }
+    # What is one value is not taken apart.
+    assert manifest_fields(manifest, {"f:spec": {}})["f:spec"] == {}
 
 
 def test_what_is_empty_in_a_list_item_is_found_as_well() -> None:
