@@ -54,6 +54,11 @@ _ALLOCATED = frozenset(
 )
 
 
+# Never atomic, in any object and in ConfigMaps and Secrets.
+_MAPS: frozenset[Path] = frozenset({(METADATA, "f:labels"), (METADATA, "f:annotations")})
+_DATA: frozenset[Path] = frozenset({("f:data",), ("f:binaryData",)})
+
+
 class Decision(msgspec.Struct, frozen=True):
     """What becomes of a request, and why.
 
@@ -233,9 +238,11 @@ class Case:
         return value is not MISSING and same(value, fields.at(self.request.new, path))
 
     def is_granular(self, path: Path) -> bool:
-        """Whether the API server counts what the new object holds at `path` field by field: then somebody owns a field below it.
-        An atomic value is owned whole.
+        """Whether the API server counts what the new object holds at `path` field by field: then somebody owns a field below it,
+        unless the request wiped managedFields. An atomic value is owned whole.
         """
+        if path in _MAPS or (path in _DATA and self.key.group == "" and self.key.kind in {"ConfigMap", "Secret"}):
+            return True
         return any(reaches_below(entry.fields, path) for entry in self.request.new_sections.managed)
 
     def is_free(self, change: Change) -> bool:

@@ -196,6 +196,16 @@ def test_a_custom_resources_own_scale_path_counts(spec: JsonObject, *, allowed: 
     assert changed_paths(decision) == ([] if allowed else ["spec.size"])
 
 
+def test_what_is_known_to_be_a_map_may_be_filled_by_a_machine_that_wipes_managed_fields() -> None:
+    """Then nobody owns anything, and no entry tells whether the API server counts it item by item."""
+    declared = declared_as(CONFIG_MAP, object_of(CONFIG_MAP, data={}))
+    old = object_of(CONFIG_MAP, metadata={"managedFields": [ours(merged(LABEL_FIELD, owned("f:data")))]})
+    new = object_of(CONFIG_MAP, data={"extra": "x"})
+    view = view_of(declared, learned={declared.key: lesson(declared, merged(LABEL_FIELD, owned("f:data")))})
+    assert judged(review("UPDATE", CONFIG_MAP, old=old, new=new, user=OPERATOR), view).allowed
+    assert not judged(review("UPDATE", CONFIG_MAP, old=old, new=new, user=PERSON), view).allowed
+
+
 PARTS: JsonObject = {
     "parts": {"type": "object", "additionalProperties": {"type": "object", "properties": {"color": {"default": "blue"}}}},
     "list": {"type": "array", "items": {"type": "object", "properties": {"color": {"default": "blue"}}}},

@@ -266,7 +266,7 @@ def _holds(value: Json, path: Path) -> bool:
         if not element.startswith("f:"):
             return True
         value = value.get(element[2:]) if is_object(value) else None
-    return value not in (None, [], {})
+    return value is not None
 
 
 def _shown(found: Differences) -> str:
