@@ -14,12 +14,12 @@ from guard.state.managed import RawEntry, held_by
 ANCIENT_CHANGES = "ancient-changes"
 
 
-def padding(request: Request, declared: FieldSet) -> FieldSet:
-    """What our entry holds more than before and than Git declares."""
+def padding(request: Request) -> FieldSet:
+    """What our entry holds more than before."""
     ours, before = request.new_sections.ours, request.old_sections.ours
     if ours is None or (before is not None and ours.fields is before.fields):
         return fields.EMPTY
-    return ours.fields.minus(before.fields if before else fields.EMPTY).minus(declared)
+    return ours.fields.minus(before.fields if before else fields.EMPTY)
 
 
 def is_misplaced(request: Request) -> bool:

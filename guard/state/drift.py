@@ -52,9 +52,10 @@ def changes(old: JsonObject, new: JsonObject, *, git: JsonObject, declared: Tree
     `git` holds Git's values, as far as possible in the form the API server stores them; `declared` is the tree of declared
     fields. A declared field that is changed to Git's value is no change, and neither is drift that was there before.
     """
-    for name in old.keys() | new.keys():
-        if name not in NOT_COMPARED and (beside or f"f:{name}" in declared):
-            yield from _compare(_top(old, name), _top(new, name), _top(git, name), declared.get(f"f:{name}"), (f"f:{name}",))
+    for name in {**old, **new}:
+        element = f"f:{name}"
+        if name not in NOT_COMPARED and (beside or element in declared):
+            yield from _compare(_top(old, name), _top(new, name), _top(git, name), declared.get(element), (element,))
     before, after, wanted = child(old, "metadata"), child(new, "metadata"), child(git, "metadata")
     metadata = declared.get("f:metadata", fields.EMPTY.tree)
     for name in METADATA:
@@ -87,48 +88,47 @@ def _get(value: Json, name: str) -> Json:
     return MISSING if found is None else found
 
 
-def _compare(old: Json, new: Json, git: Json, declared: Tree | None, path: Path) -> Iterator[Change]:
-    return iter(()) if same(old, new) else _differing(old, new, git, declared, path)
+def _compare(old: Json, new: Json, git: Json, declared: Tree | None, path: Path) -> Iterable[Change]:
+    return () if same(old, new) else _differing(old, new, git, declared, path)
 
 
-def _differing(old: Json, new: Json, git: Json, declared: Tree | None, path: Path) -> Iterator[Change]:
+def _differing(old: Json, new: Json, git: Json, declared: Tree | None, path: Path) -> Iterable[Change]:
     if declared is None:
-        yield from _undeclared(old, new, path)
-    elif old is MISSING and git is not MISSING and declared:
-        for change in _within(old, new, git, declared, path):
-            is_addition = change.nature is Nature.ADDITION
-            yield msgspec.structs.replace(change, nature=Nature.RESTORED) if is_addition else change
-    else:
-        yield from _within(old, new, git, declared, path)
+        return _undeclared(old, new, path)
+    found = _within(old, new, git, declared, path)
+    return _restored(found) if old is MISSING and git is not MISSING and declared else found
+
+
+def _restored(found: Iterable[Change]) -> Iterator[Change]:
+    for change in found:
+        is_addition = change.nature is Nature.ADDITION
+        yield msgspec.structs.replace(change, nature=Nature.RESTORED) if is_addition else change
 
 
 def _shape(value: object) -> type[object]:
     return type(value)
 
 
-def _within(old: Json, new: Json, git: Json, declared: Tree, path: Path) -> Iterator[Change]:
+def _within(old: Json, new: Json, git: Json, declared: Tree, path: Path) -> Iterable[Change]:
     """What is gone or was gone is judged field by field, as long as whatever is there is of one type."""
-    shape = _shape(old if new is MISSING else new)
-    is_one = (old is MISSING or _shape(old) is shape) and (git is MISSING or _shape(git) is shape)
     if not declared:
-        if not same(new, git):
-            yield from _leaf(old, new, git, path)
-    elif shape is dict and is_one and (new is not MISSING or SELF not in declared):
-        yield from _map(old or {}, new or {}, git, declared, path)
-    elif shape is list and is_one:
-        yield from _list(old or [], new or [], git, declared, path)
-    elif not same(new, git):
-        yield Change(nature=Nature.DECLARED, path=path, git=git, old=old, new=new)
+        return () if same(new, git) else _leaf(old, new, git, path)
+    shape = _shape(old if new is MISSING else new)
+    if (old is MISSING or _shape(old) is shape) and (git is MISSING or _shape(git) is shape):
+        if shape is dict and (new is not MISSING or SELF not in declared):
+            return _map(old or {}, new or {}, git, declared, path)
+        if shape is list:
+            return _list(old or [], new or [], git, declared, path)
+    return () if same(new, git) else (Change(nature=Nature.DECLARED, path=path, git=git, old=old, new=new),)
 
 
-def _leaf(old: Json, new: Json, git: Json, path: Path) -> Iterator[Change]:
+def _leaf(old: Json, new: Json, git: Json, path: Path) -> tuple[Change, ...]:
     """A leaf is an atomic value, or a map or list that was declared empty (which the API server may not even store)."""
     if new == [] and git is MISSING:
-        return  # an empty list that the API server does not store (rules of a ClusterRole)
-    if (is_object(new) and git in ({}, MISSING)) or (is_array(new) and git in ([], MISSING)):
-        yield Change(nature=Nature.FILLED, path=path, git=git, old=old, new=new)
-    else:
-        yield Change(nature=Nature.DECLARED, path=path, git=git, old=old, new=new)
+        return ()  # an empty list that the API server does not store (rules of a ClusterRole)
+    is_filled = (is_object(new) and git in ({}, MISSING)) or (is_array(new) and git in ([], MISSING))
+    nature = Nature.FILLED if is_filled else Nature.DECLARED
+    return (Change(nature=nature, path=path, git=git, old=old, new=new),)
 
 
 def refilled(found: Iterable[Change], filled: frozenset[Path]) -> Iterator[Change]:
@@ -215,14 +215,22 @@ def _undeclared(old: Json, new: Json, path: Path) -> Iterator[Change]:
 
 
 def _map(old: JsonObject, new: JsonObject, git: Json, declared: Tree, path: Path) -> Iterator[Change]:
-    for name in [*old, *(name for name in new if name not in old)]:
-        before, after = old.get(name), new.get(name)
-        # Most fields are the same: the cheap question first.
-        if before == after and (type(before) is str or are_one(before, after)):
-            continue
-        element = f"f:{name}"
+    for name in _differing_names(old, new):
+        before, after, element = old.get(name), new.get(name), f"f:{name}"
         before, after = MISSING if before is None else before, MISSING if after is None else after
         yield from _differing(before, after, _get(git, name), declared.get(element), (*path, element))
+
+
+def _differing_names(old: JsonObject, new: JsonObject) -> list[str]:
+    """The fields of which two maps hold something else; null is nothing. Most are the same: the cheap question first."""
+    get = old.get
+    found = [
+        name
+        for name, after in new.items()
+        if (before := get(name)) != after or not (type(after) is str or are_one(before, after))
+    ]
+    found.extend(name for name, before in old.items() if name not in new and before is not None)
+    return found
 
 
 def _list(old: list[Json], new: list[Json], git: Json, declared: Tree, path: Path) -> Iterator[Change]:
@@ -230,12 +238,19 @@ def _list(old: list[Json], new: list[Json], git: Json, declared: Tree, path: Pat
     declared = fields.spelled(declared)
     names = _key_names(declared)
     theirs = _items(git, names) if is_array(git) else {}
+
+    def item(one: Json, other: Json, element: str) -> Iterable[Change]:
+        """An item that is another than it was."""
+        twin = _twin(theirs, element, names)
+        wanted = theirs[twin][0] if twin else MISSING
+        return _differing(one, other, wanted, declared.get(element), (*path, element))
+
     if len(old) == len(new):
         pairs = [(one, other) for one, other in zip(old, new, strict=True) if not same(one, other)]
         if all(_have_one_key(one, other, names) for one, other in pairs):
             # The same items in the same places: nothing came, went or moved.
             for one, other in pairs:
-                yield from _item(one, other, _element(one, names), theirs=theirs, declared=declared, path=path)
+                yield from item(one, other, _element(one, names))
             return
     before, after = _items(old, names), _items(new, names)
     for element in dict.fromkeys([*before, *after]):
@@ -251,15 +266,8 @@ def _list(old: list[Json], new: list[Json], git: Json, declared: Tree, path: Pat
         )
         for one, other in pairs:
             if not same(one, other):
-                yield from _item(one, other, element, theirs=theirs, declared=declared, path=path)
+                yield from item(one, other, element)
     yield from _order(list(before), list(after), declared, path, git=theirs)
-
-
-def _item(old: Json, new: Json, element: str, *, theirs: dict[str, list[Json]], declared: Tree, path: Path) -> Iterator[Change]:
-    """An item that is another than it was; `theirs` are Git's."""
-    twin = _twin(theirs, element, _key_names(declared))
-    wanted = theirs[twin][0] if twin else MISSING
-    yield from _differing(old, new, wanted, declared.get(element), (*path, element))
 
 
 def _have_one_key(one: Json, other: Json, names: tuple[str, ...]) -> bool:

@@ -52,7 +52,7 @@ DEFINITION = Kind(
 NAMESPACE = Kind(group="", version="v1", kind="Namespace", resource="namespaces", namespaced=False)
 
 
-class ObjectKey(msgspec.Struct, frozen=True, order=True):
+class ObjectKey(msgspec.Struct, frozen=True, order=True, cache_hash=True):
     """The identity of an object whatever version it is written in. `namespace` is empty for cluster-scoped objects."""
 
     group: str
