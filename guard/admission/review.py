@@ -89,13 +89,13 @@ class Sections:
         """
         top = other.top
         found: JsonObject = {
-            name: codec.decode(raw) for name, raw in self.top.items() if name not in _APART and not _are_alike(raw, top.get(name))
+            name: codec.decode(raw) for name, raw in self.top.items() if name not in _APART and raw != top.get(name)
         }
         mine, theirs = self.metadata, other.metadata
         parts: JsonObject = {}
         for name, place in _PARTS:
             raw = getattr(mine, place)
-            if raw is not msgspec.UNSET and not _are_alike(raw, getattr(theirs, place)):
+            if raw is not msgspec.UNSET and raw != getattr(theirs, place):
                 parts[name] = codec.decode(raw)
         found["metadata"] = parts
         return found
@@ -125,10 +125,6 @@ def _part(raw: msgspec.Raw | None, kind: type[T], *, where: str) -> T | None:
         return codec.decode_optional(raw, kind)
     except DecodeError as error:
         raise DecodeError(f"{where}: {error}") from error
-
-
-def _are_alike(one: msgspec.Raw, other: msgspec.Raw | msgspec.UnsetType | None) -> bool:
-    return isinstance(other, msgspec.Raw) and bytes(one) == bytes(other)
 
 
 def _is_written(before: RawEntry | None, after: RawEntry) -> bool:

@@ -26,10 +26,7 @@ class _Seen(msgspec.Struct, frozen=True):
     generation: int
     before: str
     at: float
-
-    @property
-    def size(self) -> int:
-        return sum(len(fields) for _, _, fields in self.managed)
+    size: int
 
 
 class Vouched:
@@ -46,14 +43,15 @@ class Vouched:
         """An update was let through that leaves what Git declares as it is. `managed` are its managedFields, `before` is the
         resourceVersion that it changes.
         """
-        one = _Seen(managed=managed, generation=generation, before=before, at=at)
-        if self._bytes + one.size > MOST_BYTES:
+        size = sum([len(fields) for _, _, fields in managed])
+        one = _Seen(managed=managed, generation=generation, before=before, at=at, size=size)
+        if self._bytes + size > MOST_BYTES:
             self._forget(at)
         seen = self._seen.setdefault(key, deque())
         if len(seen) == MOST_OF_AN_OBJECT:
             self._bytes -= seen.popleft().size
         seen.append(one)
-        self._bytes += one.size
+        self._bytes += size
 
     def vouches(self, key: ObjectKey, metadata: Metadata, *, after: str, at: float) -> bool:
         """Whether what a watch shows is what a review was let through for, right `after` the version that the watch showed before
