@@ -17,7 +17,7 @@ from guard.base.lazy import lazy
 from guard.state import drift, fields
 from guard.state.additions import field_set
 from guard.state.builtin import GROUPS
-from guard.state.definition import completed as completed_by
+from guard.state.definition import defaulted
 from guard.state.desired import Declared, View
 from guard.state.drift import Change
 from guard.state.equality import MISSING, same
@@ -54,8 +54,7 @@ _ALLOCATED = frozenset(
 )
 
 
-# Never atomic, in any object and in ConfigMaps and Secrets.
-_MAPS: frozenset[Path] = frozenset({(METADATA, "f:labels"), (METADATA, "f:annotations")})
+# Maps of ConfigMaps and Secrets.
 _DATA: frozenset[Path] = frozenset({("f:data",), ("f:binaryData",)})
 
 
@@ -241,7 +240,7 @@ class Case:
         """Whether the API server counts what the new object holds at `path` field by field: then somebody owns a field below it,
         unless the request wiped managedFields. An atomic value is owned whole.
         """
-        if path in _MAPS or (path in _DATA and self.key.group == "" and self.key.kind in {"ConfigMap", "Secret"}):
+        if path in _DATA and self.key.group == "" and self.key.kind in {"ConfigMap", "Secret"}:
             return True
         return any(reaches_below(entry.fields, path) for entry in self.request.new_sections.managed)
 
@@ -261,14 +260,14 @@ class Case:
         if not any(reaches(entry.fields, change.path) for entry in self.request.new_sections.managed):
             return True
         if self.key.group not in GROUPS:
-            return same(change.new, fields.at(self._completed_git, change.path))
+            return same(change.new, fields.at(self._defaulted_git, change.path))
         above = fields.at(self.request.new, change.path[:-1])
         return same(change.new, completed(change.path[-1][2:], above if is_object(above) else {}))
 
     @lazy
-    def _completed_git(self) -> JsonObject:
+    def _defaulted_git(self) -> JsonObject:
         """Git's custom resource with all that its schema fills in, whether Git's or not."""
-        return completed_by(self.git, self.declared.definition.defaults) if self.declared else {}
+        return defaulted(self.git, self.declared.definition.schema) if self.declared else {}
 
     def is_allocated(self, change: Change) -> bool:
         """Whether the API server gave a Service this because its type goes back to what Git says (another type is a change)."""

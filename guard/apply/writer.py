@@ -15,10 +15,11 @@ from guard.base.clock import Clock
 from guard.base.codec import JsonObject, child
 from guard.base.errors import ApiStatusError
 from guard.cluster import Client, object_path
-from guard.state import drift
+from guard.state import drift, fields
 from guard.state.additions import Removal, additions, allowed_additions, field_set, shared_entries
 from guard.state.desired import Declared, Learned, View
 from guard.state.digest import Fingerprint, fingerprint
+from guard.state.equality import same
 from guard.state.fields import EMPTY, FieldSet, Path
 from guard.state.ids import FIELD_MANAGER, REPAIR_MANAGER, ObjectKey
 from guard.state.managed import entries, held_by, our_entry, our_fields, reaches_below
@@ -195,11 +196,12 @@ class Writer:
         taken with its value as it was, ownership alone goes.
         """
         removed: tuple[Path, ...] = ()
+        completed = EMPTY
         taken = self._view.takings.of(declared.key, at=self._clock.monotonic())
         is_stored = taken and any(entry.identity in taken.entries for entry in entries(body))
         allowed = allowed_additions(declared.key, scale=declared.scale)
         for attempt in range(CLEANING_TRIES):
-            ours = our_fields(body).union(taken.fields)
+            ours = our_fields(body).union(taken.fields).union(completed)
             removals = additions(body, ours, allowed=allowed, left=left, taken=taken) if clean else ()
             kept = shared_entries(body, ours, adopting=False, handed=handed_over(body, left), taken=taken)
             if not removals and kept is None:
@@ -208,15 +210,20 @@ class Writer:
             for removal in removals:
                 operations += _operations(removal)
             try:
-                body = await self._client.json_patch(_path(declared), operations, manager=REPAIR_MANAGER)
-                removed = tuple(removal.path for removal in removals)
-                break
+                before, body = body, await self._client.json_patch(_path(declared), operations, manager=REPAIR_MANAGER)
+                # What is there again is what the API server completes the object with: of that, too, ownership alone goes.
+                paths = [removal.path for removal in removals]
+                again = [path for path in paths if same(fields.at(before, path), fields.at(body, path))]
+                removed += tuple(path for path in paths if path not in again)
+                if not again:
+                    break
+                completed = completed.union(field_set(again))
             except ApiStatusError as error:
                 # A failed test is 422, as is an object that would become invalid.
                 if error.code not in {CONFLICT, UNPROCESSABLE} or attempt == CLEANING_TRIES - 1:
                     raise
-                again = wanted(declared.body, body, left)
-                body = await self._client.apply(_path(declared), again, manager=FIELD_MANAGER, force=True)
+                applied = wanted(declared.body, body, left)
+                body = await self._client.apply(_path(declared), applied, manager=FIELD_MANAGER, force=True)
         if is_stored:
             self._view.takings.settled(declared.key)
         return body, removed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from guard.cluster.discovery import Served
-from guard.state.ids import REPLICAS, Kind
+from guard.state.ids import Kind
 
 # What Kubernetes 1.37 serves unless told otherwise: apiVersion, kind, resource, scope, and `scale` where there is a /scale. A
 # test holds it against a real API server's discovery, so a new version of Kubernetes shows what is missing here.
@@ -97,4 +97,4 @@ def built_in() -> Served:
         kinds.append(kind)
         if scale:
             scaled.append(kind)
-    return Served(kinds, scales=dict.fromkeys(scaled, REPLICAS))
+    return Served(kinds, scaled=scaled)

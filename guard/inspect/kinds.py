@@ -75,7 +75,7 @@ class OfflineKinds:
 
 def define(kind: Kind) -> Definition:
     """What is known of a kind that no manifest defines."""
-    return Definition(scale=built_in().scale(kind))
+    return built_in().definition(kind)
 
 
 def plural(kind: str) -> str:

@@ -15,17 +15,17 @@ from guard.state.equality import MISSING
 from guard.state.fields import Path
 
 
-class Defaults(msgspec.Struct, frozen=True):
-    """A schema as far as it gives defaults. `value` is the field's own, if it has one; `fields` are an object's,
-    `others` what any other name of it has, `items` a list's. What is `atomic` has one owner as a whole; of a list that is not,
-    `keys` tell the items apart.
+class Schema(msgspec.Struct, frozen=True):
+    """A schema as far as it gives defaults. `value` is the field's own, if it has one; `fields` are an object's, `others` what
+    every name of a map has (a schema has the one or the other), `items` a list's. What is `atomic` has one owner as a whole; of a
+    list that is not, `keys` tell the items apart.
     """
 
     value: Json | msgspec.UnsetType = msgspec.UNSET
     nullable: bool = False
-    fields: Mapping[str, Defaults] = msgspec.field(default_factory=dict[str, "Defaults"])
-    others: Defaults | None = None
-    items: Defaults | None = None
+    fields: Mapping[str, Schema] = msgspec.field(default_factory=dict[str, "Schema"])
+    others: Schema | None = None
+    items: Schema | None = None
     atomic: bool = False
     keys: frozenset[str] = frozenset()
 
@@ -38,50 +38,48 @@ class Definition(msgspec.Struct, frozen=True):
     """`scale` is the path of the replicas that /scale sets, None where there is none."""
 
     scale: Path | None = None
-    defaults: Defaults | None = None
+    schema: Schema | None = None
 
 
 UNKNOWN = Definition()
 
 
-def definitions_of(body: JsonObject) -> dict[str, Definition]:
-    """What a CustomResourceDefinition says of each of its versions."""
-    return {
-        str(version.get("name")): Definition(
-            scale=_scale(version), defaults=_defaults(child(child(version, "schema"), "openAPIV3Schema"))
-        )
-        for version in children(child(body, "spec"), "versions")
-    }
+def definition_of(body: JsonObject, version: str) -> Definition:
+    """What a CustomResourceDefinition says of one of its versions; UNKNOWN where it has none of that name."""
+    for found in children(child(body, "spec"), "versions"):
+        if found.get("name") == version:
+            return Definition(scale=_scale(found), schema=_schema(child(child(found, "schema"), "openAPIV3Schema")))
+    return UNKNOWN
 
 
-def completed(value: Json, defaults: Defaults | None) -> Json:
+def defaulted(value: Json, schema: Schema | None) -> Json:
     """The value with all defaults filled in."""
-    return value if defaults is None else _filled(value, defaults, whole=True)
+    return value if schema is None else _filled(value, schema, whole=True)
 
 
-def owned(value: Json, defaults: Defaults | None) -> Json:
+def owned(value: Json, schema: Schema | None) -> Json:
     """The value with those defaults that whoever applies it owns: within atomic values, and the keys of list items."""
-    return value if defaults is None else _filled(value, defaults, whole=False)
+    return value if schema is None else _filled(value, schema, whole=False)
 
 
-def _filled(value: Json, defaults: Defaults, *, whole: bool, keys: frozenset[str] = frozenset()) -> Json:
+def _filled(value: Json, schema: Schema, *, whole: bool, keys: frozenset[str] = frozenset()) -> Json:
     """Of an object the `keys` are filled in in any case."""
-    whole = whole or defaults.atomic
+    whole = whole or schema.atomic
     if is_object(value):
         found = dict(value)
-        for name, field in defaults.fields.items():
+        for name, field in schema.fields.items():
             if name in found or whole or name in keys:
                 _fill(found, name, field, whole=whole)
-        if defaults.others is not None:
-            for name in found.keys() - defaults.fields.keys():
-                _fill(found, name, defaults.others, whole=whole)
+        if schema.others is not None:
+            for name in found:
+                _fill(found, name, schema.others, whole=whole)
         return found
-    if is_array(value) and defaults.items is not None:
-        return [_item(item, defaults.items, whole=whole, keys=defaults.keys) for item in value]
+    if is_array(value) and schema.items is not None:
+        return [_item(item, schema.items, whole=whole, keys=schema.keys) for item in value]
     return value
 
 
-def _fill(value: JsonObject, name: str, field: Defaults, *, whole: bool) -> None:
+def _fill(value: JsonObject, name: str, field: Schema, *, whole: bool) -> None:
     found = value.get(name, MISSING)
     if field.fills(found):
         # Null is the default, said with another word: whoever says it owns all of it.
@@ -90,7 +88,7 @@ def _fill(value: JsonObject, name: str, field: Defaults, *, whole: bool) -> None
         value[name] = _filled(found, field, whole=whole)
 
 
-def _item(value: Json, items: Defaults, *, whole: bool, keys: frozenset[str]) -> Json:
+def _item(value: Json, items: Schema, *, whole: bool, keys: frozenset[str]) -> Json:
     if items.fills(value):
         return _filled(items.value, items, whole=True)
     return _filled(value, items, whole=whole, keys=keys)
@@ -102,23 +100,24 @@ def _scale(version: JsonObject) -> Path | None:
     return tuple(f"f:{name}" for name in path.strip(".").split(".")) if isinstance(path, str) and path else None
 
 
-def _defaults(schema: JsonObject) -> Defaults | None:
-    """None where a schema gives no default, in itself or below."""
+def _schema(schema: JsonObject) -> Schema | None:
+    """None where a schema gives no default, in itself or below. One that is null is none: the API server drops it."""
     if not schema:
         return None
     properties = child(schema, "properties")
-    fields = {name: found for name in properties if (found := _defaults(child(properties, name))) is not None}
-    others, items = _defaults(child(schema, "additionalProperties")), _defaults(child(schema, "items"))
-    if "default" not in schema and not fields and others is None and items is None:
+    fields = {name: found for name in properties if (found := _schema(child(properties, name))) is not None}
+    others, items = _schema(child(schema, "additionalProperties")), _schema(child(schema, "items"))
+    default = schema.get("default")
+    if default is None and not fields and others is None and items is None:
         return None
-    kind = schema.get("x-kubernetes-list-type", "atomic")
-    return Defaults(
-        value=schema.get("default", msgspec.UNSET),
+    kind, keys = schema.get("x-kubernetes-list-type", "atomic"), schema.get("x-kubernetes-list-map-keys")
+    return Schema(
+        value=msgspec.UNSET if default is None else default,
         nullable=schema.get("nullable") is True,
         fields=fields,
         others=others,
         items=items,
         # The items of a set are atomic as well.
         atomic=kind != "map" if schema.get("type") == "array" else schema.get("x-kubernetes-map-type") == "atomic",
-        keys=frozenset(map(str, schema.get("x-kubernetes-list-map-keys") or ())),
+        keys=frozenset(map(str, keys)) if is_array(keys) else frozenset(),
     )

@@ -197,7 +197,7 @@ class View:
         if known is None or known[0] is not declared.body:
             if len(self._predictions) >= MOST_PREDICTIONS:
                 self._predictions.clear()
-            known = self._predictions[declared.key] = (declared.body, predicted(declared.body, declared.definition.defaults))
+            known = self._predictions[declared.key] = (declared.body, predicted(declared.body, declared.definition.schema))
         return known[1]
 
     def has_ended(self, declared: Declared) -> bool:

@@ -17,8 +17,7 @@ from typing import Final, TypeAlias
 from guard.base.codec import Json, JsonObject, child, is_array, is_object
 from guard.state import builtin
 from guard.state.builtin import CRD, DRA, Names
-from guard.state.definition import Defaults as Schema
-from guard.state.definition import owned
+from guard.state.definition import Schema, owned
 from guard.state.equality import MISSING
 from guard.state.quantities import micro_time, number_text, quantity, time
 
@@ -99,11 +98,11 @@ def _is_latest(image: str) -> bool:
     return "@" not in image and tag in {"", "latest"}
 
 
-def predicted(body: JsonObject, defaults: Schema | None = None) -> JsonObject:
-    """The form in which the API server will store what the manifest says; `defaults` are those of a custom resource's schema."""
+def predicted(body: JsonObject, schema: Schema | None = None) -> JsonObject:
+    """The form in which the API server will store what the manifest says; `schema` is that of a custom resource."""
     group = str(body.get("apiVersion", "")).rpartition("/")[0]
     if group not in builtin.GROUPS:
-        return owned(body, defaults)
+        return owned(body, schema)
     walk = _Walk(group, str(body.get("kind", "")))
     found = walk.struct(body, ())
     return _with_string_data(found) if walk.kind == "Secret" else found

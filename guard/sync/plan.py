@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from guard.apply import prepare
 from guard.base.codec import JsonObject, child, children
 from guard.base.errors import RenderError
-from guard.state.definition import UNKNOWN, Definition, definitions_of
+from guard.state.definition import UNKNOWN, Definition, definition_of
 from guard.state.desired import Declared
 from guard.state.ids import Kind, Manifest, ObjectKey
 
@@ -28,7 +28,7 @@ def resolve(
 ) -> tuple[Declared, ...]:
     """The declared objects of one revision.
 
-    `find` maps (apiVersion, kind) to a served kind, `define` a kind to what is known of it beside what the revision itself says.
+    `find` maps (apiVersion, kind) to a served kind, `define` a kind that the revision does not define to what is known of it.
     Raises RenderError, naming file and line, for unknown kinds, namespaces that are missing or out of place, and objects declared
     twice: a revision is taken whole or not at all.
     """
@@ -63,7 +63,7 @@ def resolve(
             origin=manifest.origin,
             sync=sync,
             revision=revision,
-            definition=defined.get(kind) or define(kind),
+            definition=defined(kind) if kind in defined else define(kind),
         )
     if faults:
         more = f"; and {len(faults) - _MOST_NAMED} more" if len(faults) > _MOST_NAMED else ""
@@ -71,15 +71,34 @@ def resolve(
     return tuple(found.values())
 
 
-def _coming(manifests: Sequence[Manifest]) -> tuple[Mapping[tuple[str, str], Kind], Mapping[Kind, Definition]]:
+class _Defined:
+    """What a revision's own definitions say of their kinds, read when somebody asks: some are large."""
+
+    def __init__(self) -> None:
+        self._bodies: dict[Kind, JsonObject] = {}
+        self._known: dict[Kind, Definition] = {}
+
+    def add(self, kind: Kind, body: JsonObject) -> None:
+        self._bodies[kind] = body
+
+    def __contains__(self, kind: Kind) -> bool:
+        return kind in self._bodies
+
+    def __call__(self, kind: Kind) -> Definition:
+        if kind not in self._known:
+            self._known[kind] = definition_of(self._bodies[kind], kind.version)
+        return self._known[kind]
+
+
+def _coming(manifests: Sequence[Manifest]) -> tuple[Mapping[tuple[str, str], Kind], _Defined]:
     """The kinds that CustomResourceDefinitions among the manifests will serve, and what they say of them."""
     kinds: dict[tuple[str, str], Kind] = {}
-    defined: dict[Kind, Definition] = {}
+    defined = _Defined()
     for manifest in manifests:
         if manifest.body.get("kind") != "CustomResourceDefinition":
             continue
         spec: JsonObject = child(manifest.body, "spec")
-        names, definitions = child(spec, "names"), definitions_of(manifest.body)
+        names = child(spec, "names")
         for version in children(spec, "versions"):
             if version.get("served"):
                 kind = Kind(
@@ -90,7 +109,7 @@ def _coming(manifests: Sequence[Manifest]) -> tuple[Mapping[tuple[str, str], Kin
                     namespaced=spec.get("scope") == "Namespaced",
                 )
                 kinds[kind.api_version, kind.kind] = kind
-                defined[kind] = definitions[kind.version]
+                defined.add(kind, manifest.body)
     return kinds, defined
 
 

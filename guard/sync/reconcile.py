@@ -22,7 +22,8 @@ from guard.base.backoff import Backoff
 from guard.base.clock import Clock, rfc3339
 from guard.base.errors import ApiStatusError, ClusterError, GuardError, RenderError
 from guard.cluster import Client, Served, definitions
-from guard.state.definition import UNKNOWN
+from guard.state.builtin import GROUPS
+from guard.state.definition import Definition
 from guard.state.desired import Declared, DesiredState
 from guard.state.ids import Kind, Manifest, ObjectKey
 from guard.sync import prune
@@ -144,8 +145,9 @@ class Reconciler:
 
     async def run(self) -> None:
         self._recall_ended_jobs()
-        await self._recall()
         while True:
+            if not self.loaded.is_set():
+                await self._recall()
             try:
                 ok = await self.attempt()
             except Exception as error:  # noqa: BLE001 (a fault of Guard's own in one Sync stops neither others nor enforcement)
@@ -168,7 +170,8 @@ class Reconciler:
 
     async def _recall(self) -> None:
         """After a start, put the revision in force that was applied last, before asking the source: neither enforcement nor
-        healing waits for Git, and a Git that is down or broken meanwhile leaves it so.
+        healing waits for Git, and a Git that is down or broken meanwhile leaves it so. Where the API server was the trouble, the
+        next round tries again.
         """
         revision = self.status.last_applied_revision
         if not revision:
@@ -278,15 +281,18 @@ class Reconciler:
             return await self._resolved(manifests, await self._index.served(fresh=True), revision=revision)
 
     async def _resolved(self, manifests: tuple[Manifest, ...], served: Served, *, revision: str) -> tuple[Declared, ...]:
-        found = {served.find(str(one.body.get("apiVersion")), str(one.body.get("kind"))) for one in manifests}
-        known = await definitions(self._client, (kind for kind in found if kind is not None), served=served)
-        return resolve(
-            manifests,
-            find=served.find,
-            define=lambda kind: known.get(kind, UNKNOWN),
-            sync=self.name,
-            label=self.label,
-            revision=revision,
+        custom: set[Kind] = set()
+
+        def define(kind: Kind) -> Definition:
+            if kind.group not in GROUPS:
+                custom.add(kind)
+            return served.definition(kind)
+
+        found = resolve(manifests, find=served.find, define=define, sync=self.name, label=self.label, revision=revision)
+        known = await definitions(self._client, custom)
+        return tuple(
+            msgspec.structs.replace(declared, definition=known[declared.kind]) if declared.kind in custom else declared
+            for declared in found
         )
 
     def _refuse_conflicts(self, objects: tuple[Declared, ...]) -> None:

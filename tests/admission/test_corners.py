@@ -11,7 +11,7 @@ from guard.admission import Decision, decide
 from guard.base import codec
 from guard.base.codec import DecodeError, Json, JsonObject
 from guard.state import Declared, Enforcement, FieldSet, Kind, Learned, Policy, View
-from guard.state.definition import definitions_of
+from guard.state.definition import definition_of
 from guard.state.fields import Path
 from guard.state.ids import DEFINITION, SYNC_LABEL
 from guard.state.policy import Exemption
@@ -204,21 +204,40 @@ def test_what_is_known_to_be_a_map_may_be_filled_by_a_machine_that_wipes_managed
     view = view_of(declared, learned={declared.key: lesson(declared, merged(LABEL_FIELD, owned("f:data")))})
     assert judged(review("UPDATE", CONFIG_MAP, old=old, new=new, user=OPERATOR), view).allowed
     assert not judged(review("UPDATE", CONFIG_MAP, old=old, new=new, user=PERSON), view).allowed
+    # Of other kinds nobody knows.
+    other = declared_as(WIDGET, object_of(WIDGET, data={}))
+    old, new = (
+        object_of(
+            WIDGET, metadata={"managedFields": [ours(merged(LABEL_FIELD, owned("f:data")), apiVersion=WIDGET.api_version)]}
+        ),
+        object_of(WIDGET, data={"extra": "x"}),
+    )
+    assert not judged(review("UPDATE", WIDGET, old=old, new=new, user=OPERATOR), view_of(other)).allowed
+
+
+@pytest.mark.parametrize(("fields", "reason"), [("f:data", "NothingDeclaredChanged"), ("f:data f:extra", "ForeignFieldManager")])
+def test_our_entry_may_lose_all_of_a_map_and_gain_nothing(fields: str, reason: str) -> None:
+    """What has lost all fields below a map to others is left with the map, which is no gain."""
+    theirs = entry("operator", owned("f:data f:color"), operation="Apply")
+    new = config(metadata={"managedFields": [ours(merged(LABEL_FIELD, owned(fields))), theirs]})
+    new["data"] = {"color": "blue", **({"extra": "x"} if "extra" in fields else {})}
+    assert judged(review("UPDATE", CONFIG_MAP, old=live(), new=new, user=OPERATOR), view_of(DECLARED)).reason == reason
 
 
 PARTS: JsonObject = {
     "parts": {"type": "object", "additionalProperties": {"type": "object", "properties": {"color": {"default": "blue"}}}},
     "list": {"type": "array", "items": {"type": "object", "properties": {"color": {"default": "blue"}}}},
 }
-WIDGETS = definitions_of(
+WIDGETS = definition_of(
     {
         "spec": {
             "versions": [
                 {"name": "v1", "schema": {"openAPIV3Schema": {"properties": {"spec": {"type": "object", "properties": PARTS}}}}}
             ]
         }
-    }
-)["v1"]
+    },
+    "v1",
+)
 
 
 @pytest.mark.parametrize(

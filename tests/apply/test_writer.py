@@ -102,6 +102,33 @@ async def test_after_a_restart_what_people_added_is_no_adoption(client: Client, 
     assert (await stored(client, declared))["data"] == {"color": "blue"}
 
 
+async def test_defaults_that_came_with_a_part_put_back_by_hand_stay_and_are_nobodys(client: Client, namespace: str) -> None:
+    """The API server fills them in again whoever takes them away: there is nothing to heal, again and again."""
+    declared, guard = deployment(namespace, replicas=1), writer(client)
+    containers = declared.body["spec"]["template"]["spec"]["containers"]
+    containers.append({"name": "helper", "image": "busybox:1.36"})
+    await guard.apply(declared)
+    made = await stored(client, declared)
+    for some in (containers[:1], containers):
+        await changed(client, declared, {"spec": {"template": {"spec": {"containers": some}}}}, manager="kubectl-edit")
+    back = await stored(client, declared)
+    assert back["spec"] == made["spec"]
+    assert "imagePullPolicy" in str(back["metadata"]["managedFields"])
+    done = [await guard.apply(declared) for _ in range(2)]
+    assert [(one.changed, one.removed) for one in done if one] == [(False, ()), (False, ())]
+    settled = await stored(client, declared)
+    assert settled["spec"] == made["spec"]
+    assert "imagePullPolicy" not in str(settled["metadata"]["managedFields"])
+    # What a person adds beside them is taken away all the same.
+    await changed(client, declared, {"spec": {"template": {"spec": {"containers": containers[:1]}}}}, manager="kubectl-edit")
+    more = [containers[0], {**containers[1], "tty": True}]
+    await changed(client, declared, {"spec": {"template": {"spec": {"containers": more}}}}, manager="kubectl-edit")
+    last = await guard.apply(declared)
+    assert last is not None
+    assert [path[-1] for path in last.removed] == ["f:tty"]
+    assert (await stored(client, declared))["spec"] == made["spec"]
+
+
 async def test_what_is_left_to_others_is_applied_once_and_then_theirs(client: Client, namespace: str) -> None:
     guard = writer(client, Ignore(paths=(parse_pointer("/spec/replicas"),)))
     await guard.apply(deployment(namespace, replicas=3))

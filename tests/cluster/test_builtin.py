@@ -22,8 +22,8 @@ async def test_the_table_is_what_a_real_api_server_serves(control_plane: Control
     custom = {(found["spec"]["group"], found["spec"]["names"]["kind"]) for found in definitions["items"]}
     found = {name: kind for name, kind in kinds(served).items() if (kind.group, kind.kind) not in custom}
     assert found == kinds(built_in())
-    assert {kind.kind: served.scale(kind) for kind in found.values()} == {
-        kind.kind: built_in().scale(kind) for kind in kinds(built_in()).values()
+    assert {kind.kind: served.definition(kind).scale for kind in found.values()} == {
+        kind.kind: built_in().definition(kind).scale for kind in kinds(built_in()).values()
     }
 
 
@@ -31,5 +31,6 @@ def test_cluster_scoped_kinds_and_scales_are_told_apart() -> None:
     node, deployment = built_in().find("v1", "Node"), built_in().find("apps/v1", "Deployment")
     assert node is not None
     assert deployment is not None
-    assert (node.resource, node.namespaced, built_in().scale(node)) == ("nodes", False, None)
-    assert (deployment.resource, deployment.namespaced, built_in().scale(deployment)) == ("deployments", True, REPLICAS)
+    assert (node.resource, node.namespaced) == ("nodes", False)
+    assert (deployment.resource, deployment.namespaced) == ("deployments", True)
+    assert [built_in().definition(kind).scale for kind in (node, deployment)] == [None, REPLICAS]

@@ -107,7 +107,7 @@ def _declared(facts: Facts) -> Verdict | None:
     if facts.after is None or facts.applied_before is None:
         return Verdict("refuse", "deleted by an update")
     if facts.applied_after is None:
-        if _is_terminating(facts):
+        if _is_terminating(facts) and _is_fewer(facts, "finalizers"):
             return Verdict("either", "what is going takes no finalizer back, so nobody knows what else an apply would do")
         return Verdict("refuse", "Guard cannot apply any more")
     before, after = ({*map(_of_fields, _doubled(comparable(body)))} for body in (facts.before, facts.after))
@@ -187,6 +187,13 @@ def _creation(facts: Facts) -> Verdict:
         return Verdict("refuse", f"created unlike Git in {_shown(drift)}")
     handed_over = [name for name in ("finalizers", "ownerReferences") if facts.by_person and _named_more(facts, name)]
     return Verdict("refuse", f"created with {handed_over}") if handed_over else Verdict("allow", "created like Git")
+
+
+def _is_fewer(facts: Facts, name: str) -> bool:
+    """Whether the metadata has lost some of them."""
+    there: list[Json] = child(facts.before, "metadata").get(name) or []
+    left: list[Json] = child(facts.after or {}, "metadata").get(name) or []
+    return any(item not in left for item in there)
 
 
 def _named_more(facts: Facts, name: str) -> bool:

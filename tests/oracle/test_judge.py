@@ -78,6 +78,35 @@ def test_wiping_our_entry_is_refused_to_people() -> None:
     assert judge(facts(changed("metadata", "managedFields", to=[]))).why == "our entry wiped"
 
 
+def test_wiping_our_entry_is_refused_where_it_held_something_empty_alone() -> None:
+    held: JsonObject = {**OURS, "fieldsV1": {"f:spec": {"f:tags": {}}}}
+    before: JsonObject = {**LIVE, "metadata": {**LIVE["metadata"], "managedFields": [held]}, "spec": {**LIVE["spec"], "tags": []}}
+    after: JsonObject = {**before, "metadata": {**before["metadata"], "managedFields": []}}
+    wiped = msgspec.structs.replace(facts(after), before=before, applied_before=before)
+    assert judge(wiped).why == "our entry wiped"
+
+
+def test_a_map_that_was_gone_may_come_back_empty() -> None:
+    drifted: JsonObject = {**LIVE, "spec": {}}
+    begun: JsonObject = {**LIVE, "spec": {"template": {}}}
+    coming = msgspec.structs.replace(facts(begun, applied=LIVE), before=drifted)
+    assert judge(coming).expected == "allow"
+    more: JsonObject = {**LIVE, "spec": {"volumes": {}}}
+    assert judge(msgspec.structs.replace(coming, after=more)).expected == "refuse"
+
+
+@pytest.mark.parametrize(("finalizers", "expected"), [([], "either"), (["a"], "refuse")])
+def test_what_is_going_may_lose_its_finalizers_and_nothing_else(finalizers: list[str], expected: str) -> None:
+    """Guard cannot apply them any more then."""
+    going: JsonObject = {
+        **LIVE,
+        "metadata": {**LIVE["metadata"], "deletionTimestamp": "2026-01-02T03:04:05Z", "finalizers": ["a"]},
+    }
+    after: JsonObject = {**going, "metadata": {**going["metadata"], "finalizers": finalizers}}
+    lost = msgspec.structs.replace(facts(after), before=going, applied_before=going, applied_after=None)
+    assert judge(lost).expected == expected
+
+
 def test_losing_our_entry_to_somebody_who_took_every_field_is_harmless() -> None:
     theirs = {**OURS, "manager": "kubectl"}
     assert judge(facts(changed("metadata", "managedFields", to=[theirs]))).expected == "allow"

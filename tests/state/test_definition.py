@@ -11,7 +11,7 @@ import pytest
 from guard.base.codec import Json, JsonObject, is_array, is_object
 from guard.base.errors import ApiStatusError
 from guard.cluster import Client, connect, definitions, discover
-from guard.state.definition import UNKNOWN, Definition, completed, definitions_of
+from guard.state.definition import UNKNOWN, defaulted, definition_of
 from guard.state.equality import covers, same
 from guard.state.fields import at
 from guard.state.ids import DEFINITION, Kind
@@ -33,13 +33,20 @@ def listed(items: JsonObject, kind: str, *keys: str) -> JsonObject:
     return {**found, "x-kubernetes-list-map-keys": [*keys]} if keys else found
 
 
-PART = struct(name=TEXT, color=BLUE, deep=struct(size={"type": "integer", "default": 3}))
+PART = struct(
+    name=TEXT, color=BLUE, none={**TEXT, "nullable": True, "default": None}, deep=struct(size={"type": "integer", "default": 3})
+)
 PORT = {**struct(host=TEXT, protocol={**TEXT, "default": "TCP"}, weight={"type": "integer", "default": 1}), "required": ["host"]}
 WHOLE = struct(a=TEXT, b=BLUE, c={"type": "object", "default": {}, "properties": {"d": BLUE}})
 SPEC = struct(
     plain=TEXT,
     color=BLUE,
     nothing={**BLUE, "nullable": True},
+    empty={**TEXT, "nullable": True, "default": None},
+    either={"x-kubernetes-int-or-string": True, "default": 5},
+    free={"type": "object", "x-kubernetes-preserve-unknown-fields": True, "properties": {"color": BLUE}},
+    thing={"type": "object", "x-kubernetes-embedded-resource": True, "x-kubernetes-preserve-unknown-fields": True},
+    colors=listed(BLUE, "set"),
     size={"type": "integer", "default": 1},
     on={"type": "boolean", "default": False},
     nested=WHOLE,
@@ -74,7 +81,7 @@ BODY: JsonObject = {
         ],
     },
 }
-DEFINED = definitions_of(BODY)["v1"]
+DEFINED = definition_of(BODY, "v1")
 SERVED_SECONDS = 30
 
 
@@ -82,13 +89,12 @@ SERVED_SECONDS = 30
 async def client(control_plane: ControlPlane) -> AsyncIterator[Client]:
     found = Client(await connect(kubeconfig=control_plane.kubeconfig("admin")))
     path = f"/apis/{DEFINITION.api_version}/{DEFINITION.resource}/{BODY['metadata']['name']}"
-    made = await found.apply(path, BODY, manager="test", force=True)
+    await found.apply(path, BODY, manager="test", force=True)
     async with asyncio.timeout(SERVED_SECONDS):
         # The API server has no other way to tell.
         while not await is_served(found):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     yield found
-    await found.delete(path, uid=made["metadata"]["uid"])
     await found.close()
 
 
@@ -108,13 +114,8 @@ async def test_what_a_kind_is_made_of_is_read_from_its_definition(client: Client
     newer = Kind(group=KIND.group, version="v9", kind=KIND.kind, resource=KIND.resource, namespaced=True)
     assert deployment is not None
     assert node is not None
-    assert await definitions(client, [KIND, deployment, node, stranger, newer], served=found) == {
-        KIND: DEFINED,
-        deployment: Definition(scale=("f:spec", "f:replicas")),
-        node: UNKNOWN,
-        stranger: UNKNOWN,
-        newer: UNKNOWN,
-    }
+    assert await definitions(client, [KIND, stranger, newer]) == {KIND: DEFINED, stranger: UNKNOWN, newer: UNKNOWN}
+    assert [found.definition(kind).scale for kind in (deployment, node, KIND)] == [("f:spec", "f:replicas"), None, None]
     assert DEFINED.scale == ("f:spec", "f:size")
 
 
@@ -122,7 +123,9 @@ def drawn(random: Random, schema: JsonObject, depth: int = 0) -> Json:
     """A value that fits the schema; now and then null."""
     if random.random() < 0.08:
         return None
-    match schema["type"]:
+    match schema.get("type"):
+        case "object" if "x-kubernetes-embedded-resource" in schema:
+            return {"apiVersion": "v1", "kind": "Thing", "metadata": {"name": "thing"}, "more": 1}
         case "object":
             fields: JsonObject = schema.get("properties") or dict.fromkeys("xyz", schema["additionalProperties"])
             needed = schema.get("required", ())
@@ -130,6 +133,8 @@ def drawn(random: Random, schema: JsonObject, depth: int = 0) -> Json:
             return {name: drawn(random, fields[name], depth + 1) for name in chosen}
         case "array":
             return [drawn(random, schema["items"], depth + 1) for _ in range(random.randint(0, 2))]
+        case None:
+            return random.choice([5, "50%"])
         case "integer":
             return random.randint(0, 3)
         case "boolean":
@@ -153,8 +158,8 @@ async def test_resources_are_stored_as_predicted(client: Client, namespace: str)
         except ApiStatusError:
             continue  # null where it may not be, or a key that stands twice
         accepted += 1
-        said = predicted(body, DEFINED.defaults)
-        assert without_nulls(completed(body, DEFINED.defaults)["spec"]) == without_nulls(answer.get("spec")), body
+        said = predicted(body, DEFINED.schema)
+        assert without_nulls(defaulted(body, DEFINED.schema)["spec"]) == without_nulls(answer.get("spec")), body
         for field, stored in our_fields(answer).walk(answer):
             # What the manifest leaves empty may be filled with defaults, which are not Git's.
             if not our_fields(answer).below(field) and at(body, field) not in ({}, []):

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from guard.base.codec import JsonObject
+from guard.base.codec import Json, JsonObject
 from guard.base.errors import RenderError
+from guard.state.definition import Definition
 from guard.state.ids import DEFINITION, NAMESPACE, Kind, Manifest, Origin
 from guard.sync.plan import resolve, stages
 
@@ -55,3 +56,50 @@ def test_a_kind_may_come_with_the_revision_and_its_definition_goes_first() -> No
     assert [[declared.key.name for declared in stage] for stage in stages(objects)] == [["gizmos.example.com"], ["g"]]
     old = manifest("Gizmo", "g", line=1, api_version="example.com/v0")
     assert "serves no Gizmo in example.com/v0" in complaint(old, definition)
+
+
+def test_the_revisions_own_definition_of_a_kind_counts_before_the_clusters() -> None:
+    gizmo = Kind(group="example.com", version="v1", kind="Gizmo", resource="gizmos", namespaced=False)
+    gadget = Kind(group="example.com", version="v1", kind="Gadget", resource="gadgets", namespaced=False)
+    served = {**SERVED, (gizmo.api_version, "Gizmo"): gizmo, (gadget.api_version, "Gadget"): gadget}
+    names = {"kind": "Gizmo", "plural": "gizmos"}
+    version = {"name": "v1", "served": True, "subresources": {"scale": {"specReplicasPath": ".spec.size"}}}
+    spec = {"group": "example.com", "scope": "Cluster", "names": names, "versions": [version]}
+    manifests = (
+        manifest("CustomResourceDefinition", "gizmos.example.com", line=1, api_version="apiextensions.k8s.io/v1", spec=spec),
+        manifest("Gizmo", "a", line=5, api_version="example.com/v1"),
+        manifest("Gadget", "b", line=9, api_version="example.com/v1"),
+    )
+    theirs = Definition(scale=("f:spec", "f:other"))
+    asked: list[str] = []
+
+    def define(kind: Kind) -> Definition:
+        asked.append(kind.kind)
+        return theirs
+
+    found = resolve(
+        manifests, find=lambda version, kind: served.get((version, kind)), sync="ns/s", label="ns.s", revision="r", define=define
+    )
+    assert [declared.scale for declared in found[1:]] == [("f:spec", "f:size"), ("f:spec", "f:other")]
+    assert asked == ["CustomResourceDefinition", "Gadget"]
+
+
+def _version(schema: Json) -> JsonObject:
+    return {"name": "v1", "served": True, "schema": {"openAPIV3Schema": schema}}
+
+
+_ODD: list[Json] = [None, {"properties": [], "items": [{}], "default": 1}, {"default": 1, "x-kubernetes-list-map-keys": 5}]
+
+
+@pytest.mark.parametrize("version", [{"served": True}, *map(_version, _ODD)], ids=["no-name", "no-schema", "lists", "no-keys"])
+def test_a_definition_that_makes_no_sense_is_the_api_servers_to_refuse(version: JsonObject) -> None:
+    spec = {"group": "example.com", "scope": "Cluster", "names": {"kind": "Gizmo", "plural": "gizmos"}, "versions": [version]}
+    definition = manifest(
+        "CustomResourceDefinition", "gizmos.example.com", line=1, api_version="apiextensions.k8s.io/v1", spec=spec
+    )
+    api_version = f"example.com/{version.get('name', '')}"
+    gizmo = manifest("Gizmo", "a", line=5, api_version=api_version)
+    found = resolve(
+        (definition, gizmo), find=lambda version, kind: SERVED.get((version, kind)), sync="ns/s", label="ns.s", revision="r"
+    )
+    assert [declared.key.name for declared in found] == ["gizmos.example.com", "a"]
