@@ -6,6 +6,7 @@ python -m bench.decision [--quick]
 from __future__ import annotations
 
 import gc
+import json
 import os
 import platform
 import random
@@ -104,6 +105,12 @@ def decode_both(objects: tuple[bytes, bytes]) -> None:
         codec.decode(one)
 
 
+def decode_as_python(objects: tuple[bytes, bytes]) -> None:
+    """The same with the standard library's decoder, as most Python programs do."""
+    for one in objects:
+        json.loads(one)
+
+
 def report_decision(size: Size) -> None:
     rows: list[tuple[str, ...]] = []
     for title, body in OBJECTS.items():
@@ -117,13 +124,17 @@ def report_decision(size: Size) -> None:
             rows.append(
                 (f"{title} ({len(codec.encode(live)) / 1000:.1f} KB as stored): {name}", *_timed(data, view, judge, size))
             )
-    head = ("microseconds", "decode both", "decide, decoded", "to decoding", "decide, lazily", "to decoding", "respond")
+    head = (
+        *("microseconds", "decode both", "decide, decoded", "to decoding", "to Python's json"),
+        *("decide, lazily", "to decoding", "respond"),
+    )
     print(table(head, rows), flush=True)
 
 
 def _timed(data: bytes, view: View, judge: Judge, size: Size) -> tuple[str, ...]:
-    """The five figures, measured side by side in each round."""
-    decoding, deciding, lazily, whole = list[float](), list[float](), list[float](), list[float]()
+    """The figures, measured side by side in each round."""
+    decoding, standard, deciding = list[float](), list[float](), list[float]()
+    lazily, whole = list[float](), list[float]()
 
     def judged(reviews: Sequence[Review]) -> None:
         for found in reviews:
@@ -135,11 +146,15 @@ def _timed(data: bytes, view: View, judge: Judge, size: Size) -> tuple[str, ...]
         decoded, fresh = [touched(data) for _ in calls], [parse(data) for _ in calls]
         gc.collect()
         decoding.append(seconds(lambda: [decode_both(objects) for _ in range(size.calls)]) / size.calls)
+        standard.append(seconds(lambda: [decode_as_python(objects) for _ in range(size.calls)]) / size.calls)
         deciding.append(seconds(lambda decoded=decoded: judged(decoded)) / size.calls)
         lazily.append(seconds(lambda fresh=fresh: judged(fresh)) / size.calls)
         whole.append(seconds(lambda: [judge.respond(data) for _ in range(size.calls)]) / size.calls)
     middle = [f"{estimate(values).median * MICRO:.0f}" for values in (decoding, deciding, lazily, whole)]
-    return (middle[0], middle[1], str(paired(deciding, decoding)), middle[2], str(paired(lazily, decoding)), middle[3])
+    return (
+        *(middle[0], middle[1], str(paired(deciding, decoding)), str(paired(deciding, standard))),
+        *(middle[2], str(paired(lazily, decoding)), middle[3]),
+    )
 
 
 def view_of(objects: Sequence[Declared], *, learn: JsonObject | None = None) -> View:

@@ -24,13 +24,14 @@ from guard.state.equality import MISSING, same
 from guard.state.fields import FieldSet, Path
 from guard.state.ids import SYNC_LABEL, ObjectKey
 from guard.state.managed import RawEntry, held_by, reaches, reaches_below
-from guard.state.policy import NOTHING_LEFT, Enforcement, Left, Policy
+from guard.state.policy import NOTHING_LEFT, Enforcement, Left, Mode, Policy
 from guard.state.requesters import Requester, is_person_tool
 from guard.state.stored import completed
 from guard.state.taints import apart
 from guard.state.taken import NOTHING_TAKEN, Taken
 
 Verdict = Literal["allow", "deny", "warn", "audit", "exempt"]
+_VERDICTS: dict[Mode, Verdict] = {"Deny": "deny", "Warn": "warn", "Audit": "audit"}
 
 METADATA = "f:metadata"
 FINALIZERS: Path = (METADATA, "f:finalizers")
@@ -303,9 +304,8 @@ class Case:
         if sync is None:
             sync = self.sync
         enforcement = self.policy.of(sync)
-        verdicts: dict[str, Verdict] = {"Deny": "deny", "Warn": "warn", "Audit": "audit"}
         return Decision(
-            verdict="exempt" if self._is_exempt(enforcement) else verdicts[enforcement.mode],
+            verdict="exempt" if self._is_exempt(enforcement) else _VERDICTS[enforcement.mode],
             reason=reason,
             requester=self.requester,
             sync=sync,

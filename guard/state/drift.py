@@ -57,6 +57,8 @@ def changes(old: JsonObject, new: JsonObject, *, git: JsonObject, declared: Tree
         if name not in NOT_COMPARED and (beside or element in declared):
             yield from _compare(_top(old, name), _top(new, name), _top(git, name), declared.get(element), (element,))
     before, after, wanted = child(old, "metadata"), child(new, "metadata"), child(git, "metadata")
+    if not (before or after):
+        return
     metadata = declared.get("f:metadata", fields.EMPTY.tree)
     for name in METADATA:
         if (name in before or name in after) and (beside or f"f:{name}" in metadata):
@@ -77,7 +79,9 @@ def _filled(texts: JsonObject) -> JsonObject:
 
 def _top(value: JsonObject, name: str) -> Json:
     """A top-level field; the data of Secrets and ConfigMaps may show null, too, for what is stored as empty text."""
-    found = _get(value, name)
+    found = value.get(name)
+    if found is None:
+        return MISSING
     return _filled(found) if name in _DATA and is_object(found) else found
 
 
