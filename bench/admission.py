@@ -1,6 +1,7 @@
 """What Guard adds to a write through the API server, beside a no-op webhook that shares all of it but the work.
 
 python -m bench.admission [--quick] [--no-heal] [--json FILE] [--profile FILE]
+python -m bench.admission --close    (the added p50 of a declared, allowed write alone, from many rounds)
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
+from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 from time import perf_counter
@@ -59,6 +61,8 @@ class Size(msgspec.Struct, frozen=True):
 
 FULL = Size(rounds=60, requests=20, load_rounds=4, load_seconds=1.0)
 QUICK = Size(rounds=8, requests=10, load_rounds=1, load_seconds=0.4)
+CLOSE = Size(rounds=400, requests=20, load_rounds=0, load_seconds=0.0)
+CLOSELY = (NO_WEBHOOK, NOOP, ALLOWED)
 
 
 class Load(msgspec.Struct):
@@ -75,11 +79,11 @@ class Load(msgspec.Struct):
 
 
 class Bench:
-    def __init__(self, where: Setting, requests: Requests, size: Size) -> None:
+    def __init__(self, where: Setting, requests: Requests, size: Size, *, cases: Sequence[Case] = CASES) -> None:
         self._where = where
         self._requests = requests
         self._size = size
-        self._pairs = [(kind, case) for kind in LARGE for case in CASES]
+        self._pairs = [(kind, case) for kind in LARGE for case in cases]
         self._numbers = count()
         self.loads: dict[tuple[str, str], Load] = {}
 
@@ -161,17 +165,29 @@ class Bench:
         await asyncio.sleep(QUIET_SECONDS)
 
 
-async def run(*, size: Size, heal: bool, profile: Path | None) -> JsonObject:
+async def _prepared(where: Setting, *, heal: bool) -> Requests:
+    """Everything that the cases need is there, and has come to rest."""
     random.seed(SEED)
+    print(await describe(where), flush=True)
+    await commit(where, declared_objects())
+    requests = Requests(where.client)
+    await requests.prepare(where.plane, where.guard)
+    await asyncio.sleep(QUIET_SECONDS)
+    sizes = [f"{kind} {await requests.size(sample)} bytes as stored" for kind, sample in LARGE.items()]
+    print(", ".join(sizes) + ("" if heal else "; healing is off"), flush=True)
+    return requests
+
+
+async def run_closely(*, heal: bool) -> None:
+    async with setting(heal=heal) as where:
+        bench = Bench(where, await _prepared(where, heal=heal), CLOSE, cases=CLOSELY)
+        await bench.check()
+        _report_latency(await bench.one_by_one(), title="One request at a time", cases=CLOSELY)
+
+
+async def run(*, size: Size, heal: bool, profile: Path | None) -> JsonObject:
     async with setting(heal=heal, profile=profile) as where:
-        print(await describe(where), flush=True)
-        await commit(where, declared_objects())
-        requests = Requests(where.client)
-        await requests.prepare(where.plane, where.guard)
-        await asyncio.sleep(QUIET_SECONDS)
-        sizes = [f"{kind} {await requests.size(sample)} bytes as stored" for kind, sample in LARGE.items()]
-        print(", ".join(sizes) + ("" if heal else "; healing is off"), flush=True)
-        bench = Bench(where, requests, size)
+        bench = Bench(where, await _prepared(where, heal=heal), size)
         await bench.check()
         if profile is not None:
             where.guard.process.send_signal(signal.SIGUSR2)
@@ -199,13 +215,13 @@ async def run(*, size: Size, heal: bool, profile: Path | None) -> JsonObject:
         return {"latency": blocks, "load": loads, "rss_mebibytes": memory, "heals": healed}
 
 
-def _report_latency(blocks: Blocks, *, title: str) -> None:
+def _report_latency(blocks: Blocks, *, title: str, cases: Sequence[Case] = CASES) -> None:
     print(f"\n{title}: milliseconds; ratios are medians over rounds with their 95 % interval")
     head = ("", "p50", "p99", "p50 to no-op", "added p50 to no-op's")
     rows: list[tuple[str, ...]] = []
     for kind in LARGE:
-        middles = {case.title: [percentile(block, 0.5) for block in blocks[kind, case.title]] for case in CASES}
-        for case in CASES:
+        middles = {case.title: [percentile(block, 0.5) for block in blocks[kind, case.title]] for case in cases}
+        for case in cases:
             every = [seconds for block in blocks[kind, case.title] for seconds in block]
             p50, p99 = (f"{percentile(every, share) * 1000:.2f}" for share in (0.5, 0.99))
             baseline = _baseline(case)
@@ -248,11 +264,15 @@ def _rank(title: str) -> int:
 
 @click.command()
 @click.option("--quick", is_flag=True, help="Less of everything: within a minute.")
+@click.option("--close", "closely", is_flag=True, help="Declared, allowed writes alone, more of them: some six minutes.")
 @click.option("--no-heal", "heal", is_flag=True, default=True, flag_value=False, help="Guard only refuses, and heals nothing.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Where to put the raw numbers.")
 @click.option("--profile", type=click.Path(dir_okay=False, path_type=Path), help="cProfile of Guard, which slows it down.")
-def main(*, quick: bool, heal: bool, json_file: Path | None, profile: Path | None) -> None:
+def main(*, quick: bool, closely: bool, heal: bool, json_file: Path | None, profile: Path | None) -> None:
     """What Guard adds to a write, on a real API server."""
+    if closely:
+        uvloop.run(run_closely(heal=heal))
+        return
     raw = uvloop.run(run(size=QUICK if quick else FULL, heal=heal, profile=profile))
     if json_file is not None:
         json_file.write_text(codec.pretty(raw) + "\n")
