@@ -197,6 +197,7 @@ class Runtime:
             meter=self.metrics,
             vouched=self.vouched,
             locate=self._locate,
+            later=asyncio.get_running_loop().call_soon,
         )
         responders = {self.path: judge.respond, **dict(self.options.responders)}
         app = admission.application(responders, ready=self._not_ready)

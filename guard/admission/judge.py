@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from guard import telemetry
@@ -41,8 +42,14 @@ class Meter(Protocol):
     def journal_failed(self) -> None: ...
 
 
+def _at_once(work: Callable[[], None]) -> None:
+    work()
+
+
 class Judge:
-    """Answers reviews: decides, records what it refuses, and words the answer."""
+    """Answers reviews: decides, records what it refuses, and words the answer. `later` is given what nobody has to wait for: the
+    event loop does it when the answer is on its way, and before it hears of anything that comes of it.
+    """
 
     def __init__(
         self,
@@ -55,6 +62,7 @@ class Judge:
         meter: Meter,
         vouched: Vouched | None = None,
         locate: message.Locate = message.at_the_object,
+        later: Callable[[Callable[[], None]], object] = _at_once,
     ) -> None:
         self._view = view
         self._policy = policy
@@ -63,6 +71,7 @@ class Judge:
         self._clock = clock
         self._meter = meter
         self._locate = locate
+        self._later = later
         self._complained, self._unsaid = -COMPLAINT_SECONDS, 0
         self._vouched = vouched if vouched is not None else Vouched()
 
@@ -75,7 +84,8 @@ class Judge:
         except Exception as error:  # noqa: BLE001 (whatever fails inside, the answer is no, and says so)
             self._complain(parsed.request, error)
             answer, label = _failure(parsed.request, error, self._policy()), "Failure"
-        self._meter.admission(path=PATH, decision=label, seconds=time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        self._later(partial(self._meter.admission, path=PATH, decision=label, seconds=seconds))
         return review.encode(answer)
 
     def _complain(self, request: Request, error: Exception) -> None:
@@ -104,7 +114,7 @@ class Judge:
         if request.is_undecoded:
             self._meter.undecoded()
         if decision.verdict == "allow":
-            self._vouch(case, decision)
+            self._later(partial(self._vouch, case, decision))
             return Answer(uid=request.uid, allowed=True), decision.reason
         shown = message.field_changes(case, decision)
         reference = self._references.new()
