@@ -5,7 +5,7 @@ Pure, as the rules are: no I/O, no clock, no randomness.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Literal
 
@@ -57,6 +57,15 @@ _ALLOCATED = frozenset(
 
 # Maps of ConfigMaps and Secrets.
 _DATA: frozenset[Path] = frozenset({("f:data",), ("f:binaryData",)})
+
+
+# What the API server fills in, and takes away, as a field beside it says which of several ways is meant.
+_FOLLOWS: Mapping[tuple[str, str, Path], tuple[str, JsonObject]] = {
+    ("", "Service", ("f:spec", "f:sessionAffinityConfig")): ("sessionAffinity", {"clientIP": {"timeoutSeconds": 10800}}),
+    ("apps", "DaemonSet", ("f:spec", "f:updateStrategy", "f:rollingUpdate")): ("type", {"maxSurge": 0, "maxUnavailable": 1}),
+    ("apps", "Deployment", ("f:spec", "f:strategy", "f:rollingUpdate")): ("type", {"maxSurge": "25%", "maxUnavailable": "25%"}),
+    ("apps", "StatefulSet", ("f:spec", "f:updateStrategy", "f:rollingUpdate")): ("type", {"partition": 0}),
+}
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -269,6 +278,14 @@ class Case:
     def _defaulted_git(self) -> JsonObject:
         """Git's custom resource with all that its schema fills in, whether Git's or not."""
         return defaulted(self.git, self.declared.definition.schema) if self.declared else {}
+
+    def is_following(self, change: Change) -> bool:
+        """Whether this came or went with a way that goes back to what Git says (to another is a change)."""
+        beside, default = _FOLLOWS.get((self.key.group, self.key.kind, change.path), ("", {}))
+        if not beside or not (change.new is MISSING or (change.old is MISSING and same(change.new, default))):
+            return False
+        path = (*change.path[:-1], f"f:{beside}")
+        return not same(*(fields.at(body, path) for body in self.request.difference))
 
     def is_allocated(self, change: Change) -> bool:
         """Whether the API server gave a Service this because its type goes back to what Git says (another type is a change)."""

@@ -275,6 +275,7 @@ def additions(case: Case) -> Decision | None:
         if change.path not in allowed
         and not case.is_undone(change)
         and not case.is_allocated(change)
+        and not case.is_following(change)
         and not case.is_aggregated(change)
     ]
     if added:

@@ -85,8 +85,17 @@ class Judge:
             self._complain(parsed.request, error)
             answer, label = _failure(parsed.request, error, self._policy()), "Failure"
         seconds = time.perf_counter() - started
-        self._later(partial(self._meter.admission, path=PATH, decision=label, seconds=seconds))
+        self._afterwards(parsed.request, partial(self._meter.admission, path=PATH, decision=label, seconds=seconds))
         return review.encode(answer)
+
+    def _afterwards(self, request: Request, work: Callable[[], None]) -> None:
+        def done() -> None:
+            try:
+                work()
+            except Exception as error:  # noqa: BLE001 (the loop would log the work with all that it holds, Secrets among it)
+                self._complain(request, error)
+
+        self._later(done)
 
     def _complain(self, request: Request, error: Exception) -> None:
         """In the log, at most once a second: whoever sends what cannot be judged shall not fill it."""
@@ -95,7 +104,7 @@ class Judge:
         if now - self._complained < COMPLAINT_SECONDS:
             return
         _log.error(
-            "the decision failed",
+            "a review could not be judged, or what comes of it could not be noted",
             kind=printable(request.kind.kind),
             namespace=printable(request.namespace),
             name=printable(request.name),
@@ -114,7 +123,7 @@ class Judge:
         if request.is_undecoded:
             self._meter.undecoded()
         if decision.verdict == "allow":
-            self._later(partial(self._vouch, case, decision))
+            self._afterwards(request, partial(self._vouch, case, decision))
             return Answer(uid=request.uid, allowed=True), decision.reason
         shown = message.field_changes(case, decision)
         reference = self._references.new()

@@ -5,7 +5,7 @@ cannot fight each other.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -193,7 +193,8 @@ class Writer:
     ) -> tuple[JsonObject, tuple[Path, ...]]:
         """Give up people's co-ownership of declared fields, and take their additions away, by JSON patches that test the version
         they were made for: moving other managers' fields into our entry instead would reset replicas and node ports. Of what was
-        taken with its value as it was, ownership alone goes.
+        taken with its value as it was, ownership alone goes, and so it does of what the API server puts there again: defaults,
+        and what it allocated.
         """
         removed: tuple[Path, ...] = ()
         completed = EMPTY
@@ -211,17 +212,19 @@ class Writer:
                 operations += _operations(removal)
             try:
                 before, body = body, await self._client.json_patch(_path(declared), operations, manager=REPAIR_MANAGER)
-                # What is there again is what the API server completes the object with: of that, too, ownership alone goes.
-                paths = [removal.path for removal in removals]
-                again = [path for path in paths if same(fields.at(before, path), fields.at(body, path))]
-                removed += tuple(path for path in paths if path not in again)
-                if not again:
-                    break
-                completed = completed.union(field_set(again))
+                paths = dict.fromkeys(removal.path for removal in removals)
+                again = [path for path in paths if _stands(before, body, path)]
+                completed = completed.union(_owned_at(again, body))
+                removed = (*removed, *(path for path in paths if path not in (*again, *removed)))
             except ApiStatusError as error:
                 # A failed test is 422, as is an object that would become invalid.
-                if error.code not in {CONFLICT, UNPROCESSABLE} or attempt == CLEANING_TRIES - 1:
+                if error.code not in {CONFLICT, UNPROCESSABLE}:
                     raise
+                if attempt == CLEANING_TRIES - 1:
+                    if removed and not removals:
+                        break  # ownership alone is left, and the next apply looks again
+                    raise
+                completed = EMPTY
                 applied = wanted(declared.body, body, left)
                 body = await self._client.apply(_path(declared), applied, manager=FIELD_MANAGER, force=True)
         if is_stored:
@@ -292,6 +295,24 @@ def learned(declared: Declared, body: JsonObject) -> Learned:
         stored=None if _values(stored) == _values(declared.body) else stored,
         filled=frozenset(filled),
     )
+
+
+def _stands(before: JsonObject, after: JsonObject, path: Path) -> bool:
+    """Whether a patch that took a field away left it as it was."""
+    was, now = fields.every(before, path), fields.every(after, path)
+    return bool(now) and same(was, now)
+
+
+def _owned_at(paths: Iterable[Path], body: JsonObject) -> FieldSet:
+    """What the entries of an object hold at and below the paths."""
+    found, held = EMPTY, held_by(entries(body))
+    for path in paths:
+        below = held.below(path)
+        if below is not None:
+            for element in reversed(path):
+                below = {element: below}
+            found = found.union(FieldSet(below))
+    return found
 
 
 def _path(declared: Declared) -> str:

@@ -107,16 +107,14 @@ def _removals(theirs: Tree, others: Tree, value: Json, path: Path, pointer: tupl
     for element, below in theirs.items():
         if element == SELF:
             continue
-        place = _place(value, element, theirs)
-        if place is None:
-            continue
-        index, item, tests = place
-        here, there = (*path, element), (*pointer, index)
         other = others.get(element)
-        if other is None:
-            found.append(Removal(path=here, pointer=there, tests=tuple(((*there, *name), wanted) for name, wanted in tests)))
-        elif other and below:
-            found.extend(_removals(below, other, item, here, there))
+        # A key that stands twice goes twice.
+        for index, item, tests in _places(value, element, theirs):
+            here, there = (*path, element), (*pointer, index)
+            if other is None:
+                found.append(Removal(path=here, pointer=there, tests=tuple(((*there, *name), wanted) for name, wanted in tests)))
+            elif other and below:
+                found.extend(_removals(below, other, item, here, there))
     # From the end of a list to its start: taking an item away moves those behind it.
     found.sort(key=lambda removal: _index(removal, len(pointer)), reverse=True)
     yield from found
@@ -127,21 +125,20 @@ def _index(removal: Removal, depth: int) -> int:
     return step if isinstance(step, int) else 0
 
 
-def _place(value: Json, element: str, siblings: Tree) -> tuple[str | int, Json, list[tuple[tuple[str, ...], Json]]] | None:
+def _places(value: Json, element: str, siblings: Tree) -> Iterator[tuple[str | int, Json, list[tuple[tuple[str, ...], Json]]]]:
     """Where an element stands in the live value: key or index, the item, and what to test so that a moved item is not hit."""
     if element.startswith("f:"):
         name = element[2:]
-        return (name, value[name], []) if is_object(value) and name in value else None
-    if not is_array(value):
-        return None
-    for index, item in enumerate(value):
+        if is_object(value) and name in value:
+            yield name, value[name], []
+        return
+    for index, item in enumerate(value if is_array(value) else ()):
         if element.startswith("k:") and is_object(item):
             keys = fields.item_keys(element)
             if all(item.get(name) == wanted for name, wanted in keys):
-                return index, item, [((name,), wanted) for name, wanted in keys if name in item]
+                yield index, item, [((name,), wanted) for name, wanted in keys if name in item]
         elif (element.startswith("v:") and item == fields.item_value(element)) or (element == f"i:{index}" and len(siblings) > 0):
-            return index, item, [((), item)]
-    return None
+            yield index, item, [((), item)]
 
 
 def shared_entries(

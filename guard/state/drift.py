@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
 from operator import is_
 
@@ -15,6 +15,8 @@ from guard.state.fields import SELF, FieldSet, Path, Tree
 
 # The parts of an object that a change can touch and that somebody can declare. The rest of the metadata is the API server's.
 METADATA = ("labels", "annotations", "finalizers", "ownerReferences")
+# Two of them are lists, whose items the API server tells apart by value and by key.
+_LISTS: Mapping[str, tuple[str, ...]] = {"finalizers": (), "ownerReferences": ("uid",)}
 _ENTRIES = {("f:metadata", "f:labels"), ("f:metadata", "f:annotations")}
 NOT_COMPARED = frozenset({"apiVersion", "kind", "metadata", "status"})
 
@@ -150,10 +152,14 @@ def manifest_fields(manifest: JsonObject, known: Tree) -> Tree:
     """The set `known` with those fields of a manifest that it lacks: what Git declares, as far as that can be told before the API
     server has said what it holds us to. A list of which nothing is known counts as one value then.
     """
-    named = {name: value for name, value in manifest.items() if name not in {"apiVersion", "kind"}}
-    if "metadata" in named:
-        named["metadata"] = {name: value for name, value in child(manifest, "metadata").items() if name in METADATA}
-    return _fields_of(named, known)
+    found = dict(_fields_of({name: value for name, value in manifest.items() if name not in NOT_COMPARED}, known))
+    metadata = {name: value for name, value in child(manifest, "metadata").items() if name in METADATA and value}
+    if metadata:
+        there = known.get("f:metadata", {})
+        lists = {name: metadata.pop(name) for name in _LISTS if name in metadata}
+        listed = {f"f:{name}": _listed(items, there.get(f"f:{name}", {}), _LISTS[name]) for name, items in lists.items()}
+        found["f:metadata"] = {**_fields_of(metadata, there), **listed}
+    return found
 
 
 def _fields_of(value: JsonObject, known: Tree) -> Tree:
@@ -175,8 +181,10 @@ def _fields_of(value: JsonObject, known: Tree) -> Tree:
 def _items_of(items: list[Json], known: Tree) -> Tree:
     """The known items of a list tell how the API server tells them apart."""
     names = _key_names(known)
-    if not names and not any(element.startswith("v:") for element in known):
-        return known
+    return _listed(items, known, names) if names or any(element.startswith("v:") for element in known) else known
+
+
+def _listed(items: list[Json], known: Tree, names: tuple[str, ...]) -> Tree:
     found: dict[str, Tree] = dict(known)
     for item in items:
         element = _element(item, names)

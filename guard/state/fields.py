@@ -142,6 +142,14 @@ def at(body: Json, path: Path) -> Json:
     return body
 
 
+def every(body: Json, path: Path) -> list[Json]:
+    """All values at a path, null aside; more than one where a list key stands twice."""
+    found: list[Json] = [body]
+    for element in path:
+        found = [value for item in found for value in find(item, element)]
+    return [value for value in found if value is not None]
+
+
 _remembered: Remembered[FieldSet] = Remembered(REMEMBERED_BYTES)
 _interned: WeakValueDictionary[bytes, FieldSet] = WeakValueDictionary()
 

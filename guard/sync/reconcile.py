@@ -135,19 +135,21 @@ class Reconciler:
         known = self.sync
         self.sync = sync
         if sync.metadata.generation != known.metadata.generation or _requested(sync) != _requested(known):
+            self._recalled = None
             self.wake.set()
 
     def resync(self) -> None:
         """Apply everything again at once, whether or not anything seems to have changed; where healing is on."""
         if self.sync.spec.enforcement.heals:
-            self._done = None
+            self._done = self._recalled = None
             self.wake.set()
 
     async def run(self) -> None:
         self._recall_ended_jobs()
+        was_done = self._was_done()
         while True:
             if not self.loaded.is_set():
-                await self._recall()
+                await self._recall(was_done=was_done)
             try:
                 ok = await self.attempt()
             except Exception as error:  # noqa: BLE001 (a fault of Guard's own in one Sync stops neither others nor enforcement)
@@ -168,21 +170,23 @@ class Reconciler:
             await asyncio.gather(self._learning, return_exceptions=True)
         await self._source.close()
 
-    async def _recall(self) -> None:
+    async def _recall(self, *, was_done: bool) -> None:
         """After a start, put the revision in force that was applied last, before asking the source: neither enforcement nor
         healing waits for Git, and a Git that is down or broken meanwhile leaves it so. Where the API server was the trouble, the
-        next round tries again.
+        next round tries again; what another Sync has taken over by then is its.
         """
         revision = self.status.last_applied_revision
         if not revision:
             return
         try:
             objects = await self._resolve(revision)
+            lost = {conflict.loser.key for conflict in self._index.state.conflicts(self.name, objects)}
+            objects = tuple(declared for declared in objects if declared.key not in lost)
             await self._index.take(self.name, objects, also=self.status.kinds)
             self.loaded.set()
             if self.sync.spec.enforcement.heals:
                 self._recalled = (objects, await self._apply(objects))
-            elif self._was_done():
+            elif was_done:
                 # Healing is off for a reason, and a restart is none to undo what people did meanwhile.
                 self._done = (self._goal(revision), self.sync.spec.enforcement)
                 self._learning = asyncio.create_task(self._learn(objects), name=f"learn {self.name}")

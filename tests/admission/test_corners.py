@@ -224,6 +224,44 @@ def test_our_entry_may_lose_all_of_a_map_and_gain_nothing(fields: str, reason: s
     assert judged(review("UPDATE", CONFIG_MAP, old=live(), new=new, user=OPERATOR), view_of(DECLARED)).reason == reason
 
 
+SERVICE = Kind(group="", version="v1", kind="Service", resource="services", namespaced=True)
+NOT_STICKY: JsonObject = {"sessionAffinity": "None"}
+STICKY, STICKY_LONGER = (
+    {"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": seconds}}}
+    for seconds in (10800, 99999)
+)
+RECREATE: JsonObject = {"strategy": {"type": "Recreate"}}
+ROLLING, ROLLING_FASTER = (
+    {"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": "25%"}}}
+    for surge in ("25%", "90%")
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "declares", "drifted", "back", "refused"),
+    [
+        (SERVICE, "f:sessionAffinity", NOT_STICKY, STICKY, []),
+        (SERVICE, "f:sessionAffinity", STICKY, NOT_STICKY, []),
+        (SERVICE, "f:sessionAffinity", NOT_STICKY, STICKY_LONGER, ["spec.sessionAffinityConfig"]),
+        (DEPLOYMENT, "f:strategy f:type", RECREATE, ROLLING, []),
+        (DEPLOYMENT, "f:strategy f:type", ROLLING, RECREATE, []),
+        (DEPLOYMENT, "f:strategy f:type", RECREATE, ROLLING_FASTER, ["spec.strategy.rollingUpdate"]),
+        (DEPLOYMENT, "f:strategy f:type", ROLLING, ROLLING_FASTER, ["spec.strategy.rollingUpdate.maxSurge"]),
+    ],
+    ids=["sticky", "not-sticky", "stickier", "rolling", "recreating", "rolling-faster", "faster"],
+)
+def test_what_follows_a_way_that_is_put_back_is_no_addition(
+    kind: Kind, declares: str, drifted: JsonObject, back: JsonObject, refused: list[str]
+) -> None:
+    """The API server fills the configuration of a strategy in, or takes it away, as its type says."""
+    git = {"sessionAffinity": back["sessionAffinity"]} if kind is SERVICE else {"strategy": {"type": back["strategy"]["type"]}}
+    declared, tree = declared_as(kind, object_of(kind, spec=git)), merged(LABEL_FIELD, owned(f"f:spec {declares}"))
+    view = view_of(declared, learned={declared.key: lesson(declared, tree)})
+    managed = [ours(tree), entry("operator", owned(f"f:spec {declares.partition(' ')[0]}"))]
+    old, new = (object_of(kind, spec=spec, metadata={"managedFields": managed}) for spec in (drifted, back))
+    assert changed_paths(judged(review("UPDATE", kind, old=old, new=new), view)) == refused
+
+
 PARTS: JsonObject = {
     "parts": {"type": "object", "additionalProperties": {"type": "object", "properties": {"color": {"default": "blue"}}}},
     "list": {"type": "array", "items": {"type": "object", "properties": {"color": {"default": "blue"}}}},

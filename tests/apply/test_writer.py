@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import AsyncIterator, Mapping
 
 import pytest
@@ -126,6 +127,36 @@ async def test_defaults_that_came_with_a_part_put_back_by_hand_stay_and_are_nobo
     last = await guard.apply(declared)
     assert last is not None
     assert [path[-1] for path in last.removed] == ["f:tty"]
+    assert (await stored(client, declared))["spec"] == made["spec"]
+
+
+async def test_a_default_that_is_a_map_is_given_up_whole(client: Client, namespace: str) -> None:
+    declared, guard = deployment(namespace, replicas=1), writer(client)
+    await guard.apply(declared)
+    made = await stored(client, declared)
+    for strategy in ({"type": "Recreate", "rollingUpdate": None}, {"type": "RollingUpdate"}):
+        await changed(client, declared, {"spec": {"strategy": strategy}}, manager="kubectl-edit")
+    assert "f:strategy" in str((await stored(client, declared))["metadata"]["managedFields"])
+    done = await guard.apply(declared)
+    assert done is not None
+    assert (done.changed, done.removed) == (False, ())
+    settled = await stored(client, declared)
+    assert settled["spec"] == made["spec"]
+    assert [entry.manager for entry in entries(settled)] == ["guard"]
+
+
+async def test_both_of_what_a_person_added_twice_go(client: Client, namespace: str) -> None:
+    declared, guard = deployment(namespace, replicas=1), writer(client)
+    declared.body["spec"]["template"]["spec"]["containers"][0]["env"] = [{"name": "X", "value": "1"}]
+    await guard.apply(declared)
+    made = await stored(client, declared)
+    twice = {**made, "spec": copy.deepcopy(made["spec"])}
+    twice["spec"]["template"]["spec"]["containers"][0]["env"] += [{"name": "FOO", "value": value} for value in ("a", "b")]
+    path = object_path(declared.kind, namespace=namespace, name="web")
+    await client.put(path, twice, manager="kubectl-edit")
+    done = await guard.apply(declared)
+    assert done is not None
+    assert [path[-1] for path in done.removed] == ['k:{"name":"FOO"}']
     assert (await stored(client, declared))["spec"] == made["spec"]
 
 

@@ -108,7 +108,10 @@ def _declared(facts: Facts) -> Verdict | None:
         return Verdict("refuse", "deleted by an update")
     if facts.applied_after is None:
         if _is_terminating(facts) and _is_fewer(facts, "finalizers"):
-            return Verdict("either", "what is going takes no finalizer back, so nobody knows what else an apply would do")
+            # It takes no finalizer back.
+            changed = differences(comparable(facts.before), comparable(facts.after))
+            others = any(path[:2] != _FINALIZERS for path in changed)
+            return Verdict("either", "what is going, and more than its finalizers") if others else None
         return Verdict("refuse", "Guard cannot apply any more")
     before, after = ({*map(_of_fields, _doubled(comparable(body)))} for body in (facts.before, facts.after))
     doubled = before & after

@@ -176,7 +176,7 @@ def test_what_a_manifest_says_joins_what_is_known_of_its_fields() -> None:
     manifest: JsonObject = {
         "apiVersion": "v1",
         "kind": "Thing",
-        "metadata": {"name": "a", "labels": {"b": "c"}},
+        "metadata": {"name": "a", "labels": {"b": "c"}, "finalizers": ["x"], "ownerReferences": [{"uid": "1", "name": "root"}]},
         "spec": {
             "target": {"kind": "Deployment", "name": "web"},
             "items": [{"name": "one", "image": "x"}, {"name": "two", "tags": []}],
@@ -187,7 +187,11 @@ def test_what_a_manifest_says_joins_what_is_known_of_its_fields() -> None:
     }
     known: JsonObject = {"f:spec": {"f:items": {one: {"f:name": {}}}, "f:set": {'v:"a"': {}}}}
     assert manifest_fields(manifest, known) == {
-        "f:metadata": {"f:labels": {"f:b": {}}},
+        "f:metadata": {
+            "f:labels": {"f:b": {}},
+            "f:finalizers": {'v:"x"': {}},
+            "f:ownerReferences": {'k:{"uid":"1"}': {".": {}, "f:uid": {}, "f:name": {}}},
+        },
         "f:spec": {
             "f:target": {"f:kind": {}, "f:name": {}},
             "f:items": {one: {".": {}, "f:name": {}, "f:image": {}}, two: {".": {}, "f:name": {}, "f:tags": {}}},
