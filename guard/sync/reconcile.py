@@ -214,6 +214,8 @@ class Reconciler:
             started = self._clock.monotonic()
             objects = await self._resolve(revision)
             self._refuse_conflicts(objects)
+            # From here on what was in force is so no more; what fails before has changed nothing.
+            first, self._done = self._done is None, None
             kinds = self.status.kinds
             await self._index.take(self.name, objects, also=kinds)
             self.loaded.set()
@@ -227,7 +229,7 @@ class Reconciler:
             return False
         failures = (*done.failures, *held)
         counts = msgspec.structs.replace(done.counts, pruned=pruned, failed=len(failures))
-        await self._finish(revision, objects, counts, failures, requested=requested, started=started)
+        await self._finish(revision, objects, counts, failures, first=first, requested=requested, started=started)
         if failures:
             return False
         self._done = (goal, spec.enforcement)
@@ -339,6 +341,7 @@ class Reconciler:
         counts: Counts,
         failures: tuple[str, ...],
         *,
+        first: bool,
         requested: str,
         started: float,
     ) -> None:
@@ -348,7 +351,7 @@ class Reconciler:
             else f"{naming.plural(len(failures), 'fault')} at {revision}: " + "; ".join(failures[:FAILURES_NAMED])
         )
         took = (self._clock.monotonic() - started) * 1000
-        news = counts.applied or counts.pruned or self._done is None
+        news = counts.applied or counts.pruned or first
         if news if not failures else message != self._failed_message:
             self._record("sync-failed" if failures else "synced", revision, message=message, counts=counts, took=took)
         self._failed_message = message if failures else ""
@@ -385,7 +388,6 @@ class Reconciler:
             self._record("sync-failed", revision, message=message, counts=None, took=0.0, reason=reason)
             self._failed_message = message
         self._synced(self.name, "failed")
-        self._done = None
         await self._publish(Outcome(ready=False, reason=reason, message=message, attempted=revision, handled=requested))
 
     async def _recovered(self, revision: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -67,3 +67,34 @@ def test_a_review_of_an_object_that_nobody_declared_is_not_read_at_all(server: L
     data = review(name="other", object={"metadata": {"name": "other"}, "data": "BROKEN"}, oldObject=None)
     with server.client() as client:
         assert client.review(data.replace(b'"BROKEN"', b'"\xff"'))["allowed"] is True
+
+
+VALUE = "hunter2"
+
+
+class Failing(Counted):
+    """Trips over what it is to count, with a value in its words."""
+
+    def admission(self, *, path: str, decision: str, seconds: float) -> None:
+        raise ValueError(f"{VALUE} {path} {decision} {seconds}")
+
+
+def test_what_cannot_be_noted_after_an_answer_is_said_without_any_value(capsys: pytest.CaptureFixture[str]) -> None:
+    clock, later = SystemClock(), list[Callable[[], None]]()
+    judge = Judge(
+        view=view_of(declared_as(CONFIG_MAP, object_of(CONFIG_MAP, data={"color": VALUE}))),
+        policy=Policy,
+        write=lambda _record: None,
+        references=References(clock),
+        clock=clock,
+        meter=Failing(),
+        later=later.append,
+    )
+    answer = codec.decode(judge.respond(review(object=STORED, oldObject=STORED)))
+    assert answer["response"]["allowed"] is True
+    assert later
+    for work in later:
+        work()
+    said = "".join(capsys.readouterr())
+    assert "what comes of it could not be noted" in said
+    assert VALUE not in said

@@ -1,0 +1,184 @@
+"""What a Reconciler puts in force after a start while its source is down, and the API server was for a moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
+import pytest
+
+from guard.api import Sync, parse_sync
+from guard.apply import Writer
+from guard.audit import References
+from guard.base.clock import SystemClock
+from guard.base.codec import JsonObject
+from guard.base.errors import SourceError, Unreachable
+from guard.cluster import Client, Served, connect, object_path
+from guard.state import Declared, DesiredState, View
+from guard.state.ids import Kind, Manifest, Origin
+from guard.sync.reconcile import Reconciler
+from tests.state.samples import CONFIG_MAP, declared_as, object_of
+from tools.controlplane import ControlPlane
+
+REVISION = "main@sha1:a"
+ROUNDS_SECONDS = 20.0
+
+
+class Remembered:
+    """A source that has what was applied last, and reaches its repository when `up`."""
+
+    def __init__(self, *manifests: Manifest) -> None:
+        self.up = False
+        self._manifests = manifests
+
+    async def fetch(self) -> str:
+        if not self.up:
+            raise SourceError("the repository cannot be reached")
+        return REVISION
+
+    async def manifests(self, revision: str) -> tuple[Manifest, ...]:
+        assert revision == REVISION
+        return self._manifests
+
+    async def keep(self, revision: str) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class Indexed:
+    """The index by itself; what is served it hears when the API server is `up`."""
+
+    def __init__(self, state: DesiredState) -> None:
+        self.state = state
+        self.up = False
+        self.also: tuple[Kind, ...] = ()
+
+    async def served(self, *, fresh: bool) -> Served:
+        if not self.up:
+            raise Unreachable(f"the API server hangs up ({fresh=})", where="discovery")
+        return Served([CONFIG_MAP])
+
+    async def take(self, sync: str, objects: Iterable[Declared], *, also: Iterable[Kind]) -> None:
+        self.state = self.state.with_sync(sync, objects)
+        self.also = tuple(also)
+
+    async def settle(self, sync: str) -> None: ...
+
+
+@pytest.fixture
+async def client(control_plane: ControlPlane) -> AsyncIterator[Client]:
+    found = Client(await connect(kubeconfig=control_plane.kubeconfig("admin")))
+    yield found
+    await found.close()
+
+
+def sync(*, heal: bool = True) -> Sync:
+    ready = {"type": "Ready", "status": "True", "reason": "Applied", "message": "", "lastTransitionTime": "2026-01-02T03:04:05Z"}
+    body: JsonObject = {
+        "apiVersion": "gitopsguard.dev/v1alpha1",
+        "kind": "Sync",
+        "metadata": {"name": "of-the-tests", "namespace": "default", "generation": 1},
+        "spec": {"source": {"git": {"url": "https://git.example.com/deploy"}}, "enforcement": {"heal": heal}},
+        "status": {"lastAppliedRevision": REVISION, "observedGeneration": 1, "conditions": [ready]},
+    }
+    return parse_sync(body, where="test")
+
+
+def manifest(name: str, namespace: str, **data: str) -> Manifest:
+    body: JsonObject = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": namespace},
+        "data": data,
+    }
+    return Manifest(body=body, origin=Origin(file="a.yaml", line=1))
+
+
+async def rounds(
+    client: Client, source: Remembered, index: Indexed, *before: Callable[[], Awaitable[None]], heal: bool = True
+) -> Reconciler:
+    """A Reconciler that has gone one round more than is done before the others."""
+    left = list(before)
+    over = asyncio.Event()
+
+    async def wait(_wake: asyncio.Event, _seconds: float) -> bool:
+        if left:
+            await left.pop(0)()
+        else:
+            over.set()
+            await asyncio.Event().wait()
+        return False
+
+    clock = SystemClock()
+    reconciler = Reconciler(
+        sync(heal=heal),
+        source=source,
+        index=index,
+        client=client,
+        writer=Writer(client, view=View(), clock=clock),
+        clock=clock,
+        references=References(clock),
+        write=lambda _record: None,
+        wait=wait,
+        synced=lambda _sync, _result: None,
+        drifted=lambda _sync: 0,
+    )
+    running = asyncio.create_task(reconciler.run())
+    try:
+        async with asyncio.timeout(ROUNDS_SECONDS):
+            await over.wait()
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await reconciler.close()
+    return reconciler
+
+
+async def value(client: Client, name: str, namespace: str) -> str:
+    return (await client.get(object_path(CONFIG_MAP, namespace=namespace, name=name)))["data"]["v"]
+
+
+@pytest.mark.case(34)
+async def test_what_was_applied_last_is_recalled_as_soon_as_the_api_server_answers(client: Client, namespace: str) -> None:
+    index = Indexed(DesiredState())
+
+    async def answers() -> None:
+        index.up = True
+
+    reconciler = await rounds(client, Remembered(manifest("mine", namespace, v="1")), index, answers)
+    assert reconciler.loaded.is_set()
+    assert await value(client, "mine", namespace) == "1"
+
+
+async def test_what_another_sync_has_taken_over_meanwhile_is_not_recalled(client: Client, namespace: str) -> None:
+    index = Indexed(DesiredState())
+    moved = declared_as(
+        CONFIG_MAP, object_of(CONFIG_MAP, name="moved", namespace=namespace, label="ns.b", data={"v": "new"}), sync="ns/b"
+    )
+
+    async def taken_over() -> None:
+        await client.apply(object_path(CONFIG_MAP, namespace=namespace, name="moved"), moved.body, manager="guard", force=True)
+        index.state = index.state.with_sync("ns/b", [moved])
+        index.up = True
+
+    source = Remembered(manifest("moved", namespace, v="old"), manifest("mine", namespace, v="1"))
+    await rounds(client, source, index, taken_over)
+    assert await value(client, "moved", namespace) == "new"
+    assert await value(client, "mine", namespace) == "1"
+    assert [declared.sync for declared in index.state if declared.key == moved.key] == ["ns/b"]
+
+
+async def test_with_healing_off_a_late_recall_undoes_nothing_that_people_did(client: Client, namespace: str) -> None:
+    path = object_path(CONFIG_MAP, namespace=namespace, name="mine")
+    await client.apply(path, manifest("mine", namespace, v="by hand").body, manager="kubectl", force=True)
+    index, source = Indexed(DesiredState()), Remembered(manifest("mine", namespace, v="1"))
+
+    async def answers() -> None:
+        index.up = True
+
+    async def all_is_well() -> None:
+        source.up = True
+
+    reconciler = await rounds(client, source, index, answers, all_is_well, heal=False)
+    assert reconciler.loaded.is_set()
+    assert await value(client, "mine", namespace) == "by hand"
