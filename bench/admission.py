@@ -271,6 +271,8 @@ def _rank(title: str) -> int:
 def main(*, quick: bool, closely: bool, heal: bool, json_file: Path | None, profile: Path | None) -> None:
     """What Guard adds to a write, on a real API server."""
     if closely:
+        if quick or json_file is not None or profile is not None:
+            raise click.UsageError("--close goes with --no-heal alone")
         uvloop.run(run_closely(heal=heal))
         return
     raw = uvloop.run(run(size=QUICK if quick else FULL, heal=heal, profile=profile))

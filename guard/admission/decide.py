@@ -253,12 +253,9 @@ def forged_entries(case: Case) -> Decision | None:
     leave machines what they hold: what nobody or a person's tool holds would pass for a person's addition.
     """
     request = case.request
-    more = padding(request)
-    if more:
-        # A map that only lost fields of ours shows as one itself.
-        beyond = more.minus(case.declared_fields)
-        if any(not case.left.holds(path) and not reaches(case.declared_fields, path) for path in beyond.paths()):
-            return case.refuse("ForeignFieldManager")
+    # A map that only lost fields of ours shows as one itself.
+    if any(not case.left.holds(path) and not reaches(case.declared_fields, path) for path in padding(request).paths()):
+        return case.refuse("ForeignFieldManager")
     if request.operation != "UPDATE" or not case.by_person or not request.rewritten:
         return None
     return case.refuse("Tampering") if is_disowned(request, case.managers) or is_misplaced(request) else None

@@ -196,7 +196,7 @@ class Writer:
         taken with its value as it was, ownership alone goes, and so it does of what the API server puts there again: defaults,
         and what it allocated.
         """
-        removed: tuple[Path, ...] = ()
+        removed: dict[Path, None] = {}
         completed = EMPTY
         taken = self._view.takings.of(declared.key, at=self._clock.monotonic())
         is_stored = taken and any(entry.identity in taken.entries for entry in entries(body))
@@ -212,10 +212,9 @@ class Writer:
                 operations += _operations(removal)
             try:
                 before, body = body, await self._client.json_patch(_path(declared), operations, manager=REPAIR_MANAGER)
-                paths = dict.fromkeys(removal.path for removal in removals)
-                again = [path for path in paths if _stands(before, body, path)]
+                again = {removal.path for removal in removals if _stands(before, body, removal.path)}
                 completed = completed.union(_owned_at(again, body))
-                removed = (*removed, *(path for path in paths if path not in (*again, *removed)))
+                removed |= {removal.path: None for removal in removals if removal.path not in again}
             except ApiStatusError as error:
                 # A failed test is 422, as is an object that would become invalid.
                 if error.code not in {CONFLICT, UNPROCESSABLE}:
@@ -229,7 +228,7 @@ class Writer:
                 body = await self._client.apply(_path(declared), applied, manager=FIELD_MANAGER, force=True)
         if is_stored:
             self._view.takings.settled(declared.key)
-        return body, removed
+        return body, tuple(removed)
 
     def _remember(self, declared: Declared, body: JsonObject, *, applied: JsonObject, changed: bool) -> None:
         key, ours, now = declared.key, our_fields(body), self._clock.monotonic()

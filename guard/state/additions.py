@@ -109,7 +109,7 @@ def _removals(theirs: Tree, others: Tree, value: Json, path: Path, pointer: tupl
             continue
         other = others.get(element)
         # A key that stands twice goes twice.
-        for index, item, tests in _places(value, element, theirs):
+        for index, item, tests in _places(value, element):
             here, there = (*path, element), (*pointer, index)
             if other is None:
                 found.append(Removal(path=here, pointer=there, tests=tuple(((*there, *name), wanted) for name, wanted in tests)))
@@ -125,7 +125,7 @@ def _index(removal: Removal, depth: int) -> int:
     return step if isinstance(step, int) else 0
 
 
-def _places(value: Json, element: str, siblings: Tree) -> Iterator[tuple[str | int, Json, list[tuple[tuple[str, ...], Json]]]]:
+def _places(value: Json, element: str) -> Iterator[tuple[str | int, Json, list[tuple[tuple[str, ...], Json]]]]:
     """Where an element stands in the live value: key or index, the item, and what to test so that a moved item is not hit."""
     if element.startswith("f:"):
         name = element[2:]
@@ -137,7 +137,7 @@ def _places(value: Json, element: str, siblings: Tree) -> Iterator[tuple[str | i
             keys = fields.item_keys(element)
             if all(item.get(name) == wanted for name, wanted in keys):
                 yield index, item, [((name,), wanted) for name, wanted in keys if name in item]
-        elif (element.startswith("v:") and item == fields.item_value(element)) or (element == f"i:{index}" and len(siblings) > 0):
+        elif (element.startswith("v:") and item == fields.item_value(element)) or element == f"i:{index}":
             yield index, item, [((), item)]
 
 

@@ -63,35 +63,22 @@ def owned(value: Json, schema: Schema | None) -> Json:
 
 
 def _filled(value: Json, schema: Schema, *, whole: bool, keys: frozenset[str] = frozenset()) -> Json:
-    """Of an object the `keys` are filled in in any case."""
+    """Of an object the `keys` are filled in in any case. MISSING stays so where there is no default."""
+    if schema.fills(value):
+        # Null is the default, said with another word: whoever says it owns all of it.
+        value, whole = schema.value, True
     whole = whole or schema.atomic
     if is_object(value):
         found = dict(value)
         for name, field in schema.fields.items():
             if name in found or whole or name in keys:
-                _fill(found, name, field, whole=whole)
+                found[name] = _filled(found.get(name, MISSING), field, whole=whole)
         if schema.others is not None:
-            for name in found:
-                _fill(found, name, schema.others, whole=whole)
-        return found
+            found = {name: _filled(item, schema.others, whole=whole) for name, item in found.items()}
+        return {name: item for name, item in found.items() if item is not MISSING}
     if is_array(value) and schema.items is not None:
-        return [_item(item, schema.items, whole=whole, keys=schema.keys) for item in value]
+        return [_filled(item, schema.items, whole=whole, keys=schema.keys) for item in value]
     return value
-
-
-def _fill(value: JsonObject, name: str, field: Schema, *, whole: bool) -> None:
-    found = value.get(name, MISSING)
-    if field.fills(found):
-        # Null is the default, said with another word: whoever says it owns all of it.
-        value[name] = _filled(field.value, field, whole=True)
-    elif found is not MISSING:
-        value[name] = _filled(found, field, whole=whole)
-
-
-def _item(value: Json, items: Schema, *, whole: bool, keys: frozenset[str]) -> Json:
-    if items.fills(value):
-        return _filled(items.value, items, whole=True)
-    return _filled(value, items, whole=whole, keys=keys)
 
 
 def _scale(version: JsonObject) -> Path | None:

@@ -156,9 +156,13 @@ def manifest_fields(manifest: JsonObject, known: Tree) -> Tree:
     metadata = {name: value for name, value in child(manifest, "metadata").items() if name in METADATA and value}
     if metadata:
         there = known.get("f:metadata", {})
-        lists = {name: metadata.pop(name) for name in _LISTS if name in metadata}
-        listed = {f"f:{name}": _listed(items, there.get(f"f:{name}", {}), _LISTS[name]) for name, items in lists.items()}
-        found["f:metadata"] = {**_fields_of(metadata, there), **listed}
+        texts = {name: value for name, value in metadata.items() if name not in _LISTS}
+        listed = {
+            f"f:{name}": _listed(metadata[name], there.get(f"f:{name}", {}), keys)
+            for name, keys in _LISTS.items()
+            if name in metadata
+        }
+        found["f:metadata"] = {**_fields_of(texts, there), **listed}
     return found
 
 

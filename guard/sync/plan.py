@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 
 from guard.apply import prepare
 from guard.base.codec import JsonObject, child, children
@@ -33,7 +34,12 @@ def resolve(
     twice: a revision is taken whole or not at all.
     """
     manifests = tuple(manifests)
-    coming, defined = _coming(manifests)
+    coming, definitions = _coming(manifests)
+
+    @cache
+    def definition(kind: Kind) -> Definition:
+        return definition_of(definitions[kind], kind.version) if kind in definitions else define(kind)
+
     found: dict[ObjectKey, Declared] = {}
     faults: list[str] = []
     for manifest in manifests:
@@ -63,7 +69,7 @@ def resolve(
             origin=manifest.origin,
             sync=sync,
             revision=revision,
-            definition=defined(kind) if kind in defined else define(kind),
+            definition=definition(kind),
         )
     if faults:
         more = f"; and {len(faults) - _MOST_NAMED} more" if len(faults) > _MOST_NAMED else ""
@@ -71,29 +77,10 @@ def resolve(
     return tuple(found.values())
 
 
-class _Defined:
-    """What a revision's own definitions say of their kinds, read when somebody asks: some are large."""
-
-    def __init__(self) -> None:
-        self._bodies: dict[Kind, JsonObject] = {}
-        self._known: dict[Kind, Definition] = {}
-
-    def add(self, kind: Kind, body: JsonObject) -> None:
-        self._bodies[kind] = body
-
-    def __contains__(self, kind: Kind) -> bool:
-        return kind in self._bodies
-
-    def __call__(self, kind: Kind) -> Definition:
-        if kind not in self._known:
-            self._known[kind] = definition_of(self._bodies[kind], kind.version)
-        return self._known[kind]
-
-
-def _coming(manifests: Sequence[Manifest]) -> tuple[Mapping[tuple[str, str], Kind], _Defined]:
-    """The kinds that CustomResourceDefinitions among the manifests will serve, and what they say of them."""
+def _coming(manifests: Sequence[Manifest]) -> tuple[Mapping[tuple[str, str], Kind], Mapping[Kind, JsonObject]]:
+    """The kinds that CustomResourceDefinitions among the manifests will serve, and the definition of each."""
     kinds: dict[tuple[str, str], Kind] = {}
-    defined = _Defined()
+    definitions: dict[Kind, JsonObject] = {}
     for manifest in manifests:
         if manifest.body.get("kind") != "CustomResourceDefinition":
             continue
@@ -109,8 +96,8 @@ def _coming(manifests: Sequence[Manifest]) -> tuple[Mapping[tuple[str, str], Kin
                     namespaced=spec.get("scope") == "Namespaced",
                 )
                 kinds[kind.api_version, kind.kind] = kind
-                defined.add(kind, manifest.body)
-    return kinds, defined
+                definitions[kind] = manifest.body
+    return kinds, definitions
 
 
 def stages(objects: Iterable[Declared]) -> list[list[Declared]]:
