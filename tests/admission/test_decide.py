@@ -13,12 +13,12 @@ from guard.admission.case import Decision
 from guard.admission.review import parse
 from guard.base import codec
 from guard.base.codec import DecodeError, Json, JsonObject
-from guard.state.definition import Definition
-from guard.state.desired import Declared, DesiredState, Learned, View
+from guard.state.desired import DesiredState, Learned, View
 from guard.state.fields import FieldSet
-from guard.state.ids import REPLICAS, SYNC_LABEL, Kind, ObjectKey, Origin
+from guard.state.ids import SYNC_LABEL, Kind
 from guard.state.policy import Enforcement, Policy
 from guard.state.requesters import GUARD_USER
+from tests.state.samples import declared_as
 
 DEPLOYMENT = Kind(group="apps", version="v1", kind="Deployment", resource="deployments", namespaced=True)
 FIELDS: JsonObject = {
@@ -73,19 +73,10 @@ def judged(
     }
     body = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
     view = View()
-    key = ObjectKey(group="apps", kind="Deployment", namespace="default", name="web")
     git = {"metadata": LIVE["metadata"], "spec": LIVE["spec"]}
-    declared = Declared(
-        key=key,
-        kind=DEPLOYMENT,
-        body=git,
-        origin=Origin(file="f", line=1),
-        sync="ns/s",
-        revision="r",
-        definition=Definition(scale=REPLICAS),
-    )
+    declared = declared_as(DEPLOYMENT, git, sync="ns/s")
     view.replace(DesiredState().with_sync("ns/s", [declared]))
-    view.learn(key, Learned(body=git, fields=FieldSet.parse(FIELDS), stored=None))
+    view.learn(declared.key, Learned(body=git, fields=FieldSet.parse(FIELDS), stored=None))
     policy = Policy(syncs={"ns/s": enforcement or Enforcement()}, unloaded=unloaded or {})
     return decide(review=parse(codec.encode(body)), view=view, policy=policy, now=datetime.now(UTC))
 

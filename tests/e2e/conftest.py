@@ -136,10 +136,8 @@ async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Wor
         yield found
 
 
-@pytest.fixture(scope="session")
-async def widgets(world: World) -> str:
-    """The group of a custom resource Widget that Git declares: two served versions, scaled by `spec.size`, `spec.tags` a set."""
-    group = "widgets.example.com"
+def widget_definition(group: str) -> JsonObject:
+    """Of a custom resource Widget: two served versions, scaled by `spec.size`, `spec.tags` a set."""
     schema: JsonObject = {
         "type": "object",
         "properties": {
@@ -160,7 +158,7 @@ async def widgets(world: World) -> str:
         "schema": {"openAPIV3Schema": schema},
         "subresources": {"status": {}, "scale": {"specReplicasPath": ".spec.size", "statusReplicasPath": ".status.size"}},
     }
-    definition: JsonObject = {
+    return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
         "metadata": {"name": f"widgets.{group}"},
@@ -171,7 +169,13 @@ async def widgets(world: World) -> str:
             "versions": [{**version, "name": "v1", "storage": True}, {**version, "name": "v2", "storage": False}],
         },
     }
-    await world.declare({"apps/widgets.yaml": codec.encode(definition).decode() + "\n"})
+
+
+@pytest.fixture(scope="session")
+async def widgets(world: World) -> str:
+    """The group of a Widget that Git defines."""
+    group = "widgets.example.com"
+    await world.declare({"apps/widgets.yaml": codec.encode(widget_definition(group)).decode() + "\n"})
     return group
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.conftest import App, World, widget
+from guard.base import codec
+from tests.e2e.conftest import App, World, widget, widget_definition
 from tools.guardrun import eventually
 
 AUTOSCALER = "system:serviceaccount:kube-system:horizontal-pod-autoscaler"
@@ -47,40 +48,15 @@ async def test_a_custom_resources_own_scale_path_counts(world: World, widgets: s
     assert (await world.get(f"widgets.{widgets}/{free}", "default"))["spec"] == {"color": "blue", "size": 5}
 
 
-GEARS = """apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: gears.scaling.example.com}
-spec:
-  group: scaling.example.com
-  scope: Namespaced
-  names: {kind: Gear, plural: gears, singular: gear}
-  versions:
-    - name: v1
-      served: true
-      storage: true
-      schema:
-        openAPIV3Schema:
-          type: object
-          properties:
-            spec: {type: object, properties: {teeth: {type: integer}}}
-            status: {type: object, properties: {teeth: {type: integer}}}
-      subresources:
-        status: {}
-        scale: {specReplicasPath: .spec.teeth, statusReplicasPath: .status.teeth}
-"""
-
-
 @pytest.mark.case(3)
 async def test_the_scale_path_of_a_kind_that_git_does_not_define_is_read_from_the_cluster(world: World, fresh: str) -> None:
-    await world.plane.kubectl("apply", "-f", "-", input=GEARS)
-    await world.plane.kubectl("wait", "--for=condition=Established", "crd/gears.scaling.example.com", "--timeout=30s")
-    gear = (
-        f"apiVersion: scaling.example.com/v1\nkind: Gear\nmetadata: {{name: {fresh}, namespace: default}}\nspec: {{teeth: 2}}\n"
-    )
-    await world.declare({f"apps/{fresh}.yaml": gear})
-    refused = await world.refused("scale", f"gears.scaling.example.com/{fresh}", "--replicas=5")
-    assert "spec.teeth: Git has 2, you asked for 5" in refused.stderr
-    assert (await world.get(f"gears.scaling.example.com/{fresh}", "default"))["spec"] == {"teeth": 2}
+    group = "not-from-git.example.com"
+    await world.plane.kubectl("apply", "-f", "-", input=codec.pretty(widget_definition(group)))
+    await world.plane.kubectl("wait", "--for=condition=Established", f"crd/widgets.{group}", "--timeout=30s")
+    await world.declare({f"apps/{fresh}.yaml": widget(fresh, group, "{size: 2}")})
+    refused = await world.refused("scale", f"widgets.{group}/{fresh}", "--replicas=5")
+    assert "spec.size: Git has 2, you asked for 5" in refused.stderr
+    assert (await world.get(f"widgets.{group}/{fresh}", "default"))["spec"] == {"size": 2}
 
 
 @pytest.mark.case(3)

@@ -7,9 +7,9 @@ from guard.base import codec
 from guard.registration import client_config
 from guard.registration.asked import NAMES_BYTES, Asked, Resource, asked_by, asked_of, within
 from guard.registration.rules import configuration
-from guard.state.definition import Definition
 from guard.state.desired import Declared, DesiredState
-from guard.state.ids import REPLICAS, Kind, ObjectKey, Origin
+from guard.state.ids import REPLICAS, Kind
+from tests.state.samples import declared_as
 
 CLIENT = client_config(url="https://127.0.0.1:1/admission", service=False, ca_bundle="Y" * 1000)
 DEPLOYMENTS = Resource(group="apps", version="v1", resource="deployments", namespaced=True)
@@ -113,16 +113,5 @@ KINDS = [
 
 def _workload(number: int, *, namespaces: int) -> Declared:
     kind = KINDS[number % 3]
-    key = ObjectKey(
-        group=kind.group, kind=kind.kind, namespace=f"namespace-of-a-team-{number % namespaces}", name=f"web-{number}"
-    )
-    body = {"spec": {"replicas": 1}}
-    return Declared(
-        key=key,
-        kind=kind,
-        body=body,
-        origin=Origin(file="f", line=1),
-        sync="ns/s",
-        revision="r",
-        definition=Definition(scale=REPLICAS),
-    )
+    metadata = {"name": f"web-{number}", "namespace": f"namespace-of-a-team-{number % namespaces}"}
+    return declared_as(kind, {"metadata": metadata, "spec": {"replicas": 1}}, sync="ns/s", scale=REPLICAS)

@@ -9,7 +9,8 @@ from guard.registration.expressions import EXPRESSION_CHARACTERS
 from guard.registration.rules import configuration
 from guard.state.definition import Definition
 from guard.state.desired import Declared, DesiredState
-from guard.state.ids import DEFINITION, NAMESPACE, REPLICAS, Kind, ObjectKey, Origin
+from guard.state.ids import DEFINITION, NAMESPACE, REPLICAS, Kind, ObjectKey
+from tests.state.samples import declared_as
 
 DEPLOYMENT = Kind(group="apps", version="v1", kind="Deployment", resource="deployments", namespaced=True)
 CONFIG_MAP = Kind(group="", version="v1", kind="ConfigMap", resource="configmaps", namespaced=True)
@@ -17,17 +18,8 @@ CLIENT = client_config(url="https://127.0.0.1:1/admission", service=False, ca_bu
 
 
 def declared(name: str, *, replicas: int | None = None, kind: Kind = DEPLOYMENT) -> Declared:
-    key = ObjectKey(group=kind.group, kind=kind.kind, namespace="default", name=name)
     spec = {} if replicas is None else {"replicas": replicas}
-    return Declared(
-        key=key,
-        kind=kind,
-        body={"spec": spec},
-        origin=Origin(file="f", line=1),
-        sync="ns/s",
-        revision="r",
-        definition=Definition(scale=REPLICAS),
-    )
+    return declared_as(kind, {"metadata": {"name": name, "namespace": "default"}, "spec": spec}, sync="ns/s", scale=REPLICAS)
 
 
 def built(*objects: Declared, strict: tuple[str, ...] = (), control_plane: tuple[str, ...] = ()) -> dict[str, JsonObject]:
