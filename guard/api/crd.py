@@ -87,7 +87,7 @@ def _converted(schema: JsonObject, *, definitions: JsonObject, defaults: bool) -
 
     found = _resolved(schema, definitions)
     converted = {key: value for key, value in found.items() if key not in DROPPED}
-    if defaults and found.get("default") not in (None, []):
+    if defaults and found.get("default") not in (None, [], ""):
         converted["default"] = found["default"]
     if "description" in found:
         converted["description"] = " ".join(found["description"].split())

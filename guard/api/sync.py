@@ -14,7 +14,7 @@ from guard.api import duration
 from guard.api.conditions import Condition
 from guard.api.problems import explained
 from guard.base import codec
-from guard.base.codec import JsonObject
+from guard.base.codec import JsonObject, child
 from guard.base.errors import ConfigError
 from guard.state import policy
 from guard.state.ids import GUARD_NAMESPACE, LABEL_VALUE_LENGTH, Kind
@@ -33,6 +33,9 @@ REF_PATTERN = r"^[^-\s~^:?*\[\\][^\s~^:?*\[\\]*$"
 
 Mode: TypeAlias = Literal["Deny", "Warn", "Audit"]
 Additions: TypeAlias = Literal["Deny", "Allow"]
+PushType: TypeAlias = Literal["GitHub", "GitLab", "Gitea", "Forgejo", "Bitbucket", "Generic"]
+RendererName: TypeAlias = Literal["Auto", "YAML", "Kustomize", "Helm"]
+RemoteBases: TypeAlias = Literal["Refuse", "Allow"]
 
 
 # What parse_pointer takes, in a form that the API server knows as well.
@@ -57,20 +60,27 @@ class GitRef(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
 
     branch: Annotated[str, Meta(min_length=1, max_length=255, pattern=REF_PATTERN)] | None = None
     tag: Annotated[str, Meta(min_length=1, max_length=255, pattern=REF_PATTERN)] | None = None
+    semver: (
+        Annotated[
+            str,
+            Meta(description="The newest tag that is a version in this range: `>=1.2.0 <2.0.0`.", min_length=1, max_length=255),
+        ]
+        | None
+    ) = None
     commit: (
         Annotated[str, Meta(description="A commit's full hash, SHA-1 or SHA-256.", pattern="^([0-9a-f]{40}|[0-9a-f]{64})$")]
         | None
     ) = None
 
     def __post_init__(self) -> None:
-        if sum(value is not None for value in (self.branch, self.tag, self.commit)) > 1:
-            raise ValueError("at most one of branch, tag and commit may be set")
-        _check_single_line(self.branch, self.tag, self.commit)
+        if sum(value is not None for value in (self.branch, self.tag, self.semver, self.commit)) > 1:
+            raise ValueError("at most one of branch, tag, semver and commit may be set")
+        _check_single_line(self.branch, self.tag, self.semver, self.commit)
 
 
 AT_MOST_ONE = {
-    "rule": "[has(self.branch), has(self.tag), has(self.commit)].filter(given, given).size() <= 1",
-    "message": "at most one of branch, tag and commit may be set",
+    "rule": "[has(self.branch), has(self.tag), has(self.semver), has(self.commit)].filter(given, given).size() <= 1",
+    "message": "at most one of branch, tag, semver and commit may be set",
 }
 
 
@@ -88,7 +98,17 @@ class GitSource(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
         ),
     ]
     ref: Annotated[GitRef, Meta(extra_json_schema={"x-kubernetes-validations": [AT_MOST_ONE]})] = GitRef()
-    secret_ref: Annotated[SecretReference | None, Meta(description="Holds `username` and `password`, or what SSH needs.")] = None
+    secret_ref: Annotated[
+        SecretReference | None,
+        Meta(
+            description="Holds `username` and `password`, or `bearerToken`, and `ca.crt`; for SSH `identity`, `known_hosts` and "
+            "the key's `password`."
+        ),
+    ] = None
+    include: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=1024)], ...],
+        Meta(description="What of the repository is read, as patterns of gitignore; everything if empty.", max_length=64),
+    ] = ()
 
     def __post_init__(self) -> None:
         if re.match(LOGIN_PATTERN, self.url):
@@ -96,8 +116,16 @@ class GitSource(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
         _check_single_line(self.url)
 
 
+class Push(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
+    """Who may say, by a webhook, that there is something new; all that it does is to make Guard look."""
+
+    type: Annotated[PushType, Meta(description="How the sender signs.")]
+    secret_ref: Annotated[SecretReference, Meta(description="Holds `token`, the secret that the sender was given.")]
+
+
 class Source(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
     git: GitSource
+    push: Annotated[Push | None, Meta(description="The webhook of the repository's host.")] = None
     interval: Annotated[
         str,
         Meta(
@@ -231,6 +259,32 @@ class Enforcement(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
         )
 
 
+class Kustomize(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
+    remote_bases: Annotated[RemoteBases, Meta(description="Whether bases may come from other repositories.")] = "Refuse"
+
+
+class Helm(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
+    release_name: Annotated[
+        str,
+        Meta(
+            description="The Sync's name if empty.",
+            max_length=53,
+            extra_json_schema={"pattern": r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$"},
+        ),
+    ] = ""
+    values_files: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=1024)], ...],
+        Meta(description="Files from the source's root, read after the chart's own; a later one wins.", max_length=64),
+    ] = ()
+    values: Annotated[
+        JsonObject,
+        Meta(
+            description="Win over all files; null takes a default away.",
+            extra_json_schema={"x-kubernetes-preserve-unknown-fields": True},
+        ),
+    ] = {}
+
+
 class SyncSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
     """What the cluster is kept equal to, and how closely."""
 
@@ -253,6 +307,19 @@ class SyncSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
             },
         ),
     ] = "./"
+    target_namespace: Annotated[
+        str,
+        Meta(
+            description="The namespace of objects that name none, and of a Helm release.",
+            max_length=63,
+            extra_json_schema={"pattern": r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$"},
+        ),
+    ] = ""
+    renderer: Annotated[RendererName, Meta(description="What makes manifests of the folder; Auto goes by what it holds.")] = (
+        "Auto"
+    )
+    kustomize: Kustomize = Kustomize()
+    helm: Helm = Helm()
     prune: Annotated[bool, Meta(description="Delete what Git no longer declares.")] = True
     enforcement: Enforcement = Enforcement()
 
@@ -338,7 +405,7 @@ def parse_sync(body: JsonObject, *, where: str) -> Sync:
     if (api_version, kind) != (API_VERSION, "Sync"):
         raise ConfigError(f"expected kind Sync of {API_VERSION}, got kind {kind} of {api_version}", where=where)
     try:
-        return codec.convert(_without_nulls(body), Sync)
+        return codec.convert(_with_values(_without_nulls(body), body), Sync)
     except codec.DecodeError as error:
         raise ConfigError(explained(str(error), Sync), where=where) from error
 
@@ -352,6 +419,14 @@ def label_value(namespace: str, name: str) -> str:
         return text
     ending = "_" + hashlib.sha256(text.encode()).hexdigest()[:16]
     return text[: LABEL_VALUE_LENGTH - len(ending)] + ending
+
+
+def _with_values(cleaned: JsonObject, body: JsonObject) -> JsonObject:
+    """Helm's values as they stand: null means something there."""
+    values = child(child(child(body, "spec"), "helm"), "values")
+    if values:
+        cleaned["spec"]["helm"]["values"] = values
+    return cleaned
 
 
 def _without_nulls(value: codec.Json) -> codec.Json:

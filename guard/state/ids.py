@@ -65,13 +65,17 @@ class ObjectKey(msgspec.Struct, frozen=True, order=True, cache_hash=True):
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """Where a manifest stands in its source: a path from the source's root, and the line (from 1) of its first key."""
+    """Where a manifest stands in its source: a path from the source's root, and the line (from 1) of its first key, 0 where a
+    tool made the manifest of the file. `via` names that tool and the folder that it was given: `Kustomize clusters/prod`.
+    """
 
     file: str
     line: int
+    via: str = ""
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place} ({self.via})" if self.via else place
 
 
 class Manifest(msgspec.Struct, frozen=True):

@@ -102,6 +102,9 @@ async def test_a_stored_sync_has_its_defaults_and_can_be_parsed(installed: Contr
     assert stored["spec"] == {
         "source": {"git": {"url": "https://git.example.com/platform/deploy", "ref": {}}, "interval": "1m"},
         "path": "./",
+        "renderer": "Auto",
+        "kustomize": {"remoteBases": "Refuse"},
+        "helm": {"values": {}},
         "prune": True,
         "enforcement": {"mode": "Deny", "additions": "Deny"},
     }
@@ -146,7 +149,7 @@ GIT: JsonObject = {"url": "https://git.example.com/platform/deploy"}
     [
         ({"source": {"git": GIT}, "enforcement": {"mode": "deny"}}, 'supported values: "Audit", "Deny", "Warn"'),
         ({"source": {"git": GIT}, "enforcement": {"additions": "Warn"}}, 'supported values: "Allow", "Deny"'),
-        ({"source": {"git": {**GIT, "ref": {"branch": "a", "tag": "b"}}}}, "at most one of branch, tag and commit"),
+        ({"source": {"git": {**GIT, "ref": {"branch": "a", "tag": "b"}}}}, "at most one of branch, tag, semver and commit"),
         ({"source": {"git": {**GIT, "ref": {"branch": ""}}}}, "spec.source.git.ref.branch"),
         ({"source": {"git": {**GIT, "ref": {"branch": "-x"}}}}, "spec.source.git.ref.branch"),
         ({"source": {"git": {"url": ""}}}, "spec.source.git.url"),
