@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from guard.base.errors import ConfigError, RenderError
-from guard.source.tree import MOST_IN_ALL, MOST_IN_FILE
+from guard.source.listing import MOST_IN_FILE
+from guard.source.tree import MOST_IN_ALL
 from guard.state.snapshot import File, Snapshot
 
-# As guard.source.tree has it; tests hold the two together.
+# As guard.source.manifests has it; tests hold the two together.
 _SUFFIXES = (".yaml", ".yml", ".json")
 _NAMES = frozenset({"Kustomization"})
 

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from guard.base.errors import SourceError
+from guard.source import manifests
 from guard.source import revision as revisions
-from guard.source import tree
 from guard.source.address import GitRef, check_ref, check_url
 from guard.source.command import GitCommand, GitCredentials
 from guard.source.failures import failure
+from guard.source.tree import GitTree
 from guard.state.snapshot import Snapshot
 
 __all__ = ["GitCredentials", "GitRef", "GitSource"]
@@ -68,6 +69,13 @@ class GitSource:
         Raises RenderError where the revision is at fault (no such path, symbolic links), SourceError where the copy is.
         """
         return await self._call(lambda: self._read(revision, path))
+
+    def tree(self, revision: str) -> GitTree:
+        """The files of a revision that was fetched at any time before; reading them needs no network.
+
+        Raises SourceError for what is no revision of a Git repository. Further calls are of `guard.state.snapshot.Tree`.
+        """
+        return GitTree(revision=revision, commit=revisions.commit_of(revision), run=self._run, call=self._call)
 
     async def keep(self, revision: str, *, owner: str = "") -> None:
         """Pin `revision` as the last good one of `owner` (a Sync), in place of what was pinned before."""
@@ -144,7 +152,7 @@ class GitSource:
         commit = revisions.commit_of(revision)
         if not self._holds(commit):
             raise SourceError(f"{revision} is not in the local copy")
-        return tree.read(self._run, revision=revision, commit=commit, path=path)
+        return manifests.read(self._run, revision=revision, commit=commit, path=path)
 
     def _keep(self, revision: str, owner: str) -> None:
         self._point(f"refs/guard/kept/{_slug(f'{self._ref}{owner}')}", revisions.commit_of(revision))

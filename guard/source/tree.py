@@ -1,26 +1,23 @@
-"""Reads the manifests below a folder of a commit, without a work tree: two listings and one `cat-file --batch`."""
+"""The files of one commit, read from the local copy without a work tree and without the network."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol
-
-from msgspec import Struct
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol, TypeVar
 
 from guard.base.errors import ConfigError, RenderError, SourceError
-from guard.state.snapshot import File, Snapshot
+from guard.source import listing
+from guard.source.listing import MOST_IN_FILE
+from guard.state.snapshot import Changes, Entry
 
-# `Kustomization` is a name that kustomize takes as it stands, so the renderer has to see it.
-_SUFFIXES = (".yaml", ".yml", ".json")
-_NAMES = frozenset({"Kustomization"})
+T = TypeVar("T")
 
-# The API server stores no object over 1.5 MiB; a file of more than ten times that is not a manifest.
-MOST_IN_FILE = 16 * 1024 * 1024
-# 10,000 objects of 5 KB are 50 MB; they are all held in memory while they are rendered.
+# 10,000 objects of 5 KB are 50 MB.
 MOST_IN_ALL = 128 * 1024 * 1024
+# Ten times the files of a large repository of manifests; each takes half a kilobyte of memory here.
+MOST_ENTRIES = 100_000
 
-_SYMLINK = "120000"
-_SUBMODULE = "160000"
+_MISSING = "missing"
 
 
 class Run(Protocol):
@@ -29,31 +26,113 @@ class Run(Protocol):
     def __call__(self, *arguments: str, stdin: bytes = b"") -> bytes: ...
 
 
-class _Entry(Struct, frozen=True):
-    mode: str
-    blob: str
-    size: int
-    path: str
+class Call(Protocol):
+    """Runs a function on the source's thread. Errors get to say which source it is."""
+
+    def __call__(self, function: Callable[[], T], /) -> Awaitable[T]: ...
 
 
-def read(run: Run, *, revision: str, commit: str, path: str) -> Snapshot:
-    """The manifests at and below `path`; files and folders whose names begin with a dot are left out.
+class GitTree:
+    """A `guard.state.snapshot.Tree`, readable as long as its commit is in the local copy."""
 
-    Raises RenderError for a path that is missing or no folder, symbolic links, submodules and files past the limits.
-    """
-    folder = normal(path)
-    described = run("cat-file", "--batch-check=%(objecttype) %(objectname)", stdin=f"{commit}:{folder}\n".encode())
-    kind, _, tree = described.decode(errors="replace").strip().partition(" ")
-    if kind == "blob":
-        raise RenderError(f"the path {path!r} is a file in {revision}, not a folder")
-    if kind != "tree":
-        raise RenderError(f"the path {path!r} does not exist in {revision}")
-    entries = sorted(_entries(run("ls-tree", "-r", "-z", "-l", tree), folder=folder, revision=revision), key=lambda e: e.path)
-    if sum(entry.size for entry in entries) > MOST_IN_ALL:
-        raise RenderError(f"the manifests below {path!r} are larger than {MOST_IN_ALL // 2**20} MiB", where=revision)
-    blobs = _blobs(run, sorted({entry.blob for entry in entries}))
-    files = tuple(File(path=entry.path, blob=entry.blob, data=blobs[entry.blob]) for entry in entries)
-    return Snapshot(revision=revision, path=folder, files=files)
+    def __init__(self, *, revision: str, commit: str, run: Run, call: Call) -> None:
+        self._revision = revision
+        self._commit = commit
+        self._run = run
+        self._call = call
+        # By folder; a commit never changes.
+        self._ids: dict[str, str] = {}
+
+    @property
+    def revision(self) -> str:
+        return self._revision
+
+    async def id(self, folder: str) -> str:
+        """Names what the folder holds: the id of git's tree. Raises RenderError where there is no such folder, SourceError where
+        the commit is not in the copy, ConfigError for a path that leaves the repository.
+        """
+        return await self._call(lambda: self._id(normal(folder)))
+
+    async def entries(self, folder: str) -> tuple[Entry, ...]:
+        """All files at and below the folder, sorted by path, what begins with a dot as well. Raises as `id` does, and RenderError
+        for more than MOST_ENTRIES, and for names that cannot be shown or lead elsewhere.
+        """
+        return await self._call(lambda: self._entries(normal(folder)))
+
+    async def changes(self, folder: str, since: str) -> Changes | None:
+        """What differs in the folder from what `id` gave at another time; None where the copy does not have that any more.
+        Raises as `entries` does.
+        """
+        return await self._call(lambda: self._changes(normal(folder), since))
+
+    async def read(self, blobs: Iterable[str]) -> dict[str, bytes]:
+        """Contents by blob. Raises SourceError where the copy lacks one, RenderError for files past MOST_IN_FILE, or MOST_IN_ALL
+        together.
+        """
+        return await self._call(lambda: self._read(sorted(set(blobs))))
+
+    def _id(self, folder: str) -> str:
+        if folder not in self._ids:
+            asked = f"{self._commit}\n{self._commit}:{folder}\n".encode()
+            answers = self._run("cat-file", "--batch-check=%(objecttype) %(objectname)", stdin=asked).decode(errors="replace")
+            commit, found = answers.splitlines()
+            if commit != f"commit {self._commit}":
+                raise SourceError(f"{self._revision} is not in the local copy")
+            kind, _, tree = found.partition(" ")
+            if kind == "blob":
+                raise RenderError(f"the path {folder!r} is a file in {self._revision}, not a folder")
+            if kind != "tree":
+                raise RenderError(f"the path {folder!r} does not exist in {self._revision}")
+            self._ids[folder] = tree
+        return self._ids[folder]
+
+    def _entries(self, folder: str) -> tuple[Entry, ...]:
+        output = self._run("ls-tree", "-r", "-z", "-l", self._id(folder))
+        if output.count(b"\0") > MOST_ENTRIES:
+            raise RenderError(f"more than {MOST_ENTRIES:,} files are at and below the path {folder!r} of {self._revision}")
+        entries = listing.listed(output, folder=folder, revision=self._revision, wanted=_everything)
+        return tuple(sorted(entries, key=_path_of))
+
+    def _changes(self, folder: str, since: str) -> Changes | None:
+        now = self._id(folder)
+        if since == now:
+            return Changes(put=(), gone=())
+        if not listing.OBJECT.fullmatch(since) or not self._holds(since):
+            return None
+        output = self._run("diff-tree", "-r", "-z", "--raw", "--no-renames", since, now)
+        found = tuple(listing.changed(output, folder=folder, revision=self._revision, wanted=_everything))
+        files = sorted({change.blob for change in found if change.blob and change.type != "submodule"})
+        sizes = self._sizes(files)
+        put = (
+            Entry(path=change.path, blob=change.blob, size=sizes.get(change.blob, 0), type=change.type)
+            for change in found
+            if change.blob
+        )
+        gone = (change.path for change in found if not change.blob)
+        return Changes(put=tuple(sorted(put, key=_path_of)), gone=tuple(sorted(gone)))
+
+    def _read(self, blobs: list[str]) -> dict[str, bytes]:
+        if not blobs:
+            return {}
+        if odd := next((blob for blob in blobs if not listing.OBJECT.fullmatch(blob)), None):
+            raise SourceError(f"{odd!r} is not the id of a file in a Git repository")
+        sizes = self._sizes(blobs)
+        if large := next((blob for blob, size in sizes.items() if size > MOST_IN_FILE), None):
+            raise RenderError(f"the file with the blob {large} is larger than {MOST_IN_FILE // 2**20} MiB", where=self._revision)
+        if sum(sizes.values()) > MOST_IN_ALL:
+            raise RenderError(f"the files to be read are larger than {MOST_IN_ALL // 2**20} MiB together", where=self._revision)
+        output = self._run("cat-file", "--batch", stdin=_lines(blobs))
+        read = listing.contents(output, blobs)
+        return {blob: data for blob, data in read.items() if data is not None}
+
+    def _sizes(self, blobs: list[str]) -> dict[str, int]:
+        if not blobs:
+            return {}
+        return listing.sizes(self._run("cat-file", "--batch-check=%(objectsize)", stdin=_lines(blobs)), blobs)
+
+    def _holds(self, tree: str) -> bool:
+        described = self._run("cat-file", "--batch-check=%(objecttype)", stdin=f"{tree}\n".encode())
+        return described.decode().strip() == "tree"
 
 
 def normal(path: str) -> str:
@@ -64,43 +143,13 @@ def normal(path: str) -> str:
     return "/".join(parts)
 
 
-def _entries(listing: bytes, *, folder: str, revision: str) -> Iterator[_Entry]:
-    """Read `<mode> <type> <id> <size>TAB<path>NUL` for what may be a manifest, and refuse what leads elsewhere."""
-    for line in listing.split(b"\0"):
-        if not line:
-            continue
-        described, _, name = line.partition(b"\t")
-        mode, _, blob, size = described.decode().split()
-        inside = name.decode(errors="backslashreplace")
-        if any(part.startswith(".") for part in inside.split("/")):
-            continue
-        path = f"{folder}/{inside}" if folder else inside
-        if mode == _SYMLINK:
-            raise RenderError("is a symbolic link, which Guard does not follow", where=path, hint=f"in {revision}")
-        if mode == _SUBMODULE:
-            raise RenderError("is a submodule, which Guard does not fetch", where=path, hint=f"in {revision}")
-        if not inside.endswith(_SUFFIXES) and inside.rpartition("/")[2] not in _NAMES:
-            continue
-        if not inside.isprintable():
-            raise RenderError(f"the file name {path!r} holds control characters", where=revision)
-        if int(size) > MOST_IN_FILE:
-            raise RenderError(f"is larger than {MOST_IN_FILE // 2**20} MiB", where=path, hint=f"in {revision}")
-        yield _Entry(mode=mode, blob=blob, size=int(size), path=path)
+def _lines(blobs: Iterable[str]) -> bytes:
+    return "".join(f"{blob}\n" for blob in blobs).encode()
 
 
-def _blobs(run: Run, ids: list[str]) -> dict[str, bytes]:
-    """The contents of blobs. The output is `<id> blob <size>LF<content>LF` for each."""
-    if not ids:
-        return {}
-    output = run("cat-file", "--batch", stdin="".join(f"{blob}\n" for blob in ids).encode())
-    blobs: dict[str, bytes] = {}
-    at = 0
-    for blob in ids:
-        end = output.find(b"\n", at)
-        header = output[at:end].split()
-        if end < 0 or header[:2] != [blob.encode(), b"blob"]:
-            raise SourceError(f"the local copy lacks the file content {blob}", hint="remove its folder to fetch it anew")
-        start = end + 1
-        at = start + int(header[2]) + 1
-        blobs[blob] = output[start : at - 1]
-    return blobs
+def _everything(_path: str) -> bool:
+    return True
+
+
+def _path_of(entry: Entry) -> str:
+    return entry.path

@@ -9,6 +9,11 @@ import msgspec
 
 EntryType: TypeAlias = Literal["file", "link", "submodule"]
 
+# A pointer's keys are sorted but for the version, which comes first, and it is no longer than this
+# (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md). The second is what the first releases wrote.
+_LFS_VERSIONS = (b"version https://git-lfs.github.com/spec/v", b"version https://hawser.github.com/spec/v")
+_LONGEST_LFS_POINTER = 1024
+
 
 class Entry(msgspec.Struct, frozen=True):
     """A file of a revision, or what stands in its place. `path` is from the source's root; `blob` names the content, so that what
@@ -51,6 +56,11 @@ class Tree(Protocol):
     async def read(self, blobs: Iterable[str]) -> dict[str, bytes]:
         """Contents of files. Raises SourceError where one is not at hand."""
         ...
+
+
+def is_lfs_pointer(data: bytes) -> bool:
+    """Whether a file only says where Git LFS keeps its content."""
+    return len(data) < _LONGEST_LFS_POINTER and data.startswith(_LFS_VERSIONS) and b"\noid " in data
 
 
 class File(msgspec.Struct, frozen=True):

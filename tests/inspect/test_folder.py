@@ -8,7 +8,7 @@ import pytest
 
 from guard.base.errors import RenderError
 from guard.inspect import folder
-from guard.source import tree
+from guard.source import listing, manifests
 from tools.guardrun import Repository
 
 FILES: dict[str, str | None] = {
@@ -33,7 +33,7 @@ def from_commit(repository: Repository, path: str) -> dict[str, bytes]:
         return subprocess.run(command, input=stdin, check=True, capture_output=True).stdout
 
     commit = repository.git("rev-parse", "HEAD")
-    return {file.path: file.data for file in tree.read(run, revision="r", commit=commit, path=path).files}
+    return {file.path: file.data for file in manifests.read(run, revision="r", commit=commit, path=path).files}
 
 
 def test_the_same_files_are_read_as_from_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,6 +64,6 @@ def test_a_submodule_is_refused_as_in_git(tmp_path: Path) -> None:
 
 def test_a_file_past_the_limit_is_refused(tmp_path: Path) -> None:
     with (tmp_path / "a.yaml").open("wb") as file:
-        file.truncate(tree.MOST_IN_FILE + 1)
+        file.truncate(listing.MOST_IN_FILE + 1)
     with pytest.raises(RenderError, match="larger than 16 MiB"):
         folder.read(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -27,10 +28,13 @@ class Repository:
         done = subprocess.run(["git", *arguments], cwd=self.path, env=environment, capture_output=True, text=True, check=True)
         return done.stdout.strip()
 
-    def commit(self, files: dict[str, str], *, message: str = "change") -> str:
-        """Write the files, commit everything there is, and return the commit's id."""
+    def commit(self, files: Mapping[str, str | None], *, message: str = "change") -> str:
+        """Write the files, or take them away where there is no text, commit everything there is, and return the commit's id."""
         for name, text in files.items():
             target = self.path / name
+            if text is None:
+                target.unlink()
+                continue
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text)
         return self.commit_all(message=message)
