@@ -1,0 +1,76 @@
+"""What Kustomize and Helm have in common for those who render: inputs that can be named, and a stream of documents that say where
+they come from.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Protocol
+
+from guard.state.ids import Manifest, Origin
+from guard.state.snapshot import Tree
+
+# `---` in the first column parts documents wherever it stands: YAML allows it in no scalar of a mapping.
+_SEPARATOR = re.compile(rb"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
+# A document's end and directives, which belong to the document that follows. No tool writes them of its own accord.
+_UNUSUAL = re.compile(rb"^(?:\.\.\.(?=[ \t\r\n]|\Z)|%)", re.MULTILINE)
+_CONTENT = re.compile(rb"^(?:---)?[ \t]*[^\s#]", re.MULTILINE)
+_SOURCE = re.compile(rb"\A---\n# Source: ([^\n]*)\n")
+
+
+class Tool(Protocol):
+    """One run of a tool on a folder, with all its options but the files. Knows nothing between two calls."""
+
+    @property
+    def via(self) -> str:
+        """As `Origin.via` has it: `Kustomize clusters/prod`."""
+        ...
+
+    async def key(self, tree: Tree) -> str:
+        """Names all that the output hangs on: with the same key it is the same. Costs listings and small files, not a run.
+
+        Raises RenderError for what is refused, SourceError where a file is not at hand.
+        """
+        ...
+
+    async def build(self, tree: Tree) -> bytes:
+        """The output: a stream of YAML whose documents, taken apart by `documents`, are what `place` takes.
+
+        Raises RenderError for what is refused and what the tool finds wrong, and when it takes too long or too much; SourceError
+        where a file is not at hand.
+        """
+        ...
+
+    def place(self, text: bytes, manifest: Manifest) -> Manifest:
+        """A manifest of one document of the output with the file that the tool made it of. `text` is that document."""
+        ...
+
+
+def documents(output: bytes) -> Iterator[bytes]:
+    """The documents of a stream that hold something, each from its `---`, comments included.
+
+    A stream with directives or with ends of documents comes as one piece.
+    """
+    if _UNUSUAL.search(output):
+        yield output
+        return
+    start = 0
+    for found in _SEPARATOR.finditer(output):
+        if _CONTENT.search(output, start, found.start()):
+            yield output[start : found.start()]
+        start = found.start()
+    if _CONTENT.search(output, start):
+        yield output[start:]
+
+
+def sourced(document: bytes, *, path: str) -> bytes:
+    """A document that says which file it was made of, a path from the source's root, in the form that Helm made known."""
+    return b"---\n# Source: " + path.encode() + b"\n" + _SEPARATOR.sub(b"", document, count=1).lstrip(b"\r\n")
+
+
+def placed(text: bytes, manifest: Manifest, *, via: str) -> Manifest:
+    """The manifest of a document that `sourced` made, with that file; no line, since there is none in it."""
+    found = _SOURCE.match(text)
+    file = found[1].decode(errors="backslashreplace") if found else ""
+    return Manifest(body=manifest.body, origin=Origin(file=file, line=0, via=via))
