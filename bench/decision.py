@@ -31,7 +31,7 @@ from guard.audit import References
 from guard.base import codec
 from guard.base.clock import SystemClock
 from guard.base.codec import JsonObject
-from guard.state import Declared, DesiredState, ObjectKey, Policy, View
+from guard.state import Declared, DesiredState, ObjectKey, Origin, Policy, View
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 POLICY = Policy()
@@ -219,7 +219,7 @@ def report_sizes(size: Size) -> None:
 def _changes(objects: list[Declared]) -> tuple[float, float]:
     """Building the index of one Sync, and of the same Sync with one object changed, in the state that a Guard has."""
     state = DesiredState()
-    changed = [msgspec.structs.replace(objects[0], revision="main@sha1:0"), *objects[1:]]
+    changed = [msgspec.structs.replace(objects[0], origin=Origin(file="moved.yaml", line=1)), *objects[1:]]
     whole = [seconds(lambda: state.with_sync(SYNC, objects)) for _ in range(5)]
     full = state.with_sync(SYNC, objects)
     one = [seconds(lambda: full.with_sync(SYNC, changed)) for _ in range(5)]

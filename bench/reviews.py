@@ -67,9 +67,7 @@ def declare(body: JsonObject) -> Declared:
     key = ObjectKey(group=kind.group, kind=kind.kind, namespace=NAMESPACE, name=body["metadata"]["name"])
     origin = Origin(file=f"apps/{key.name}.yaml", line=1)
     scale = ("f:spec", "f:replicas") if kind is DEPLOYMENT else None
-    return Declared(
-        key=key, kind=kind, body=body, origin=origin, sync=SYNC, revision=REVISION, definition=Definition(scale=scale)
-    )
+    return Declared(key=key, kind=kind, body=body, origin=origin, sync=SYNC, definition=Definition(scale=scale))
 
 
 def _owned(value: Json, *, keys: tuple[str, ...] = ()) -> JsonObject:

@@ -28,13 +28,15 @@ from guard.control import serve as serve_control
 from guard.heal import Repairer, Watching
 from guard.inspect import Comparison, Explanation, compare, explain
 from guard.registration import Registration, client_config
+from guard.render.cache import Cache
+from guard.render.parse import Parser
 from guard.source import poll
 from guard.state.desired import Declared, DesiredState, View
 from guard.state.fields import Path as FieldPath
 from guard.state.ids import GUARD_NAMESPACE, Kind
 from guard.state.policy import Left, Policy
 from guard.state.vouched import Vouched
-from guard.sync import GitFolder, Reconciler, apply_sync, compiled, install_definition
+from guard.sync import GitFolder, Plan, Reconciler, apply_sync, compiled, install_definition
 
 SERVICE_NAMES = (f"guard.{GUARD_NAMESPACE}.svc", f"guard.{GUARD_NAMESPACE}.svc.cluster.local")
 
@@ -107,6 +109,8 @@ class Runtime:
             for sync in configured:
                 await apply_sync(self.client, sync.manifest)
             self._assemble()
+            resources.push_async_callback(self.cache.close)
+            resources.push_async_callback(self.parser.close)
             await self._meet_syncs()
             # Before the first review can come: people read why they are refused, instead of an earlier Guard's TLS error, and a
             # configuration that was lost meanwhile is back although nothing is loaded.
@@ -142,6 +146,8 @@ class Runtime:
 
     def _assemble(self) -> None:
         view, clock = self.view, self.clock
+        self.cache = Cache(self.options.data_dir / "cache" / "manifests.db", today=lambda: clock.now().toordinal())
+        self.parser = Parser(cache=self.cache)
         self.writer = Writer(self.client, view=view, clock=clock, left=self._left)
         self.repairer = Repairer(
             view=view,
@@ -240,7 +246,7 @@ class Runtime:
 
     async def _show_metrics(self, _request: web.Request) -> web.Response:
         for sync in self.view.state.syncs():
-            self.metrics.declared(sync=sync, objects=len(self.view.state.of_sync(sync)))
+            self.metrics.declared(sync=sync, objects=self.view.state.count_of(sync))
         body, content_type = self.metrics.render()
         return web.Response(body=body, headers={"Content-Type": content_type})
 
@@ -322,6 +328,7 @@ class Runtime:
             sync=lambda: self._syncs[sync.key].sync,
             client=self.client,
             view=self.view,
+            parser=self.parser,
             directory=self.options.data_dir / "sources",
         )
         self._syncs[sync.key] = Reconciler(
@@ -354,7 +361,7 @@ class Runtime:
             await reconciler.close()
         async with self._lock:
             self.registration.release(name)
-            self.view.replace(self.view.state.without_sync(name))
+            self.view.replace(await asyncio.to_thread(self.view.state.without_sync, name))
             self._compile()
             await self._register_if_possible()
             await self.watching.follow(self.view.state.kinds())
@@ -390,15 +397,15 @@ class Runtime:
             self._served = await discover(self.client)
         return self._served
 
-    async def take(self, sync: str, objects: Iterable[Declared], *, also: Iterable[Kind]) -> None:
+    async def take(self, sync: str, found: Plan, *, revision: str, also: Iterable[Kind]) -> None:
         async with self._lock:
+            before, gone = self.view.state, [declared.key for declared in found.gone]
             # Out of the loop: an index of 100,000 objects takes a fifth of a second, and reviews do not wait for it.
-            state = await asyncio.to_thread(self.view.state.with_sync, sync, objects)
+            state = await asyncio.to_thread(before.with_changes, sync, found.put, gone, revision=revision)
             # Kinds that the Sync is about to let go stay registered until what is left of them is pruned.
-            before = {declared.kind for declared in self.view.state.of_sync(sync).values()}
-            self.registration.hold(sync, {*before, *also})
+            self.registration.hold(sync, {*before.kinds_of(sync), *also})
             await self._register(state)
-            self.view.replace(state)
+            self.view.replace(state, gone=[key for key in gone if state.get(key) is None])
             self._compile()
             await self.watching.follow(state.kinds())
 

@@ -127,7 +127,8 @@ class Judge:
             return Answer(uid=request.uid, allowed=True), decision.reason
         shown = message.field_changes(case, decision)
         reference = self._references.new()
-        wording = message.Wording(case, decision, shown, reference=reference, locate=self._locate)
+        revision = self._view.state.revision(decision.declared.sync) if decision.declared else ""
+        wording = message.Wording(case, decision, shown, reference=reference, revision=revision, locate=self._locate)
         notes = wording.notes()
         try:
             self._write(self._record(case, decision, reference=reference, shown=shown))
@@ -161,7 +162,7 @@ class Judge:
             event=_EVENTS[decision.verdict],
             reason=decision.reason,
             sync=decision.sync,
-            revision=declared.revision if declared else "",
+            revision=self._view.state.revision(declared.sync) if declared else "",
             group=request.resource.group,
             kind=declared.key.kind if declared else request.kind.kind,
             namespace=request.object_namespace,

@@ -144,9 +144,17 @@ class Wording:
     """One decision in words: a denial's text, its causes for tools, warnings, notes for the API server's audit log."""
 
     def __init__(
-        self, case: Case, decision: Decision, shown: tuple[FieldChange, ...], *, reference: str, locate: Locate = at_the_object
+        self,
+        case: Case,
+        decision: Decision,
+        shown: tuple[FieldChange, ...],
+        *,
+        reference: str,
+        revision: str,
+        locate: Locate = at_the_object,
     ) -> None:
         self._case = case
+        self._revision = revision
         self._decision = decision
         self._shown = shown
         self._reference = reference
@@ -196,7 +204,7 @@ class Wording:
         if decision.sync:
             notes["sync"] = decision.sync
         if decision.declared is not None:
-            notes["revision"] = decision.declared.revision
+            notes["revision"] = self._revision
         if self._changes:
             paths = (cut_middle(shown.path, LONGEST_NOTED) for _, shown in self._changes)
             notes["fields"] = ", ".join([*paths, *self._rest()])
@@ -258,6 +266,8 @@ class Wording:
         if declared is None:
             return ""
         line = self._located.lines[0] if self._located.lines else declared.origin.line
-        text = f"Change it in Git: {printable(declared.origin.file)}:{line} ({printable(short_revision(declared.revision))})"
+        place = naming.place(declared.origin.file, line)
+        made = naming.listed(declared.origin.via, short_revision(self._revision))
+        text = f"Change it in Git: {printable(place)} ({printable(made)})"
         linked = f"{text} {self._located.url}" if self._located.url else text
         return text if most and len(linked) > most else linked

@@ -250,12 +250,22 @@ class Writer:
 
     async def learn(self, declared: Declared) -> None:
         """Ask the API server, by a dry run, in which form it stores what Git declares; writes nothing. Raises ClusterError."""
+        self.believe({declared.key: await self.ask(declared)})
+
+    def believe(self, lessons: Mapping[ObjectKey, Learned]) -> None:
+        """Go by what `ask` answered for objects that are in force, as far as no apply has told of them."""
+        for key, lesson in lessons.items():
+            declared = self._view.state.get(key)
+            if declared is not None and not self._view.is_learned(declared):
+                self._view.learn(key, lesson)
+
+    async def ask(self, declared: Declared) -> Learned:
+        """What a dry run of a manifest, in force or not, teaches. Raises ClusterError."""
         left = self._left(declared)
         live = await self._get(declared) if depends_on_live(declared.body, left) else None
         applied = wanted(declared.body, live, left)
         body = await self._client.apply(_path(declared), applied, manager=FIELD_MANAGER, force=True, dry_run=True)
-        if not self._view.is_learned(declared):
-            self._view.learn(declared.key, learned(declared, body))
+        return learned(declared, body)
 
     async def delete(self, declared_path: str, *, key: ObjectKey, uid: str, resource_version: str) -> bool:
         """Delete exactly the object that was looked at; False when it was gone. Raises ApiStatusError, a conflict among them when

@@ -16,6 +16,16 @@ def argument(*, kind: str, namespace: str, name: str) -> str:
     return f"{reference} -n {namespace}" if namespace else reference
 
 
+def place(file: str, line: int) -> str:
+    """`apps/web.yaml:17`, or the file alone where the line is not known (0)."""
+    return f"{file}:{line}" if line else file
+
+
+def listed(*parts: str) -> str:
+    """What there is of the parts, with commas between."""
+    return ", ".join(part for part in parts if part)
+
+
 def plural(count: int, noun: str) -> str:
     """`1 object`, `2 objects`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

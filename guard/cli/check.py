@@ -100,7 +100,7 @@ def _show(verdict: Verdict) -> None:
         line(f"  {verdict.message}")
     file = verdict.origin.rpartition(":")[0]
     for field in verdict.fields:
-        line(f"  {field.path}: {_said(field)}" + (f" ({file}:{field.line})" if file else ""))
+        line(f"  {field.path}: {_said(field)}" + (f" ({naming.place(file, field.line)})" if file else ""))
     if verdict.message and verdict.origin and not verdict.fields:
         line(f"  {verdict.origin}")
 

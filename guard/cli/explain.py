@@ -56,7 +56,8 @@ def _show(found: Explanation) -> None:
 
 
 def _show_declared(found: Explanation, named: str) -> None:
-    line(f"{named} is declared by {found.sync}: {found.file}:{found.line} ({found.revision})", bold=True)
+    made = naming.listed(found.via, found.revision)
+    line(f"{named} is declared by {found.sync}: {naming.place(found.file, found.line)} ({made})", bold=True)
     if found.url:
         line(found.url)
     match found.state:

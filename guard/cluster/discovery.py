@@ -31,6 +31,10 @@ class Served:
         self._kinds = {(kind.api_version, kind.kind): kind for kind in kinds}
         self._scaled = frozenset(scaled)
 
+    def same_as(self, other: Served) -> bool:
+        """Whether the other serves the very same kinds."""
+        return self._kinds == other._kinds and self._scaled == other._scaled
+
     def find(self, api_version: str, kind: str) -> Kind | None:
         return self._kinds.get((api_version, kind))
 

@@ -179,7 +179,7 @@ class Repairer:
                 event=event,
                 reason=reason,
                 sync=declared.sync,
-                revision=declared.revision,
+                revision=self._view.state.revision(declared.sync),
                 group=key.group,
                 kind=key.kind,
                 namespace=key.namespace,

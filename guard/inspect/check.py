@@ -22,7 +22,7 @@ from guard.inspect.kinds import OfflineKinds
 from guard.render.manifests import Fault, parse
 from guard.render.yaml import documents
 from guard.state.desired import Declared, View
-from guard.state.ids import FIELD_MANAGER, SYNC_LABEL, Kind, Manifest, ObjectKey
+from guard.state.ids import FIELD_MANAGER, SYNC_LABEL, Kind, Manifest, ObjectKey, Origin
 from guard.state.policy import Enforcement, Mode, Policy
 from guard.state.requesters import Requester
 
@@ -93,7 +93,8 @@ def question(name: str, data: bytes, *, namespace: str = "default") -> Question:
             raise RenderError(fault.message, where=fault.where, hint=fault.hint)
         if not parsed.manifests:
             raise ConfigError("holds neither an AdmissionReview nor a manifest", where=name)
-        return Question(manifests=tuple(parsed.manifests), namespace=namespace)
+        manifests = tuple(Manifest(body=found.body, origin=Origin(file=name, line=found.line)) for found in parsed.manifests)
+        return Question(manifests=manifests, namespace=namespace)
     if len(reviews) < len(bodies):
         raise ConfigError("holds AdmissionReviews and other things", where=name, hint="check them one after another")
     return Question(reviews=tuple((where, _review(where, body)) for where, body in reviews))

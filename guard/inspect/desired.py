@@ -9,16 +9,15 @@ import msgspec
 
 from guard.base.codec import child
 from guard.base.errors import RenderError
-from guard.inspect import folder
+from guard.inspect.folder import FolderTree
 from guard.inspect.kinds import OfflineKinds, define
-from guard.render import render
-from guard.render.locate import lines_of
-from guard.render.manifests import Fault
-from guard.render.worker import answer
+from guard.render.manifests import Fault, FaultsError
+from guard.render.parse import Parser
+from guard.render.render import Renderer
+from guard.render.texts import Texts
 from guard.state import fields
 from guard.state.desired import Declared, DesiredState, View
 from guard.state.ids import Kind, Manifest, ObjectKey
-from guard.state.snapshot import Snapshot
 from guard.sync.plan import resolve
 
 # Nobody knows which Sync will follow the folder; its label is taken from what is checked, as far as that has one.
@@ -38,28 +37,29 @@ async def load(directory: Path, *, known: Iterable[Kind] = ()) -> Loaded:
     """Read a folder with Guard's own renderer. `known` are kinds that need not be guessed. Raises ConfigError where files cannot
     be read.
     """
+    tree, texts, parser = FolderTree(directory), Texts(), Parser()
     try:
-        snapshot = folder.read(directory)
+        groups = await Renderer(parser, texts=texts).render(tree, tree.folder)
     except RenderError as error:
-        return Loaded(None, faults=(_fault(error),))
-    try:
-        manifests = await render(snapshot)
-    except RenderError as error:
-        return Loaded(None, faults=_unread(snapshot, error))
+        return Loaded(None, faults=tuple(_fault(fault, tree) for fault in _all_of(error)))
+    finally:
+        await parser.close()
+    manifests = tuple(_shown(manifest, tree) for found in groups.values() for manifest in found)
     kinds = OfflineKinds(manifests, known=known)
-    desired = Desired(snapshot, manifests, kinds)
+    desired = Desired(tree, texts, manifests, kinds)
     try:
         empty = not len(desired.view(LABEL).state)
     except RenderError as error:
-        return Loaded(None, faults=tuple(desired.faults()) or (_fault(error),), warnings=kinds.warnings)
+        return Loaded(None, faults=tuple(desired.faults()) or _all_of(error), warnings=kinds.warnings)
     return Loaded(desired, warnings=(*kinds.warnings, f"{directory.as_posix()} holds no manifests") if empty else kinds.warnings)
 
 
 class Desired:
     """The folder as an index, with the label of whichever Sync is asked about."""
 
-    def __init__(self, snapshot: Snapshot, manifests: Sequence[Manifest], kinds: OfflineKinds) -> None:
-        self._files = {file.path: file.data for file in snapshot.files}
+    def __init__(self, tree: FolderTree, texts: Texts, manifests: Sequence[Manifest], kinds: OfflineKinds) -> None:
+        self._tree = tree
+        self._texts = texts
         self._manifests = manifests
         self._kinds = kinds
         self._views: dict[str, View] = {}
@@ -78,7 +78,9 @@ class Desired:
         return known
 
     def _resolved(self, manifests: Iterable[Manifest], *, label: str = LABEL) -> tuple[Declared, ...]:
-        return resolve(manifests, find=self._kinds.find, sync=SYNC, label=label, revision="", define=define)
+        # Each by itself, so that they stay in order.
+        groups = {str(number): (manifest,) for number, manifest in enumerate(manifests)}
+        return tuple(resolve(groups, find=self._kinds.find, sync=SYNC, label=label, define=define).objects.values())
 
     def faults(self) -> Iterator[Fault]:
         """Each manifest's own fault, and doubles. Only the first few of them are in the error of `view`."""
@@ -111,19 +113,18 @@ class Desired:
         return ""
 
     def lines(self, declared: Declared, paths: tuple[fields.Path, ...]) -> tuple[int, ...]:
-        return lines_of(self._files[declared.origin.file], paths, line=declared.origin.line)
+        origin = msgspec.structs.replace(declared.origin, file=declared.origin.file.removeprefix(self._tree.shown("")))
+        return self._texts.lines(origin, paths, revision=self._tree.revision)
 
 
-def _unread(snapshot: Snapshot, error: RenderError) -> tuple[Fault, ...]:
-    """All that is wrong with files that cannot be read; the error has the first few. One without a line did not come from the
-    parser, or the file was too much for it.
-    """
-    if error.where.rpartition(":")[2].isdigit():
-        faults = tuple(fault for file in snapshot.files for fault in answer(file).faults)
-        if faults:
-            return faults
-    return (_fault(error),)
+def _all_of(error: RenderError) -> tuple[Fault, ...]:
+    return error.faults if isinstance(error, FaultsError) else (Fault(where=error.where, message=error.message, hint=error.hint),)
 
 
-def _fault(error: RenderError) -> Fault:
-    return Fault(where=error.where, message=error.message, hint=error.hint)
+def _fault(fault: Fault, tree: FolderTree) -> Fault:
+    return msgspec.structs.replace(fault, where=tree.shown(fault.where)) if fault.where else fault
+
+
+def _shown(manifest: Manifest, tree: FolderTree) -> Manifest:
+    origin = msgspec.structs.replace(manifest.origin, file=tree.shown(manifest.origin.file))
+    return msgspec.structs.replace(manifest, origin=origin)

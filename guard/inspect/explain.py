@@ -75,6 +75,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     revision: str = ""
     file: str = ""
     line: int = 0
+    via: str = ""
     url: str = ""
     enforcement: Enforced | None = None
     terminating: bool = False
@@ -178,9 +179,10 @@ async def _declared(
         state="missing" if live is None else "unknown" if git is None else "drifted" if compared.is_drifted else "same",
         problem=problem,
         sync=declared.sync,
-        revision=declared.revision,
+        revision=view.state.revision(declared.sync),
         file=declared.origin.file,
         line=declared.origin.line,
+        via=declared.origin.via,
         url=place.url,
         enforcement=Enforced(mode=enforcement.mode, additions=enforcement.additions, heal=enforcement.heal),
         terminating=_is_terminating(live or {}),

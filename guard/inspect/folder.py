@@ -1,57 +1,91 @@
-"""Reads a folder of manifests as Guard reads one of a commit."""
+"""A folder of this machine as the tree of a revision, read as Guard reads one of a commit."""
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from guard.base.errors import ConfigError, RenderError
-from guard.source.listing import MOST_IN_FILE
-from guard.source.tree import MOST_IN_ALL
-from guard.state.snapshot import File, Snapshot
+from guard.state.snapshot import Changes, Entry
 
-# As guard.source.manifests has it; tests hold the two together.
-_SUFFIXES = (".yaml", ".yml", ".json")
-_NAMES = frozenset({"Kustomization"})
+_GIT = ".git"
 
 
-def read(directory: Path) -> Snapshot:
-    """The manifests at and below `directory`, with paths that begin as it does; what begins with a dot is left out.
+class FolderTree:
+    """The work tree around a folder, or the folder alone where there is none; a `guard.state.snapshot.Tree`.
 
-    Raises RenderError for what Guard would not take: symbolic links, submodules, files past the limits. Raises ConfigError for
-    what cannot be read.
+    Raises ConfigError for what cannot be read, RenderError for names that cannot be shown.
     """
-    try:
-        files = tuple(sorted(_files(directory), key=lambda file: file.path))
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", where=str(error.filename or directory)) from error
-    if sum(len(file.data) for file in files) > MOST_IN_ALL:
-        raise RenderError(f"the manifests are larger than {MOST_IN_ALL // 2**20} MiB", where=str(directory))
-    return Snapshot(revision="", path=directory.as_posix(), files=files)
 
+    def __init__(self, directory: Path) -> None:
+        found = directory.resolve()
+        self._root = next((above for above in (found, *found.parents) if (above / _GIT).exists()), found)
+        inside = found.relative_to(self._root).as_posix()
+        # The folder, as trees name it.
+        self.folder = "" if inside == "." else inside
+        given = directory.as_posix()
+        # What stands before the tree's paths where they are shown: the folder's own name comes first, as it was given.
+        if not self.folder:
+            self._prefix = "" if given == "." else f"{given}/"
+        elif given == self.folder or given.endswith(f"/{self.folder}"):
+            self._prefix = given.removesuffix(self.folder)
+        else:
+            self._prefix = f"{self._root.as_posix()}/"
 
-def _files(directory: Path) -> Iterator[File]:
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            path = directory / entry.name
-            if entry.is_symlink():
-                raise RenderError("is a symbolic link, which Guard does not follow", where=path.as_posix())
-            if entry.is_dir():
-                if (path / ".git").exists():
-                    raise RenderError("is a submodule, which Guard does not fetch", where=path.as_posix())
-                yield from _files(path)
-            elif entry.is_file() and (entry.name.endswith(_SUFFIXES) or entry.name in _NAMES):
-                yield _file(path, size=entry.stat().st_size)
+    @property
+    def revision(self) -> str:
+        return ""
 
+    def shown(self, path: str) -> str:
+        """A path of the tree, or a place in one of its files, as who named the folder would write it."""
+        return f"{self._prefix}{path}"
 
-def _file(path: Path, *, size: int) -> File:
-    if not path.as_posix().isprintable():
-        raise RenderError(f"the file name {path.as_posix()!r} holds control characters")
-    if size > MOST_IN_FILE:
-        raise RenderError(f"is larger than {MOST_IN_FILE // 2**20} MiB", where=path.as_posix())
-    data = path.read_bytes()
-    return File(path=path.as_posix(), blob=hashlib.sha256(data).hexdigest(), data=data)
+    async def id(self, folder: str) -> str:
+        return f"now:{folder}"
+
+    async def entries(self, folder: str) -> tuple[Entry, ...]:
+        return await asyncio.to_thread(lambda: tuple(sorted(self._entries(folder), key=lambda entry: entry.path)))
+
+    async def changes(self, folder: str, since: str) -> Changes | None:  # noqa: ARG002 (nothing is known of earlier times)
+        return None
+
+    async def read(self, blobs: Iterable[str]) -> dict[str, bytes]:
+        """Contents by the path that stands in for a blob's name: files are read once."""
+        wanted = set(blobs)
+        try:
+            return await asyncio.to_thread(lambda: {path: (self._root / path).read_bytes() for path in wanted})
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    def _entries(self, folder: str) -> Iterator[Entry]:
+        top = self._root / folder
+        if not top.is_dir():
+            what = "is a file, not a folder" if top.exists() else "does not exist"
+            raise RenderError(f"the path {self.shown(folder)!r} {what}")
+        try:
+            yield from self._below(top)
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    def _below(self, directory: Path) -> Iterator[Entry]:
+        with os.scandir(directory) as found:
+            for entry in found:
+                path = (directory / entry.name).relative_to(self._root).as_posix()
+                if entry.name == _GIT:
+                    continue
+                if not path.isprintable():
+                    raise RenderError(f"the file name {self.shown(path)!r} holds control characters")
+                if entry.is_symlink():
+                    yield Entry(path=path, blob=path, size=0, type="link")
+                elif entry.is_dir():
+                    if (directory / entry.name / _GIT).exists():
+                        yield Entry(path=path, blob=path, size=0, type="submodule")
+                    else:
+                        yield from self._below(directory / entry.name)
+                elif entry.is_file():
+                    yield Entry(path=path, blob=path, size=entry.stat().st_size)
+
+    def _unreadable(self, error: OSError) -> ConfigError:
+        return ConfigError(f"cannot be read: {error.strerror}", where=str(error.filename or self.shown(self.folder)))

@@ -73,11 +73,10 @@ def asked_of(state: DesiredState, *, kinds: Iterable[Kind]) -> Asked:
     and until its last one is gone.
     """
     scaled: dict[Resource, set[str]] = {}
-    for declared in state:
-        if declared.replicas is not None:
-            key = declared.key
-            name = f"{key.namespace}/{key.name}" if key.namespace else key.name
-            scaled.setdefault(Resource.of(declared.kind), set()).add(name)
+    for declared in state.scaled():
+        key = declared.key
+        name = f"{key.namespace}/{key.name}" if key.namespace else key.name
+        scaled.setdefault(Resource.of(declared.kind), set()).add(name)
     return Asked(
         resources=frozenset(map(Resource.of, kinds)),
         scaled={resource: frozenset(names) for resource, names in scaled.items()},

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 
+from msgspec import Struct
+
 from guard.base.codec import JsonObject
 from guard.cluster import Client
 from guard.registration.asked import Asked, asked_by, asked_of, within
@@ -13,6 +15,14 @@ from guard.registration.keeper import Keeper
 from guard.registration.rules import configuration
 from guard.state.desired import DesiredState
 from guard.state.ids import Kind
+
+
+class _Wanted(Struct, frozen=True):
+    """All that the configuration is made of, and that changes."""
+
+    target: JsonObject
+    asked: Asked
+    strict: tuple[str, ...]
 
 
 class Registration:
@@ -45,6 +55,7 @@ class Registration:
         self._target = target
         self._held: dict[str, frozenset[Kind]] = {}
         self._before = Asked()
+        self._made: tuple[_Wanted, JsonObject] | None = None
 
     async def start(self) -> None:
         """Put the fence up, and read what an earlier Guard has registered. Raises ClusterError."""
@@ -76,11 +87,15 @@ class Registration:
         self._before = before
 
     def _wanted(self, state: DesiredState, kinds: frozenset[Kind], before: Asked, strict: tuple[str, ...]) -> JsonObject:
-        asked = within(asked_of(state, kinds=kinds).joined(before))
-        return configuration(
-            client=self._target(),
-            asked=asked,
-            sync_user=self._sync_user,
-            control_plane=self._control_plane,
-            strict=strict,
-        )
+        wanted = _Wanted(target=self._target(), asked=asked_of(state, kinds=kinds).joined(before), strict=strict)
+        # Most revisions ask for what the last one asked for.
+        if self._made is None or self._made[0] != wanted:
+            made = configuration(
+                client=wanted.target,
+                asked=within(wanted.asked),
+                sync_user=self._sync_user,
+                control_plane=self._control_plane,
+                strict=strict,
+            )
+            self._made = (wanted, made)
+        return self._made[1]

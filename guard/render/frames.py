@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from guard.base import codec
+from guard.render.ignoring import Question
+from guard.render.manifests import Fault, Found
+from guard.state.snapshot import File
 
 LENGTH = 4
+
+
+class Request(Struct, frozen=True):
+    """A file to be parsed, or paths to be sorted out."""
+
+    file: File | None = None
+    ignoring: Question | None = None
+
+
+class Part(Struct, frozen=True, omit_defaults=True):
+    """A part of an answer."""
+
+    manifests: list[Found] = []
+    faults: list[Fault] = []
+    left_out: list[str] = []
+    last: bool = True
 
 
 def packed(message: object) -> bytes:

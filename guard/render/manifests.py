@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
 from guard.base.codec import Json, JsonObject, is_array, is_object
 from guard.base.errors import RenderError
+from guard.base.naming import plural
 from guard.render.yaml import Document, documents
-from guard.state.ids import Manifest, Origin
 
 _NEEDED = "every object needs apiVersion, kind and metadata.name"
 
@@ -22,10 +22,39 @@ class Fault(Struct, frozen=True):
     hint: str = ""
 
 
+# An error is one line for a terminal.
+_TOLD_AT_ONCE = 4
+
+
+class FaultsError(RenderError):
+    """All faults of a revision in one line, the first of them in full."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__(faults[0].message, where=faults[0].where, hint=_hint(faults))
+        self.faults = tuple(faults)
+
+
+def _hint(faults: Sequence[Fault]) -> str:
+    first, *others = faults
+    if not others:
+        return first.hint
+    told = "; ".join(f"{other.where}: {other.message}" for other in others[:_TOLD_AT_ONCE])
+    more = f"; and {len(others) - _TOLD_AT_ONCE} more" if len(others) > _TOLD_AT_ONCE else ""
+    hint = f"{first.hint}; " if first.hint else ""
+    return f"{hint}{plural(len(others), 'other error')}: {told}{more}"
+
+
+class Found(Struct, frozen=True):
+    """An object, and the line (from 1) of its first key; in which file it was found is the reader's to say."""
+
+    body: JsonObject
+    line: int
+
+
 class Parsed(Struct, frozen=True):
     """What a file holds. The manifests stand for something only if there are no faults."""
 
-    manifests: list[Manifest]
+    manifests: list[Found]
     faults: list[Fault]
 
 
@@ -34,14 +63,14 @@ def parse(path: str, data: bytes) -> Parsed:
 
     Bodies may share parts where the file uses aliases.
     """
-    manifests: list[Manifest] = []
+    manifests: list[Found] = []
     faults: list[Fault] = []
     try:
         for document in documents(path, data):
             for body, line in _objects(document, document.value):
                 fault = _fault(body)
                 if fault is None and is_object(body):
-                    manifests.append(Manifest(body=body, origin=Origin(file=path, line=line)))
+                    manifests.append(Found(body=body, line=line))
                 elif fault is not None:
                     faults.append(Fault(where=f"{path}:{line}", message=fault[0], hint=fault[1]))
     except RenderError as error:

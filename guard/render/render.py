@@ -1,106 +1,128 @@
-"""The parent's side: has a child parse the files of a snapshot, and takes no harm from what happens to it."""
+"""From the files of a revision to manifests that know their place, at the cost of what changed since the last one."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import math
-import os
-import sys
-from asyncio.subprocess import PIPE, Process
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeAlias
 
-from guard.base import codec
+from msgspec import Struct
+
 from guard.base.errors import RenderError
-from guard.base.naming import plural
-from guard.render.frames import LENGTH, packed
-from guard.render.manifests import Fault, Parsed
-from guard.state.ids import Manifest
-from guard.state.snapshot import Snapshot
+from guard.render.ignoring import is_ignore_file
+from guard.render.manifests import Fault, FaultsError, Parsed
+from guard.render.parse import Parser
+from guard.render.plain import MOST_IN_ALL, is_manifest, may_be_manifest
+from guard.render.texts import Texts
+from guard.state.ids import Manifest, Origin
+from guard.state.snapshot import Entry, File, Tree, is_lfs_pointer
 
-_UNSUPPORTED = {
-    "kustomization.yaml": "Kustomize is not supported yet",
-    "kustomization.yml": "Kustomize is not supported yet",
-    "Kustomization": "Kustomize is not supported yet",
-    "Chart.yaml": "Helm charts are not supported yet",
-}
+# Files are read and parsed in batches, so that no more of a large repository than this is in memory as text.
+BATCH_BYTES = 8 * 1024 * 1024
 
-# What an interpreter needs to find its modules; nothing of the parent's secrets goes to the child.
-_ENVIRONMENT = ("LD_LIBRARY_PATH", "PATH", "PYTHONHOME", "PYTHONPATH")
-
-# An error is one line for a terminal.
-_TOLD_AT_ONCE = 4
+# The manifests of a revision in groups that come and go together: of one file, or of one document that a tool wrote. What did not
+# change since the last revision is the same tuple.
+Groups: TypeAlias = Mapping[str, tuple[Manifest, ...]]
 
 
-async def render(snapshot: Snapshot, *, timeout: float = 60) -> tuple[Manifest, ...]:  # noqa: ASYNC109 (the child is killed, not left)
-    """The manifests of a snapshot in the order of its files and of their documents; none for a snapshot without files.
+class _Plain(Struct, frozen=True):
+    """A folder of plain manifests as it was rendered last. `ignoring` are the ignore files in it, by path."""
 
-    Raises RenderError with the first fault of all files, the others in its hint; also when parsing takes longer than
-    `timeout` seconds, more memory than it may, or ends unexpectedly.
-    """
-    for file in snapshot.files:
-        if told := _UNSUPPORTED.get(file.path.rpartition("/")[2]):
-            raise RenderError(told, where=file.path)
-    if not snapshot.files:
-        return ()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-P",
-        "-m",
-        "guard.render.worker",
-        # The limit counts processor time, which is at most the time that passes.
-        str(math.ceil(timeout) + 1),
-        stdin=PIPE,
-        stdout=PIPE,
-        stderr=PIPE,
-        env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
-        start_new_session=True,  # an interrupt at the terminal is the parent's to handle
-    )
-    try:
-        parsed = await _exchange(process, snapshot, timeout=timeout)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.communicate()
-    if faults := [fault for each in parsed for fault in each.faults]:
-        raise _error(faults)
-    return tuple(manifest for each in parsed for manifest in each.manifests)
+    folder: str
+    id: str
+    files: dict[str, Entry]
+    ignoring: dict[str, bytes]
+    groups: dict[str, tuple[Manifest, ...]]
 
 
-async def _exchange(process: Process, snapshot: Snapshot, *, timeout: float) -> list[Parsed]:  # noqa: ASYNC109
-    if process.stdin is None or process.stdout is None:
-        raise RenderError("the parser has no pipes")
-    parsed: list[Parsed] = []
-    try:
-        async with asyncio.timeout(timeout):
-            for file in snapshot.files:
-                process.stdin.write(packed(file))
-                await process.stdin.drain()
-                length = int.from_bytes(await process.stdout.readexactly(LENGTH), "big")
-                parsed.append(codec.decode_as(await process.stdout.readexactly(length), Parsed))
-    except TimeoutError as error:
-        raise RenderError(f"parsing took longer than {timeout:g} s", where=snapshot.files[len(parsed)].path) from error
-    except (asyncio.IncompleteReadError, ConnectionError) as error:
-        status, told = await _last_words(process)
-        raise RenderError(
-            f"the parser ended unexpectedly ({status})", where=snapshot.files[len(parsed)].path, hint=told
-        ) from error
-    return parsed
+class Renderer:
+    """One for each Sync, since it remembers what it rendered last; `texts` are given what it reads."""
+
+    def __init__(self, parser: Parser, *, texts: Texts | None = None) -> None:
+        self._parser = parser
+        self._texts = texts if texts is not None else Texts()
+        self._plain = _Plain(folder="", id="", files={}, ignoring={}, groups={})
+
+    async def render(self, tree: Tree, folder: str) -> Groups:
+        """Raises RenderError with the first fault of all files, the others in its hint, and SourceError."""
+        return await self._rendered_plain(tree, folder)
+
+    async def _rendered_plain(self, tree: Tree, folder: str) -> Groups:
+        known = self._plain
+        folder_id = await tree.id(folder)
+        if (known.folder, known.id) != (folder, folder_id):
+            self._plain = await self._updated(tree, folder, folder_id=folder_id)
+        self._texts.hold(tree.revision, self._plain.files)
+        return self._plain.groups
+
+    async def _updated(self, tree: Tree, folder: str, *, folder_id: str) -> _Plain:
+        known = self._plain
+        changes = await tree.changes(folder, known.id) if known.id and known.folder == folder else None
+        ignoring = known.ignoring
+        if changes is None or any(map(is_ignore_file, (*(entry.path for entry in changes.put), *changes.gone))):
+            # From the start; what is known of a file holds all the same.
+            entries = await tree.entries(folder)
+            ignoring = await _ignore_files(tree, entries)
+            files = {entry.path: entry for entry in await self._selected(entries, folder=folder, ignoring=ignoring)}
+            put = [entry for path, entry in files.items() if known.files.get(path) != entry]
+        else:
+            put = await self._selected(changes.put, folder=folder, ignoring=ignoring)
+            files = {**known.files}
+            for path in (*changes.gone, *(entry.path for entry in changes.put)):
+                files.pop(path, None)
+            files |= {entry.path: entry for entry in put}
+        if sum(entry.size for entry in files.values()) > MOST_IN_ALL:
+            where = f"{folder or '.'} in {tree.revision}"
+            raise RenderError(f"the manifests are larger than {MOST_IN_ALL // 2**20} MiB", where=where)
+        fresh = await self._read(tree, put)
+        groups = {path: fresh[path] if path in fresh else known.groups[path] for path in files}
+        return _Plain(folder=folder, id=folder_id, files=files, ignoring=ignoring, groups=groups)
+
+    async def _selected(self, entries: Iterable[Entry], *, folder: str, ignoring: dict[str, bytes]) -> list[Entry]:
+        """Those of the entries that are manifests."""
+        found = [entry for entry in entries if may_be_manifest(entry.path, folder=folder)]
+        if ignoring and found:
+            out = await self._parser.left_out([entry.path for entry in found], ignoring)
+            found = [entry for entry in found if entry.path not in out]
+        return [entry for entry in found if is_manifest(entry)]
+
+    async def _read(self, tree: Tree, entries: list[Entry]) -> dict[str, tuple[Manifest, ...]]:
+        """The manifests of files. Raises RenderError with all faults in them."""
+        found: dict[str, tuple[Manifest, ...]] = {}
+        faults: list[Fault] = []
+        for batch in _batches(entries):
+            blobs = await tree.read({entry.blob for entry in batch})
+            files = [File(path=entry.path, blob=entry.blob, data=blobs[entry.blob]) for entry in batch]
+            for file in files:
+                if is_lfs_pointer(file.data):
+                    raise RenderError("is kept in Git LFS, from which Guard does not fetch", where=file.path)
+            await asyncio.to_thread(self._texts.add, blobs)
+            for file, parsed in zip(files, await self._parser.parse(files), strict=True):
+                faults += parsed.faults
+                found[file.path] = _placed(file.path, parsed)
+        if faults:
+            raise FaultsError(faults)
+        return found
 
 
-async def _last_words(process: Process) -> tuple[str, str]:
-    """How the child ended, and the last line that it wrote."""
-    _, told = await process.communicate()
-    lines = told.decode(errors="replace").strip().splitlines()
-    status = process.returncode or 0
-    return f"signal {-status}" if status < 0 else f"status {status}", lines[-1] if lines else ""
+async def _ignore_files(tree: Tree, entries: Iterable[Entry]) -> dict[str, bytes]:
+    files = {entry.path: entry.blob for entry in entries if is_ignore_file(entry.path) and entry.type == "file"}
+    blobs = await tree.read(set(files.values())) if files else {}
+    return {path: blobs[blob] for path, blob in files.items()}
 
 
-def _error(faults: list[Fault]) -> RenderError:
-    first, *others = faults
-    error = RenderError(first.message, where=first.where, hint=first.hint)
-    if not others:
-        return error
-    told = "; ".join(f"{other.where}: {other.message}" for other in others[:_TOLD_AT_ONCE])
-    more = f"; and {len(others) - _TOLD_AT_ONCE} more" if len(others) > _TOLD_AT_ONCE else ""
-    hint = f"{first.hint}; " if first.hint else ""
-    return RenderError(first.message, where=first.where, hint=f"{hint}{plural(len(others), 'other error')}: {told}{more}")
+def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    batch: list[Entry] = []
+    size = 0
+    for entry in entries:
+        batch.append(entry)
+        size += entry.size
+        if size > BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _placed(path: str, parsed: Parsed) -> tuple[Manifest, ...]:
+    return tuple(Manifest(body=found.body, origin=Origin(file=path, line=found.line)) for found in parsed.manifests)

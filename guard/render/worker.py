@@ -1,17 +1,25 @@
-"""The child that parses: `python -m guard.render.worker CPU_SECONDS`, a File in, a Parsed out, until the input ends."""
+"""The child that does what a repository may make endless: `python -m guard.render.worker SECONDS`, a Request in, Parts out, until
+the input ends.
+"""
 
 from __future__ import annotations
 
 import resource
 import sys
+import time
+from collections.abc import Iterator
 
 from guard.base import codec
-from guard.render.frames import LENGTH, packed
-from guard.render.manifests import Fault, Parsed, parse
+from guard.base.errors import RenderError
+from guard.render.frames import LENGTH, Part, Request, packed
+from guard.render.ignoring import left_out
+from guard.render.manifests import Fault, Found, Parsed, parse
 from guard.state.snapshot import File
 
 # A file at the source's limit of 16 MiB took 460 MiB at its worst (nothing but empty lists): twice that, and some.
 MEMORY = 1024 * 1024 * 1024
+# What is decoded at once holds up the parent's loop: 256 KiB take it some 2 ms.
+PART = 256 * 1024
 
 
 def answer(request: File) -> Parsed:
@@ -24,15 +32,41 @@ def answer(request: File) -> Parsed:
         return _too_much(request, "is nested too deeply")
 
 
+def parts(parsed: Parsed) -> Iterator[Part]:
+    """The same in parts of PART bytes or one manifest, the last of which has the faults."""
+    found: list[Found] = []
+    size = 0
+    for each in parsed.manifests:
+        found.append(each)
+        size += len(codec.encode(each.body))
+        if size > PART:
+            yield Part(manifests=found, last=False)
+            found, size = [], 0
+    yield Part(manifests=found, faults=parsed.faults)
+
+
 def main() -> None:
+    seconds = int(sys.argv[1])
     _limit(resource.RLIMIT_AS, MEMORY)
-    _limit(resource.RLIMIT_CPU, int(sys.argv[1]))
     _limit(resource.RLIMIT_CORE, 0)
     given, told = sys.stdin.buffer, sys.stdout.buffer
     while header := given.read(LENGTH):
-        request = codec.decode_as(given.read(int.from_bytes(header, "big")), File)
-        told.write(packed(answer(request)))
+        # Each file has the whole time. The parent counts as well, but it may be gone.
+        _limit(resource.RLIMIT_CPU, int(time.process_time()) + seconds)
+        request = codec.decode_as(given.read(int.from_bytes(header, "big")), Request)
+        for part in _answers(request):
+            told.write(packed(part))
         told.flush()
+
+
+def _answers(request: Request) -> Iterator[Part]:
+    if request.file is not None:
+        yield from parts(answer(request.file))
+    if request.ignoring is not None:
+        try:
+            yield Part(left_out=left_out(request.ignoring))
+        except RenderError as error:
+            yield Part(faults=[Fault(where=error.where, message=error.message, hint=error.hint)])
 
 
 def _too_much(request: File, message: str) -> Parsed:
@@ -40,9 +74,9 @@ def _too_much(request: File, message: str) -> Parsed:
 
 
 def _limit(which: int, most: int) -> None:
+    """The soft limit: the hard one stays, since processor time is counted from the start and the limit moves on with it."""
     _, hard = resource.getrlimit(which)
-    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-    resource.setrlimit(which, (most, most))
+    resource.setrlimit(which, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
 if __name__ == "__main__":

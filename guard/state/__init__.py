@@ -10,12 +10,13 @@ from guard.state.ids import Kind, Manifest, ObjectKey, Origin
 from guard.state.managed import Entry, entries, our_entry, our_fields
 from guard.state.policy import Enforcement, Policy
 from guard.state.requesters import Requester, classify, is_person_tool
-from guard.state.snapshot import File, Snapshot
+from guard.state.snapshot import Changes, File, Tree
 
 __all__ = [
     "ALLOWED_ADDITIONS",
     "MISSING",
     "Change",
+    "Changes",
     "Conflict",
     "Declared",
     "DesiredState",
@@ -33,7 +34,7 @@ __all__ = [
     "Policy",
     "Removal",
     "Requester",
-    "Snapshot",
+    "Tree",
     "View",
     "additions",
     "changes",

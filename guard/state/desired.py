@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, KeysView, Mapping
+from collections.abc import Iterable, Iterator, KeysView, Mapping, ValuesView
 from types import MappingProxyType
+from typing import TypeVar
 
 import msgspec
 
@@ -27,7 +28,6 @@ class Declared(msgspec.Struct, frozen=True):
     body: JsonObject
     origin: Origin
     sync: str
-    revision: str
     definition: Definition = UNKNOWN
 
     @property
@@ -63,90 +63,196 @@ class Conflict(msgspec.Struct, frozen=True):
 
 
 _NONE: Mapping[str, int] = MappingProxyType({})
+_EMPTY: Mapping[ObjectKey, Declared] = MappingProxyType({})
+_NO_KINDS: Mapping[Kind, int] = MappingProxyType({})
+
+K = TypeVar("K")
 
 
 class DesiredState:
-    """Immutable; a new revision makes a new index that shares what did not change.
+    """Immutable; a new revision makes a new index that shares what did not change, and costs what did (past copies of a few
+    dicts, 0.1 ms each for 10,000 objects).
 
     Lookups are by (group, kind, namespace, name), since a cluster serves one object in several versions.
     """
 
-    __slots__ = ("_instances", "_namespaces", "_objects", "_resources", "_syncs")
+    __slots__ = ("_contested", "_index", "_revisions", "_syncs")
 
-    def __init__(self, syncs: Mapping[str, Mapping[ObjectKey, Declared]] = MappingProxyType({})) -> None:
+    def __init__(
+        self,
+        syncs: Mapping[str, Mapping[ObjectKey, Declared]] = MappingProxyType({}),
+        revisions: Mapping[str, str] = MappingProxyType({}),
+        *,
+        index: _Index | None = None,
+    ) -> None:
+        """`index` is that of all their objects, where it is known already."""
         self._syncs = syncs
-        self._objects: dict[ObjectKey, Declared] = {}
-        for objects in syncs.values():
-            # The first Sync that declared an object keeps it.
-            self._objects = {**objects, **self._objects}
-        self._resources: dict[tuple[str, str], Kind] = {
-            (declared.kind.group, declared.kind.resource): declared.kind for declared in self._objects.values()
-        }
-        self._namespaces: dict[str, Counter[str]] = {}
-        self._instances: dict[str, Counter[str]] = {}
-        for declared in self._objects.values():
-            if declared.key.namespace:
-                self._namespaces.setdefault(declared.key.namespace, Counter())[declared.sync] += 1
-            if declared.kind.group:
-                definition = f"{declared.kind.resource}.{declared.kind.group}"
-                self._instances.setdefault(definition, Counter())[declared.sync] += 1
+        self._revisions = revisions
+        self._index = index or _Index.of(syncs.values())
+        # Whether two Syncs declare the same object: then what one of them takes back may fall to the other.
+        self._contested = sum(map(len, syncs.values())) != len(self._index.objects)
 
     def get(self, key: ObjectKey) -> Declared | None:
-        return self._objects.get(key)
+        return self._index.objects.get(key)
 
     def keys(self) -> KeysView[ObjectKey]:
-        return self._objects.keys()
+        return self._index.objects.keys()
 
     def kind_of_resource(self, *, group: str, resource: str) -> Kind | None:
         """The declared kind behind a resource name: reviews of subresources carry no kind of their own."""
-        return self._resources.get((group, resource))
+        return self._index.resources.get((group, resource))
 
     def in_namespace(self, namespace: str) -> Mapping[str, int]:
         """How many declared objects a namespace holds, by Sync."""
-        return self._namespaces.get(namespace, _NONE)
+        return self._index.counts.namespaces.get(namespace, _NONE)
 
     def of_definition(self, name: str) -> Mapping[str, int]:
         """How many declared objects are instances of a CustomResourceDefinition (`<resource>.<group>`), by Sync."""
-        return self._instances.get(name, _NONE)
+        return self._index.counts.definitions.get(name, _NONE)
 
     def namespaces(self) -> frozenset[str]:
         """The namespaces that hold declared objects."""
-        return frozenset(self._namespaces)
+        return frozenset(self._index.counts.namespaces)
 
     def definitions(self) -> frozenset[str]:
         """The names that CustomResourceDefinitions of declared kinds have; built-in kinds are among them, and have none."""
-        return frozenset(self._instances)
+        return frozenset(self._index.counts.definitions)
 
     def kinds(self) -> frozenset[Kind]:
-        return frozenset(declared.kind for declared in self._objects.values())
+        return frozenset[Kind]().union(*self._index.counts.kinds.values())
+
+    def kinds_of(self, sync: str) -> frozenset[Kind]:
+        """The kinds of what the Sync declares and holds."""
+        return frozenset(self._index.counts.kinds.get(sync, ()))
+
+    def count_of(self, sync: str) -> int:
+        """How many objects the Sync declares and holds."""
+        return sum(self._index.counts.kinds.get(sync, _NO_KINDS).values())
+
+    def scaled(self) -> ValuesView[Declared]:
+        """The objects of which Git declares how many replicas they have."""
+        return self._index.scaled.values()
 
     def of_sync(self, sync: str) -> Mapping[ObjectKey, Declared]:
         """What the Sync declares and holds."""
-        return {key: declared for key, declared in self._syncs.get(sync, {}).items() if self._objects[key].sync == sync}
+        found = self._syncs.get(sync, _EMPTY)
+        if not self._contested:
+            return found
+        return {key: declared for key, declared in found.items() if self._index.objects[key].sync == sync}
 
     def syncs(self) -> tuple[str, ...]:
         return tuple(self._syncs)
+
+    def revision(self, sync: str) -> str:
+        """The revision that the Sync's objects are of; empty for a Sync of which nothing is held."""
+        return self._revisions.get(sync, "")
 
     def conflicts(self, sync: str, objects: Iterable[Declared]) -> tuple[Conflict, ...]:
         """Those of the objects that another Sync already holds."""
         found: list[Conflict] = []
         for declared in objects:
-            holder = self._objects.get(declared.key)
+            holder = self._index.objects.get(declared.key)
             if holder is not None and holder.sync != sync:
                 found.append(Conflict(loser=declared, holder=holder))
         return tuple(found)
 
-    def with_sync(self, sync: str, objects: Iterable[Declared]) -> DesiredState:
-        return DesiredState({**self._syncs, sync: {declared.key: declared for declared in objects}})
+    def with_sync(self, sync: str, objects: Iterable[Declared], *, revision: str = "") -> DesiredState:
+        """The Sync declares these, and nothing else."""
+        old, new = self._syncs.get(sync, _EMPTY), {declared.key: declared for declared in objects}
+        put = [declared for key, declared in new.items() if old.get(key) is not declared]
+        return self.with_changes(sync, put, [key for key in old if key not in new], revision=revision)
+
+    def with_changes(self, sync: str, put: Iterable[Declared], gone: Iterable[ObjectKey], *, revision: str = "") -> DesiredState:
+        """The Sync declares `put` instead of, or beside, what it declared before, and no longer what is `gone`."""
+        put, gone = tuple(put), tuple(gone)
+        held = {**self._syncs.get(sync, _EMPTY)}
+        for key in gone:
+            held.pop(key, None)
+        held |= {declared.key: declared for declared in put}
+        syncs, revisions = {**self._syncs, sync: held}, {**self._revisions, sync: revision}
+        if self._contested or self.conflicts(sync, put):
+            return DesiredState(syncs, revisions)
+        return DesiredState(syncs, revisions, index=self._index.changed(gone, put))
 
     def without_sync(self, sync: str) -> DesiredState:
-        return DesiredState({name: objects for name, objects in self._syncs.items() if name != sync})
+        return DesiredState(
+            {name: objects for name, objects in self._syncs.items() if name != sync},
+            {name: revision for name, revision in self._revisions.items() if name != sync},
+        )
 
     def __iter__(self) -> Iterator[Declared]:
-        return iter(self._objects.values())
+        return iter(self._index.objects.values())
 
     def __len__(self) -> int:
-        return len(self._objects)
+        return len(self._index.objects)
+
+
+class _Index(msgspec.Struct, frozen=True):
+    """All objects by key, those of which Git declares replicas, and what is counted of them."""
+
+    objects: dict[ObjectKey, Declared]
+    scaled: dict[ObjectKey, Declared]
+    counts: _Counts
+    resources: dict[tuple[str, str], Kind]
+
+    @classmethod
+    def of(cls, syncs: Iterable[Mapping[ObjectKey, Declared]]) -> _Index:
+        objects: dict[ObjectKey, Declared] = {}
+        for each in syncs:
+            # The first Sync that declared an object keeps it.
+            objects = {**each, **objects}
+        return cls(objects={}, scaled={}, counts=_Counts(), resources={}).changed((), objects.values())
+
+    def changed(self, gone: Iterable[ObjectKey], put: Iterable[Declared]) -> _Index:
+        objects, scaled, counts = dict(self.objects), dict(self.scaled), self.counts.copied()
+        put = tuple(put)
+        for key in (*gone, *(declared.key for declared in put)):
+            if key in objects:
+                counts.add(objects.pop(key), -1)
+                scaled.pop(key, None)
+        for declared in put:
+            objects[declared.key] = declared
+            counts.add(declared, 1)
+            if declared.replicas is not None:
+                scaled[declared.key] = declared
+        return _Index(objects=objects, scaled=scaled, counts=counts, resources=counts.resources())
+
+
+class _Counts:
+    """How many objects are of a kind (by Sync), in a namespace, or instances of a definition; nothing is there with none."""
+
+    __slots__ = ("definitions", "kinds", "namespaces")
+
+    def __init__(self) -> None:
+        self.kinds: dict[str, Counter[Kind]] = {}
+        self.namespaces: dict[str, Counter[str]] = {}
+        self.definitions: dict[str, Counter[str]] = {}
+
+    def add(self, declared: Declared, number: int) -> None:
+        _count(self.kinds, declared.sync, declared.kind, number)
+        if declared.key.namespace:
+            _count(self.namespaces, declared.key.namespace, declared.sync, number)
+        if declared.kind.group:
+            _count(self.definitions, f"{declared.kind.resource}.{declared.kind.group}", declared.sync, number)
+
+    def copied(self) -> _Counts:
+        copied = _Counts()
+        copied.kinds = {name: counter.copy() for name, counter in self.kinds.items()}
+        copied.namespaces = {name: counter.copy() for name, counter in self.namespaces.items()}
+        copied.definitions = {name: counter.copy() for name, counter in self.definitions.items()}
+        return copied
+
+    def resources(self) -> dict[tuple[str, str], Kind]:
+        return {(kind.group, kind.resource): kind for kinds in self.kinds.values() for kind in kinds}
+
+
+def _count(counters: dict[str, Counter[K]], name: str, what: K, number: int) -> None:
+    counter = counters.setdefault(name, Counter())
+    counter[what] += number
+    if not counter[what]:
+        del counter[what]
+    if not counter:
+        del counters[name]
 
 
 MOST_PREDICTIONS = 1024
@@ -170,10 +276,11 @@ class View:
         self._learned: dict[ObjectKey, Learned] = {}
         self._predictions: dict[ObjectKey, tuple[JsonObject, JsonObject]] = {}
 
-    def replace(self, state: DesiredState) -> None:
+    def replace(self, state: DesiredState, *, gone: Iterable[ObjectKey] | None = None) -> None:
+        """Put an index in force. `gone` are the keys that it does not hold and the one before did, where the caller knows."""
         self.state = state
-        for key in self._learned.keys() - state.keys():
-            del self._learned[key]
+        for key in self._learned.keys() - state.keys() if gone is None else gone:
+            self._learned.pop(key, None)
 
     def learn(self, key: ObjectKey, learned: Learned) -> None:
         self._learned[key] = learned

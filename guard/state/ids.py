@@ -74,7 +74,7 @@ class Origin(msgspec.Struct, frozen=True):
     via: str = ""
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}" if self.line else self.file
+        place = naming.place(self.file, self.line)
         return f"{place} ({self.via})" if self.via else place
 
 

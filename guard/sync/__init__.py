@@ -1,9 +1,21 @@
 """Syncs at work: one loop each, from a revision of the source to objects in the cluster and a status that says so."""
 
 from guard.sync.definition import apply_sync, install_definition
-from guard.sync.plan import resolve, stages
+from guard.sync.plan import Groups, Plan, resolve, stages
 from guard.sync.policy import compiled
 from guard.sync.reconcile import Index, Reconciler, Source
 from guard.sync.source import GitFolder
 
-__all__ = ["GitFolder", "Index", "Reconciler", "Source", "apply_sync", "compiled", "install_definition", "resolve", "stages"]
+__all__ = [
+    "GitFolder",
+    "Groups",
+    "Index",
+    "Plan",
+    "Reconciler",
+    "Source",
+    "apply_sync",
+    "compiled",
+    "install_definition",
+    "resolve",
+    "stages",
+]

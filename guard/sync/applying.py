@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -15,6 +15,7 @@ from guard.base.codec import child, children
 from guard.base.errors import ApiStatusError, ClusterError, Unreachable
 from guard.cluster import Client, object_path
 from guard.state.desired import Declared
+from guard.state.ids import ObjectKey
 from guard.sync.plan import stages
 
 LEARNED_AT_ONCE = 4  # in the background: the seats are for those who write
@@ -31,14 +32,15 @@ class Done(msgspec.Struct, frozen=True):
     """How many objects were written or found as they should be, and one line for each that could not be applied."""
 
     counts: Counts
-    failures: tuple[str, ...]
+    failures: tuple[str, ...] = ()
+    failed: frozenset[ObjectKey] = frozenset()
 
 
 class _Tally:
     def __init__(self) -> None:
         self.applied = 0
         self.unchanged = 0
-        self.failures: list[str] = []
+        self.failures: dict[ObjectKey, str] = {}
 
     def count(self, *, changed: bool) -> None:
         if changed:
@@ -47,7 +49,7 @@ class _Tally:
             self.unchanged += 1
 
 
-async def apply_all(objects: Sequence[Declared], *, client: Client, writer: Writer, clean: bool) -> Done:
+async def apply_all(objects: Iterable[Declared], *, client: Client, writer: Writer, clean: bool) -> Done:
     """Apply everything. `clean` takes people's additions away. Raises Unreachable when the API server is gone."""
     tally = _Tally()
     limit = asyncio.Semaphore(APPLIES_AT_ONCE)
@@ -72,14 +74,15 @@ async def apply_all(objects: Sequence[Declared], *, client: Client, writer: Writ
             if not failed:
                 break
             if attempt == ATTEMPTS - 1:
-                tally.failures += [
-                    f"{declared.origin}: {declared.key}: {told(error, declared.key)}" for declared, error in failed
-                ]
+                tally.failures |= {
+                    declared.key: f"{declared.origin}: {declared.key}: {told(error, declared.key)}" for declared, error in failed
+                }
             else:
                 waiting = [declared for declared, _ in failed]
                 await asyncio.sleep(backoff.next())
         await _established(stage, client=client)
-    return Done(counts=Counts(applied=tally.applied, unchanged=tally.unchanged), failures=tuple(tally.failures))
+    counts = Counts(applied=tally.applied, unchanged=tally.unchanged)
+    return Done(counts, failures=tuple(tally.failures.values()), failed=frozenset(tally.failures))
 
 
 async def _established(stage: Sequence[Declared], *, client: Client) -> None:
@@ -99,7 +102,7 @@ def _is_established(conditions: Sequence[dict[str, str]]) -> bool:
     return any(found.get("type") == "Established" and found.get("status") == "True" for found in conditions)
 
 
-async def learn_all(objects: Sequence[Declared], *, writer: Writer) -> None:
+async def learn_all(objects: Iterable[Declared], *, writer: Writer) -> None:
     """Ask the API server in which form it stores each object, some at once; one that it would refuse is left as Git writes it.
     Raises Unreachable when the API server is gone.
     """

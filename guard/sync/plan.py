@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
+from typing import TypeAlias
+
+from msgspec import Struct, structs
 
 from guard.apply import prepare
 from guard.base.codec import JsonObject, child, children
 from guard.base.errors import RenderError
+from guard.state.builtin import GROUPS
 from guard.state.definition import UNKNOWN, Definition, definition_of
 from guard.state.desired import Declared
 from guard.state.ids import Kind, Manifest, ObjectKey
@@ -23,67 +27,176 @@ _MOST_NAMED = 5  # faults listed in one error; the rest is a count
 Find = Callable[[str, str], Kind | None]
 Define = Callable[[Kind], Definition]
 
+# A revision's manifests in groups that come and go together. What did not change since the last revision is the same tuple.
+Groups: TypeAlias = Mapping[str, tuple[Manifest, ...]]
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """What a revision declares. `put` and `gone` are what differs from the plan that it was resolved beside: `put` is new
+    or other than before, were it only in the line that it stands in.
+    """
+
+    groups: Groups
+    declared: Mapping[str, tuple[Declared, ...]]
+    objects: Mapping[ObjectKey, Declared]
+    put: tuple[Declared, ...]
+    gone: tuple[Declared, ...]
+    # The kinds that the revision itself brings, by apiVersion and name, and the definition of each.
+    coming: Mapping[tuple[str, str], Kind]
+    definitions: Mapping[Kind, JsonObject]
+
+
+NOTHING = Plan(groups={}, declared={}, objects={}, put=(), gone=(), coming={}, definitions={})
+
+
+def without(plan: Plan, keys: Collection[ObjectKey]) -> Plan:
+    """The plan less these objects."""
+    return structs.replace(
+        plan,
+        declared={name: tuple(one for one in found if one.key not in keys) for name, found in plan.declared.items()},
+        objects={key: one for key, one in plan.objects.items() if key not in keys},
+        put=tuple(one for one in plan.put if one.key not in keys),
+    )
+
+
+class _Work(Struct, frozen=True):
+    """Which groups are resolved anew, beside which plan, and which of its groups are gone."""
+
+    fresh: list[str]
+    lost: list[str]
+    beside: Plan
+
+
+def _work(groups: Groups, before: Plan, *, anew: bool) -> _Work:
+    fresh = [name for name, manifests in groups.items() if before.groups.get(name) is not manifests]
+    lost = [name for name in before.groups if name not in groups]
+    touched = [manifest for name in fresh for manifest in groups[name]]
+    touched += [manifest for name in (*fresh, *lost) for manifest in before.groups.get(name, ())]
+    if anew or any(map(_defines, touched)):
+        return _Work(list(groups), [], NOTHING)
+    return _Work(fresh, lost, before)
+
+
+def kinds_to_define(groups: Groups, *, find: Find, before: Plan = NOTHING, anew: bool = False) -> frozenset[Kind]:
+    """The custom kinds of what `resolve` is about to resolve anew, those that the revision defines itself aside."""
+    work = _work(groups, before, anew=anew)
+    coming = _coming(groups)[0] if work.beside is NOTHING else before.coming
+    found = (
+        find(*_kind_name(manifest)) for name in work.fresh for manifest in groups[name] if _kind_name(manifest) not in coming
+    )
+    return frozenset(kind for kind in found if kind is not None and kind.group not in GROUPS)
+
 
 def resolve(
-    manifests: Iterable[Manifest], *, find: Find, sync: str, label: str, revision: str, define: Define = lambda _kind: UNKNOWN
-) -> tuple[Declared, ...]:
-    """The declared objects of one revision.
+    groups: Groups,
+    *,
+    find: Find,
+    sync: str,
+    label: str,
+    namespace: str = "",
+    define: Define = lambda _kind: UNKNOWN,
+    before: Plan = NOTHING,
+    anew: bool = False,
+) -> Plan:
+    """The plan of a revision, whole or not at all.
 
-    `find` maps (apiVersion, kind) to a served kind, `define` a kind that the revision does not define to what is known of it.
-    Raises RenderError, naming file and line, for unknown kinds, namespaces that are missing or out of place, and objects declared
-    twice: a revision is taken whole or not at all.
+    `find` maps (apiVersion, kind) to a served kind, `define` a kind that the revision does not define to what is known of it;
+    `namespace` is that of objects that name none. What was resolved in `before` by the same of them is taken from there, so that
+    only groups that are new cost anything; where those define kinds, or with `anew`, all are resolved.
+
+    Raises RenderError, naming file and line, for unknown kinds, namespaces that are missing or out of place, and objects
+    declared twice.
     """
-    manifests = tuple(manifests)
-    coming, definitions = _coming(manifests)
+    work = _work(groups, before, anew=anew)
+    coming, definitions = _coming(groups) if work.beside is NOTHING else (before.coming, before.definitions)
 
     @cache
     def definition(kind: Kind) -> Definition:
         return definition_of(definitions[kind], kind.version) if kind in definitions else define(kind)
 
-    found: dict[ObjectKey, Declared] = {}
+    objects = {**work.beside.objects}
+    dropped = [old for name in (*work.fresh, *work.lost) for old in work.beside.declared.get(name, ())]
+    for old in dropped:
+        del objects[old.key]
+    declared = {name: found for name, found in work.beside.declared.items() if name in groups}
     faults: list[str] = []
-    for manifest in manifests:
-        body, where = manifest.body, manifest.origin
-        metadata = child(body, "metadata")
-        api_version, name = str(body.get("apiVersion", "")), str(metadata.get("name", ""))
-        kind = find(api_version, str(body.get("kind", ""))) or coming.get((api_version, str(body.get("kind", ""))))
-        if kind is None:
-            faults.append(f"{where}: the cluster serves no {body.get('kind')} in {api_version}, nor does this revision define it")
-            continue
-        namespace = str(metadata.get("namespace") or "")
-        if kind.namespaced and not namespace:
-            faults.append(f"{where}: {kind.kind} {name} has no metadata.namespace")
-            continue
-        if not kind.namespaced and namespace:
-            faults.append(f"{where}: {kind.kind} {name} has a metadata.namespace, but its kind is cluster-scoped")
-            continue
-        key = ObjectKey(group=kind.group, kind=kind.kind, namespace=namespace, name=name)
-        twin = found.get(key)
-        if twin is not None:
-            faults.append(f"{where}: {key} is declared a second time, first at {twin.origin}")
-            continue
-        found[key] = Declared(
-            key=key,
-            kind=kind,
-            body=prepare(body, label=label),
-            origin=manifest.origin,
-            sync=sync,
-            revision=revision,
-            definition=definition(kind),
-        )
+    for name in work.fresh:
+        found: list[Declared] = []
+        for manifest in groups[name]:
+            kind, fault = _kind_of(manifest, find=find, coming=coming, namespace=namespace)
+            if kind is None:
+                faults.append(f"{manifest.origin}: {fault}")
+                continue
+            one = _declared(manifest, kind, sync=sync, label=label, namespace=namespace, definition=definition(kind))
+            twin = objects.get(one.key)
+            if twin is not None:
+                faults.append(f"{one.origin}: {one.key} is declared a second time, first at {twin.origin}")
+                continue
+            objects[one.key] = one = _as_before(one, before.objects.get(one.key))
+            found.append(one)
+        declared[name] = tuple(found)
     if faults:
         more = f"; and {len(faults) - _MOST_NAMED} more" if len(faults) > _MOST_NAMED else ""
         raise RenderError("; ".join(faults[:_MOST_NAMED]) + more)
-    return tuple(found.values())
+    put = (one for name in work.fresh for one in declared[name])
+    gone = dropped if work.beside is before else before.objects.values()
+    return Plan(
+        groups=groups,
+        declared=declared,
+        objects=objects,
+        put=tuple(one for one in put if before.objects.get(one.key) is not one),
+        gone=tuple(old for old in gone if old.key not in objects),
+        coming=coming,
+        definitions=definitions,
+    )
 
 
-def _coming(manifests: Sequence[Manifest]) -> tuple[Mapping[tuple[str, str], Kind], Mapping[Kind, JsonObject]]:
+def _kind_of(
+    manifest: Manifest, *, find: Find, coming: Mapping[tuple[str, str], Kind], namespace: str
+) -> tuple[Kind | None, str]:
+    """The kind of a manifest, or what is wrong with it."""
+    metadata = child(manifest.body, "metadata")
+    api_version, name = _kind_name(manifest)
+    named = str(metadata.get("name", ""))
+    kind = find(api_version, name) or coming.get((api_version, name))
+    if kind is None:
+        return None, f"the cluster serves no {name} in {api_version}, nor does this revision define it"
+    if kind.namespaced and not (metadata.get("namespace") or namespace):
+        return None, f"{name} {named} has no metadata.namespace, nor has the Sync a targetNamespace"
+    if not kind.namespaced and metadata.get("namespace"):
+        return None, f"{name} {named} has a metadata.namespace, but its kind is cluster-scoped"
+    return kind, ""
+
+
+def _declared(manifest: Manifest, kind: Kind, *, sync: str, label: str, namespace: str, definition: Definition) -> Declared:
+    body = prepare(manifest.body, label=label)
+    metadata = body["metadata"]
+    if kind.namespaced and not metadata.get("namespace"):
+        metadata["namespace"] = namespace
+    key = ObjectKey(group=kind.group, kind=kind.kind, namespace=str(metadata.get("namespace") or ""), name=str(metadata["name"]))
+    return Declared(key=key, kind=kind, body=body, origin=manifest.origin, sync=sync, definition=definition)
+
+
+def _as_before(declared: Declared, before: Declared | None) -> Declared:
+    """The one of before where nothing differs, and its body where that does not: what is known of it is known by that."""
+    if before is None or before.body != declared.body:
+        return declared
+    return before if before == declared else structs.replace(declared, body=before.body)
+
+
+def _kind_name(manifest: Manifest) -> tuple[str, str]:
+    return str(manifest.body.get("apiVersion", "")), str(manifest.body.get("kind", ""))
+
+
+def _defines(manifest: Manifest) -> bool:
+    return manifest.body.get("kind") == "CustomResourceDefinition"
+
+
+def _coming(groups: Groups) -> tuple[Mapping[tuple[str, str], Kind], Mapping[Kind, JsonObject]]:
     """The kinds that CustomResourceDefinitions among the manifests will serve, and the definition of each."""
     kinds: dict[tuple[str, str], Kind] = {}
     definitions: dict[Kind, JsonObject] = {}
-    for manifest in manifests:
-        if manifest.body.get("kind") != "CustomResourceDefinition":
-            continue
+    for manifest in (manifest for manifests in groups.values() for manifest in manifests if _defines(manifest)):
         spec: JsonObject = child(manifest.body, "spec")
         names = child(spec, "names")
         for version in children(spec, "versions"):

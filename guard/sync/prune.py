@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
@@ -43,19 +43,39 @@ async def candidates(client: Client, kinds: Iterable[Kind], *, label: str, state
     """What to prune, in the reverse of the order of applying: what others live in goes last."""
     found: list[Candidate] = []
     for kind in kinds:
-        try:
-            items, _ = await client.list_metadata(collection_path(kind), params={"labelSelector": f"{SYNC_LABEL}={label}"})
-        except ApiStatusError as error:
-            if error.code == NOT_FOUND:
-                continue  # the kind is served no more, and its objects went with it
-            raise
-        for metadata in items:
-            key = metadata.key(kind)
-            if state.get(key) is not None or metadata.deletion_timestamp or not is_ours(metadata):
-                continue
-            if (metadata.annotations or {}).get(PRUNE) == DISABLED:
-                continue
-            found.append(Candidate(key=key, kind=kind, uid=metadata.uid, resource_version=metadata.resource_version))
+        found += await _candidates(client, collection_path(kind), kind, {"labelSelector": f"{SYNC_LABEL}={label}"}, state=state)
+    return _in_order(found)
+
+
+async def candidates_among(client: Client, gone: Mapping[ObjectKey, Kind], *, label: str, state: DesiredState) -> list[Candidate]:
+    """Those of the objects that are left of what was declared, by asking for each."""
+    found: list[Candidate] = []
+    for key, kind in gone.items():
+        params = {"labelSelector": f"{SYNC_LABEL}={label}", "fieldSelector": f"metadata.name={key.name}"}
+        found += await _candidates(client, collection_path(kind, namespace=key.namespace), kind, params, state=state)
+    return _in_order(found)
+
+
+async def _candidates(
+    client: Client, path: str, kind: Kind, params: Mapping[str, str], *, state: DesiredState
+) -> list[Candidate]:
+    try:
+        items, _ = await client.list_metadata(path, params=params)
+    except ApiStatusError as error:
+        if error.code == NOT_FOUND:
+            return []  # the kind is served no more, and its objects went with it
+        raise
+    return [
+        Candidate(key=metadata.key(kind), kind=kind, uid=metadata.uid, resource_version=metadata.resource_version)
+        for metadata in items
+        if state.get(metadata.key(kind)) is None
+        and not metadata.deletion_timestamp
+        and is_ours(metadata)
+        and (metadata.annotations or {}).get(PRUNE) != DISABLED
+    ]
+
+
+def _in_order(found: Iterable[Candidate]) -> list[Candidate]:
     return sorted(found, key=lambda candidate: (_rank(candidate.kind), candidate.key))
 
 

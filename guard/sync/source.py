@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 from collections.abc import Callable
@@ -12,13 +11,15 @@ from guard import api
 from guard.base.codec import child
 from guard.base.errors import ApiStatusError, SourceError
 from guard.cluster import Client, object_path
-from guard.render import render
+from guard.render.parse import Parser
+from guard.render.render import Renderer
 from guard.render.texts import Texts
 from guard.source import GitCredentials, GitRef, GitSource
 from guard.source.weblinks import web_link
 from guard.state.desired import Declared, View
 from guard.state.fields import Path as FieldPath
-from guard.state.ids import Kind, Manifest
+from guard.state.ids import Kind
+from guard.sync.plan import Groups
 
 SECRET = Kind(group="", version="v1", kind="Secret", resource="secrets", namespaced=True)
 NOT_FOUND = 404
@@ -27,30 +28,29 @@ NOT_FOUND = 404
 class GitFolder:
     """The folder of a repository that a Sync names. `sync` gives the Sync as it is now; repositories lie below `directory`."""
 
-    def __init__(self, *, sync: Callable[[], api.Sync], client: Client, view: View, directory: Path) -> None:
+    def __init__(self, *, sync: Callable[[], api.Sync], client: Client, view: View, parser: Parser, directory: Path) -> None:
         self._sync = sync
         self._client = client
         self._view = view
         self._directory = directory
         self._open: tuple[api.GitSource, GitCredentials] | None = None
         self._git: GitSource | None = None
-        # Of the revisions in force and the one that may come next.
+        # Of the revision in force and the one that may come next.
         self._texts = Texts()
+        self._renderer = Renderer(parser, texts=self._texts)
         self._urls: dict[str, str] = {}
 
     async def fetch(self) -> str:
         return await (await self._opened()).fetch()
 
-    async def manifests(self, revision: str) -> tuple[Manifest, ...]:
+    async def groups(self, revision: str) -> Groups:
         git = await self._opened()
         sync = self._sync()
-        snapshot = await git.read(revision, path=sync.spec.path)
-        manifests = await render(snapshot)
-        in_force = {declared.revision for declared in self._view.state.of_sync(sync.key).values()}
-        self._texts.keep(in_force)
-        self._urls = {old: url for old, url in self._urls.items() if old in in_force} | {revision: sync.spec.source.git.url}
-        await asyncio.to_thread(self._texts.hold, snapshot)
-        return manifests
+        groups = await self._renderer.render(git.tree(revision), _folder(sync.spec.path))
+        needed = {revision, self._view.state.revision(sync.key)}
+        self._texts.keep(needed)
+        self._urls = {known: url for known, url in self._urls.items() if known in needed} | {revision: sync.spec.source.git.url}
+        return groups
 
     async def keep(self, revision: str) -> None:
         self._texts.keep({revision})
@@ -58,7 +58,7 @@ class GitFolder:
 
     def locate(self, declared: Declared, paths: tuple[FieldPath, ...]) -> tuple[tuple[int, ...], str]:
         """The lines in which the fields of a declared object stand in Git, and a link to the first of them; from memory."""
-        origin, revision = declared.origin, declared.revision
+        origin, revision = declared.origin, self._view.state.revision(declared.sync)
         lines = self._texts.lines(origin, paths, revision=revision)
         line = lines[0] if lines else origin.line
         return lines, web_link(self._urls.get(revision, ""), revision=revision, file=origin.file, line=line)
@@ -96,3 +96,8 @@ class GitFolder:
         except (binascii.Error, UnicodeDecodeError) as error:
             raise SourceError(f"Secret {namespace}/{name} holds something that is not text") from error
         return GitCredentials(username=username, password=password, ca_certificate=ca)
+
+
+def _folder(path: str) -> str:
+    """A Sync's path, which is a normal one, as trees name folders: the root is empty."""
+    return "" if path == "." else path

@@ -12,7 +12,7 @@ from guard.base.codec import Json
 from guard.state import MISSING, Change, Declared, Kind, Nature, Policy, Requester, View
 from guard.state.fields import Path
 from guard.state.ids import DEFINITION
-from tests.state.samples import CONFIG_MAP, DEPLOYMENT, NAMESPACE, SECRET, SYNC, declared_as, object_of
+from tests.state.samples import CONFIG_MAP, DEPLOYMENT, NAMESPACE, REVISION, SECRET, SYNC, declared_as, object_of
 
 CONTAINER: Path = ("f:spec", "f:template", "f:spec", "f:containers", 'k:{"name":"web"}')
 IMAGE: Path = (*CONTAINER, "f:image")
@@ -62,7 +62,9 @@ def worded(
         verdict=verdict, reason=reason, requester=Requester.PERSON, sync=sync, declared=declared, changes=changes, count=count
     )
     case = case_of(kind, name=name, namespace=namespace)
-    return message.Wording(case, decision, message.field_changes(case, decision), reference="01J9Z", locate=locate)
+    return message.Wording(
+        case, decision, message.field_changes(case, decision), reference="01J9Z", revision=REVISION, locate=locate
+    )
 
 
 def everything(wording: message.Wording) -> str:
@@ -303,7 +305,7 @@ def test_warnings_are_within_what_the_api_server_passes_on() -> None:
     assert warned[1].startswith("x")
     assert ": Git has " in warned[1]
     assert warned[-1].startswith("Change it in Git: apps/")
-    assert warned[-1].endswith(":0 (main@3f2c1ab)")
+    assert warned[-1].endswith(" (main@3f2c1ab)")
 
 
 def test_a_warning_shows_the_link_where_there_is_room() -> None:

@@ -134,7 +134,8 @@ async def test_every_object_that_cannot_be_is_told_with_its_line(tmp_path: Path)
     files = {"a.yaml": lost, "b.yaml": node, "c.yaml": CRD, "d.yaml": unserved, "e.yaml": SETTINGS, "f.yaml": SETTINGS}
     found = await checked(tmp_path, files)
     told = [(fault.where.removeprefix(f"{tmp_path}/desired/"), fault.message) for fault in found.faults]
-    assert told[:7] == [(f"a.yaml:{1 + 4 * number}", f"ConfigMap x{number} has no metadata.namespace") for number in range(7)]
+    lacking = "has no metadata.namespace, nor has the Sync a targetNamespace"
+    assert told[:7] == [(f"a.yaml:{1 + 4 * number}", f"ConfigMap x{number} {lacking}") for number in range(7)]
     assert told[7:] == [
         ("b.yaml:1", "Node one has a metadata.namespace, but its kind is cluster-scoped"),
         ("d.yaml:1", "the cluster serves no Gizmo in example.com/v2, nor does this revision define it"),
@@ -143,8 +144,8 @@ async def test_every_object_that_cannot_be_is_told_with_its_line(tmp_path: Path)
 
 
 async def test_what_guard_cannot_render_is_a_fault(tmp_path: Path) -> None:
-    found = await checked(tmp_path, {"kustomization.yaml": "resources: []\n"})
-    assert [fault.message for fault in found.faults] == ["Kustomize is not supported yet"]
+    found = await checked(tmp_path, {"a.yaml": SETTINGS, "in/kustomization.yaml": "resources: []\n"})
+    assert [fault.message for fault in found.faults] == ["is Kustomize's, and stands among plain manifests"]
 
 
 async def test_a_kind_that_nothing_defines_is_a_warning(tmp_path: Path) -> None:

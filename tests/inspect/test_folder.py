@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from guard.base.errors import RenderError
-from guard.inspect import folder
-from guard.source import listing, manifests
+from guard.base.errors import ConfigError, RenderError
+from guard.inspect.folder import FolderTree
+from guard.source import GitSource
+from guard.state.snapshot import Tree
 from tools.guardrun import Repository
 
 FILES: dict[str, str | None] = {
@@ -20,50 +21,58 @@ FILES: dict[str, str | None] = {
     "apps/README.md": "f\n",
     "apps/.hidden.yaml": "g: 1\n",
     "apps/.github/h.yaml": "h: 1\n",
-    "apps/i.YAML": "i: 1\n",
     "other/j.yaml": "j: 1\n",
 }
 
 
-def from_commit(repository: Repository, path: str) -> dict[str, bytes]:
-    def run(*arguments: str, stdin: bytes = b"") -> bytes:
-        import subprocess
-
-        command = ["git", "-C", str(repository.directory), *arguments]
-        return subprocess.run(command, input=stdin, check=True, capture_output=True).stdout
-
-    commit = repository.git("rev-parse", "HEAD")
-    return {file.path: file.data for file in manifests.read(run, revision="r", commit=commit, path=path).files}
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    made = Repository(tmp_path / "repository")
+    made.commit(FILES)
+    return made
 
 
-def test_the_same_files_are_read_as_from_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    repository = Repository(tmp_path / "repository")
-    repository.commit(FILES)
-    monkeypatch.chdir(repository.directory)
-    found = folder.read(Path("apps"))
-    assert {file.path: file.data for file in found.files} == from_commit(repository, "apps")
-    assert [file.path for file in found.files] == sorted(file.path for file in found.files)
-    # The whole repository: its own .git is no submodule.
-    assert {file.path: file.data for file in folder.read(Path()).files} == from_commit(repository, "")
+async def contents(tree: Tree, folder: str) -> dict[str, tuple[str, int, bytes]]:
+    entries = await tree.entries(folder)
+    assert [entry.path for entry in entries] == sorted(entry.path for entry in entries)
+    blobs = await tree.read(entry.blob for entry in entries if entry.type == "file")
+    return {entry.path: (entry.type, entry.size, blobs.get(entry.blob, b"")) for entry in entries}
 
 
-def test_a_symbolic_link_is_refused_as_in_git(tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", ["", "apps", "apps/inner"])
+async def test_the_same_files_are_read_as_from_git(repository: Repository, tmp_path: Path, folder: str) -> None:
+    source = GitSource(url=str(repository.directory), directory=tmp_path / "data")
+    commit = source.tree(await source.fetch())
+    found = FolderTree(repository.directory / folder)
+
+    assert found.folder == folder
+    assert await contents(found, folder) == await contents(commit, folder)
+    await source.close()
+
+
+async def test_links_and_submodules_are_what_they_are_in_git(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").symlink_to("b.yaml")
-    with pytest.raises(RenderError, match="symbolic link") as raised:
-        folder.read(tmp_path)
-    assert raised.value.where == (tmp_path / "a.yaml").as_posix()
-
-
-def test_a_submodule_is_refused_as_in_git(tmp_path: Path) -> None:
     inner = tmp_path / "inner"
     inner.mkdir()
     (inner / ".git").write_text("gitdir: ../.git/modules/inner\n")
-    with pytest.raises(RenderError, match="submodule"):
-        folder.read(tmp_path)
+    (inner / "c.yaml").write_text("c: 1\n")
+
+    found = await FolderTree(tmp_path).entries("")
+
+    assert [(entry.path, entry.type) for entry in found] == [("a.yaml", "link"), ("inner", "submodule")]
 
 
-def test_a_file_past_the_limit_is_refused(tmp_path: Path) -> None:
-    with (tmp_path / "a.yaml").open("wb") as file:
-        file.truncate(listing.MOST_IN_FILE + 1)
-    with pytest.raises(RenderError, match="larger than 16 MiB"):
-        folder.read(tmp_path)
+@pytest.mark.parametrize("before", ["", "apps/../", "{root}/"])
+def test_paths_are_shown_as_they_were_given(repository: Repository, monkeypatch: pytest.MonkeyPatch, before: str) -> None:
+    monkeypatch.chdir(repository.directory)
+    before = before.format(root=repository.directory)
+
+    assert FolderTree(Path(f"{before}apps")).shown("apps/a.yml") == f"{before}apps/a.yml"
+
+
+async def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RenderError, match="does not exist"):
+        await FolderTree(tmp_path / "none").entries("none")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        await FolderTree(tmp_path).read(["none"])

@@ -50,7 +50,7 @@ def path(text: str) -> Path:
 
 def begins(text: str) -> list[int]:
     """The lines in which the renderer says that the objects of a file begin."""
-    return [manifest.origin.line for manifest in parse("a.yaml", text.encode()).manifests]
+    return [manifest.line for manifest in parse("a.yaml", text.encode()).manifests]
 
 
 def line_of(text: str, wanted: str | Path, *, line: int = 1) -> int:
@@ -137,7 +137,7 @@ def test_json_is_read_as_well() -> None:
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"smile": "\U0001f600", "color": "red"}}
     text = codec.pretty(body).replace("\U0001f600", "\\ud83d\\ude00")
     (manifest,) = parse("a.json", text.encode()).manifests
-    assert line_of(text, "f:data f:color", line=manifest.origin.line) == text[: text.index("color")].count("\n") + 1
+    assert line_of(text, "f:data f:color", line=manifest.line) == text[: text.index("color")].count("\n") + 1
 
 
 def test_the_keys_of_a_secret_are_found_where_they_are_written_in_the_clear() -> None:

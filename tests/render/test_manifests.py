@@ -10,9 +10,9 @@ MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {}\n"
 def test_documents_know_their_lines() -> None:
     parsed = parse("apps/a.yaml", ("# first\n" + MAP.format("a") + "---\n\n" + MAP.format("b")).encode())
 
-    assert [(each.body["metadata"]["name"], str(each.origin)) for each in parsed.manifests] == [
-        ("a", "apps/a.yaml:2"),
-        ("b", "apps/a.yaml:8"),
+    assert [(each.body["metadata"]["name"], each.line) for each in parsed.manifests] == [
+        ("a", 2),
+        ("b", 8),
     ]
     assert parsed.faults == []
 
@@ -34,7 +34,7 @@ items:
 """
     parsed = parse("a.yaml", text.encode())
 
-    assert [(each.body["kind"], each.body["metadata"]["name"], each.origin.line) for each in parsed.manifests] == [
+    assert [(each.body["kind"], each.body["metadata"]["name"], each.line) for each in parsed.manifests] == [
         ("ConfigMap", "a", 4),
         ("ConfigMap", "b", 11),
         ("ConfigMap", "c", 12),

@@ -72,7 +72,6 @@ def declared_as(
         body=body,
         origin=Origin(file=origin, line=17),
         sync=sync,
-        revision=REVISION,
         definition=Definition(scale=scale),
     )
 
@@ -81,7 +80,10 @@ def view_of(*objects: Declared, learned: Mapping[ObjectKey, Learned] | None = No
     view = View()
     syncs = dict.fromkeys(declared.sync for declared in objects)
     view.replace(
-        DesiredState({name: {declared.key: declared for declared in objects if declared.sync == name} for name in syncs})
+        DesiredState(
+            {name: {declared.key: declared for declared in objects if declared.sync == name} for name in syncs},
+            dict.fromkeys(syncs, REVISION),
+        )
     )
     for key, lesson in (learned or {}).items():
         view.learn(key, lesson)

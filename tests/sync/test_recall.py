@@ -14,8 +14,9 @@ from guard.base.clock import SystemClock
 from guard.base.codec import JsonObject
 from guard.base.errors import SourceError, Unreachable
 from guard.cluster import Client, Served, connect, object_path
-from guard.state import Declared, DesiredState, View
+from guard.state import DesiredState, View
 from guard.state.ids import Kind, Manifest, Origin
+from guard.sync import Groups, Plan
 from guard.sync.reconcile import Reconciler
 from tests.state.samples import CONFIG_MAP, declared_as, object_of
 from tools.controlplane import ControlPlane
@@ -29,16 +30,16 @@ class Remembered:
 
     def __init__(self, *manifests: Manifest) -> None:
         self.up = False
-        self._manifests = manifests
+        self._groups: Groups = {"a.yaml": manifests}
 
     async def fetch(self) -> str:
         if not self.up:
             raise SourceError("the repository cannot be reached")
         return REVISION
 
-    async def manifests(self, revision: str) -> tuple[Manifest, ...]:
+    async def groups(self, revision: str) -> Groups:
         assert revision == REVISION
-        return self._manifests
+        return self._groups
 
     async def keep(self, revision: str) -> None: ...
 
@@ -58,8 +59,9 @@ class Indexed:
             raise Unreachable(f"the API server hangs up ({fresh=})", where="discovery")
         return Served([CONFIG_MAP])
 
-    async def take(self, sync: str, objects: Iterable[Declared], *, also: Iterable[Kind]) -> None:
-        self.state = self.state.with_sync(sync, objects)
+    async def take(self, sync: str, found: Plan, *, revision: str, also: Iterable[Kind]) -> None:
+        gone = [declared.key for declared in found.gone]
+        self.state = self.state.with_changes(sync, found.put, gone, revision=revision)
         self.also = tuple(also)
 
     async def settle(self, sync: str) -> None: ...

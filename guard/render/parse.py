@@ -1,0 +1,189 @@
+"""The parent's side of parsing: has children parse files, remembers what they found, and takes no harm from their ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import os
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Sequence
+
+from guard.base import codec
+from guard.base.errors import RenderError
+from guard.render.cache import Cache, parsed_key
+from guard.render.frames import LENGTH, Part, Request, packed
+from guard.render.ignoring import Question
+from guard.render.manifests import FaultsError, Found, Parsed
+from guard.state.snapshot import File
+
+# What an interpreter needs to find its modules; nothing of the parent's secrets goes to the child.
+_ENVIRONMENT = ("LD_LIBRARY_PATH", "PATH", "PYTHONHOME", "PYTHONPATH")
+
+# With fewer files a second child is not worth its start of 0.1 s.
+FILES_FOR_ANOTHER = 200
+MOST_CHILDREN = 4
+# A child is kept for the next commit, since its start takes longer than most parsing, but not for long: it holds 25 MB.
+IDLE_SECONDS = 60.0
+# One that has parsed so much goes at once: its memory may never come back to the system.
+MOST_IN_ONE = 64 * 1024 * 1024
+
+
+class Parser:
+    """Shared by all Syncs. `timeout` is in seconds, for one file."""
+
+    def __init__(self, *, cache: Cache | None = None, timeout: float = 60) -> None:
+        self._cache = cache
+        self._timeout = timeout
+        self._idle: list[_Child] = []
+
+    async def close(self) -> None:
+        while self._idle:
+            await self._idle.pop().close()
+
+    async def parse(self, files: Sequence[File]) -> list[Parsed]:
+        """What each file holds, in their order. Raises RenderError when parsing takes longer or more memory than it may, or ends
+        unexpectedly.
+        """
+        known = await self._cache.parsed([parsed_key(file) for file in files]) if self._cache else {}
+        todo = [file for file in files if parsed_key(file) not in known]
+        found = dict(zip(map(parsed_key, todo), await self._parsed(todo), strict=True)) if todo else {}
+        if self._cache and found:
+            # Faults name the file, so they are found anew.
+            await self._cache.keep_parsed({key: parsed.manifests for key, parsed in found.items() if not parsed.faults})
+        return [found.get(key) or Parsed(manifests=known[key], faults=[]) for key in map(parsed_key, files)]
+
+    async def left_out(self, paths: list[str], files: dict[str, bytes]) -> frozenset[str]:
+        """Which of the paths the ignore files leave out, by their contents. Raises RenderError, also for a bad pattern."""
+        child = self._idle.pop() if self._idle else _Child(self._timeout)
+        try:
+            (answer,) = await child.ask(Request(ignoring=Question(paths=paths, files=files)), where=min(files))
+        except BaseException:
+            await child.close()
+            raise
+        self._spare(child)
+        if answer.faults:
+            raise FaultsError(answer.faults)
+        return frozenset(answer.left_out)
+
+    async def _parsed(self, files: list[File]) -> list[Parsed]:
+        """Children share the files: each takes the next when it is done with one."""
+        results: list[Parsed] = [Parsed(manifests=[], faults=[])] * len(files)
+        waiting = iter(enumerate(files))
+
+        async def work() -> None:
+            child = self._idle.pop() if self._idle else _Child(self._timeout)
+            try:
+                for place, file in waiting:
+                    results[place] = await child.parse(file)
+            except BaseException:
+                await child.close()
+                raise
+            self._spare(child)
+
+        number = min(MOST_CHILDREN, os.cpu_count() or 1, 1 + len(files) // FILES_FOR_ANOTHER)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(number):
+                    group.create_task(work())
+        except* RenderError as errors:
+            raise errors.exceptions[0] from None
+        return results
+
+    def _spare(self, child: _Child) -> None:
+        if self._idle or child.parsed > MOST_IN_ONE:
+            child.kill()
+            return
+        self._idle.append(child)
+        child.expire(IDLE_SECONDS, self._idle)
+
+
+class _Child:
+    """One worker process, started when the first file comes."""
+
+    def __init__(self, timeout: float) -> None:
+        self.parsed = 0
+        self._timeout = timeout
+        self._process: Process | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+        self._reaped: asyncio.Task[tuple[bytes, bytes]] | None = None
+
+    async def parse(self, file: File) -> Parsed:
+        self.parsed += len(file.data)
+        manifests: list[Found] = []
+        parts = await self.ask(Request(file=file), where=file.path)
+        for part in parts:
+            manifests += part.manifests
+        return Parsed(manifests=manifests, faults=parts[-1].faults)
+
+    async def ask(self, request: Request, *, where: str) -> list[Part]:
+        """The answer, of one part at least. Raises RenderError, naming `where`, when there is none."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+        if self._process is None or self._process.returncode is not None:
+            self._process = await self._started()
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await _exchange(self._process, request)
+        except TimeoutError as error:
+            raise RenderError(f"parsing took longer than {self._timeout:g} s", where=where) from error
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            status, told = await _last_words(self._process)
+            raise RenderError(f"the parser ended unexpectedly ({status})", where=where, hint=told) from error
+
+    async def _started(self) -> Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",
+            "-m",
+            "guard.render.worker",
+            # The limit counts processor time, which is at most the time that passes.
+            str(math.ceil(self._timeout) + 1),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+            start_new_session=True,  # an interrupt at the terminal is the parent's to handle
+        )
+
+    def expire(self, seconds: float, idle: list[_Child]) -> None:
+        def expired() -> None:
+            if self in idle:
+                idle.remove(self)
+                self.kill()
+
+        self._expiry = asyncio.get_running_loop().call_later(seconds, expired)
+
+    def kill(self) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+        if self._process is not None and self._reaped is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            self._reaped = asyncio.create_task(self._process.communicate())
+
+    async def close(self) -> None:
+        self.kill()
+        if self._reaped is not None:
+            await self._reaped
+
+
+async def _exchange(process: Process, request: Request) -> list[Part]:
+    if process.stdin is None or process.stdout is None:
+        raise RenderError("the parser has no pipes")
+    process.stdin.write(packed(request))
+    await process.stdin.drain()
+    parts: list[Part] = []
+    while not parts or not parts[-1].last:
+        length = int.from_bytes(await process.stdout.readexactly(LENGTH), "big")
+        parts.append(codec.decode_as(await process.stdout.readexactly(length), Part))
+    return parts
+
+
+async def _last_words(process: Process) -> tuple[str, str]:
+    """How the child ended, and the last line that it wrote."""
+    _, told = await process.communicate()
+    lines = told.decode(errors="replace").strip().splitlines()
+    status = process.returncode or 0
+    return f"signal {-status}" if status < 0 else f"status {status}", lines[-1] if lines else ""
