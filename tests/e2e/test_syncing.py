@@ -65,6 +65,22 @@ async def broken(world: World, files: dict[str, str | None]) -> str:
             "apps/bad.yaml:1: the cluster serves no Widget",
         ),
         ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n", "apps/bad.yaml:1: ConfigMap x has no metadata.namespace"),
+        (
+            config_map("x", "nowhere", "  a: b"),
+            "apps/bad.yaml:1: ConfigMap nowhere/x: there is no namespace nowhere, nor does this revision declare it",
+        ),
+        (
+            "apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: default}\nspec: {ports: [{port: 80, colour: red}]}\n",
+            '.spec.ports[port=80,protocol="TCP"].colour: field not declared in schema',
+        ),
+        (
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, namespace: default}\ndata: {size: 3}\n",
+            "apps/bad.yaml:1: ConfigMap default/x: failed to create typed patch object (default/x; /v1, Kind=ConfigMap): .data.size",
+        ),
+        (
+            "apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: default}\nspec: {ports: [{port: 80000}]}\n",
+            'apps/bad.yaml:1: Service default/x: Service "x" is invalid: [spec.ports[0].port: Invalid value: 80000',
+        ),
     ],
 )
 async def test_a_bad_commit_changes_nothing_and_says_where(world: World, text: str, complaint: str) -> None:
