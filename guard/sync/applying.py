@@ -11,6 +11,7 @@ from guard import telemetry
 from guard.apply import Writer, told
 from guard.audit import Counts
 from guard.base.backoff import Backoff
+from guard.base.concurrency import for_each
 from guard.base.codec import child, children
 from guard.base.errors import ApiStatusError, ClusterError, Unreachable
 from guard.cluster import Client, object_path
@@ -52,16 +53,14 @@ class _Tally:
 async def apply_all(objects: Iterable[Declared], *, client: Client, writer: Writer, clean: bool) -> Done:
     """Apply everything. `clean` takes people's additions away. Raises Unreachable when the API server is gone."""
     tally = _Tally()
-    limit = asyncio.Semaphore(APPLIES_AT_ONCE)
 
     async def one(declared: Declared) -> ClusterError | None:
-        async with limit:
-            try:
-                result = await writer.apply(declared, clean=clean)
-            except Unreachable:
-                raise
-            except ClusterError as error:
-                return error
+        try:
+            result = await writer.apply(declared, clean=clean)
+        except Unreachable:
+            raise
+        except ClusterError as error:
+            return error
         tally.count(changed=result is not None and result.changed)
         return None
 
@@ -69,7 +68,7 @@ async def apply_all(objects: Iterable[Declared], *, client: Client, writer: Writ
         waiting = list(stage)
         backoff = Backoff(first=0.1, most=1.0)
         for attempt in range(ATTEMPTS):
-            errors = await asyncio.gather(*(one(declared) for declared in waiting))
+            errors = await for_each(waiting, one, at_once=APPLIES_AT_ONCE)
             failed = [(declared, error) for declared, error in zip(waiting, errors, strict=True) if error is not None]
             if not failed:
                 break
@@ -106,13 +105,11 @@ async def learn_all(objects: Iterable[Declared], *, writer: Writer) -> None:
     """Ask the API server in which form it stores each object, some at once; one that it would refuse is left as Git writes it.
     Raises Unreachable when the API server is gone.
     """
-    limit = asyncio.Semaphore(LEARNED_AT_ONCE)
 
     async def one(declared: Declared) -> None:
-        async with limit:
-            try:
-                await writer.learn(declared)
-            except ApiStatusError as error:
-                _log.info("Git's value was not learned", object=str(declared.key), error=told(error, declared.key))
+        try:
+            await writer.learn(declared)
+        except ApiStatusError as error:
+            _log.info("Git's value was not learned", object=str(declared.key), error=told(error, declared.key))
 
-    await asyncio.gather(*(one(declared) for declared in objects))
+    await for_each(tuple(objects), one, at_once=LEARNED_AT_ONCE)

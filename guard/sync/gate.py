@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Iterable, Sequence
 
 from guard.apply import Writer, told
+from guard.base.concurrency import for_each
 from guard.base.errors import ApiStatusError, RenderError
 from guard.state.desired import Declared, Learned
 from guard.state.ids import DEFINITION, NAMESPACE, ObjectKey
@@ -25,23 +25,21 @@ async def check(changed: Sequence[Declared], *, writer: Writer) -> dict[ObjectKe
     """What the API server would store of each object that it was asked about.
 
     Raises RenderError, naming file and line, for objects with fields that their kind does not have, or of the wrong type, or
-    without those that it needs, or in a namespace that is not there; Unreachable when the API server is gone. Objects whose namespace or kind the revision itself
-    changes are left to the apply, and so is whatever depends on what stands in the cluster: other webhooks, quotas, conflicts.
+    without those that it needs, or in a namespace that is not there; Unreachable when the API server is gone. Objects whose
+    namespace or kind the revision itself changes are left to the apply, and so is whatever depends on what stands in the
+    cluster: other webhooks, quotas, conflicts.
     """
-    limit = asyncio.Semaphore(ASKED_AT_ONCE)
-
     lessons: dict[ObjectKey, Learned] = {}
 
     async def one(declared: Declared) -> str:
-        async with limit:
-            try:
-                lessons[declared.key] = await writer.ask(declared)
-            except ApiStatusError as error:
-                return _fault(error, declared)
-            return ""
+        try:
+            lessons[declared.key] = await writer.ask(declared)
+        except ApiStatusError as error:
+            return _fault(error, declared)
+        return ""
 
     asked = _askable(changed)
-    said = await asyncio.gather(*map(one, asked))
+    said = await for_each(asked, one, at_once=ASKED_AT_ONCE)
     faults = [f"{declared.origin}: {declared.key}: {fault}" for declared, fault in zip(asked, said, strict=True) if fault]
     if faults:
         more = f"; and {len(faults) - _MOST_NAMED} more" if len(faults) > _MOST_NAMED else ""

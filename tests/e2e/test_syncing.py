@@ -75,7 +75,7 @@ async def broken(world: World, files: dict[str, str | None]) -> str:
         ),
         (
             "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, namespace: default}\ndata: {size: 3}\n",
-            "apps/bad.yaml:1: ConfigMap default/x: failed to create typed patch object (default/x; /v1, Kind=ConfigMap): .data.size",
+            "ConfigMap default/x: failed to create typed patch object (default/x; /v1, Kind=ConfigMap): .data.size: expected",
         ),
         (
             "apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: default}\nspec: {ports: [{port: 80000}]}\n",

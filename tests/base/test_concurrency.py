@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from guard.base.concurrency import for_each
+
+
+async def test_results_are_in_the_order_of_the_items_and_few_are_under_way_at_once() -> None:
+    running = most = 0
+
+    async def work(number: int) -> int:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.001 * (number % 3))
+        running -= 1
+        return number * 2
+
+    assert await for_each(range(50), work, at_once=4) == [number * 2 for number in range(50)]
+    assert most == 4
+    assert await for_each([], work, at_once=4) == []
+
+
+async def test_the_first_error_ends_all() -> None:
+    done: list[int] = []
+
+    async def work(number: int) -> None:
+        await asyncio.sleep(0.001)
+        if number == 3:
+            raise ValueError("three")
+        done.append(number)
+
+    with pytest.raises(ValueError, match="three"):
+        await for_each(range(1000), work, at_once=2)
+    assert len(done) < 6
