@@ -11,8 +11,8 @@ from guard import telemetry
 from guard.apply import Writer, told
 from guard.audit import Counts
 from guard.base.backoff import Backoff
-from guard.base.concurrency import for_each
 from guard.base.codec import child, children
+from guard.base.concurrency import for_each
 from guard.base.errors import ApiStatusError, ClusterError, Unreachable
 from guard.cluster import Client, object_path
 from guard.state.desired import Declared
