@@ -42,6 +42,14 @@ class Parser:
         while self._idle:
             await self._idle.pop().close()
 
+    async def made(self, key: str) -> bytes | None:
+        """What a tool made of the inputs that `key` names, where that is kept."""
+        return await self._cache.output(key) if self._cache else None
+
+    async def keep_made(self, key: str, output: bytes) -> None:
+        if self._cache:
+            await self._cache.keep_output(key, output)
+
     async def parse(self, files: Sequence[File]) -> list[Parsed]:
         """What each file holds, in their order. Raises RenderError when parsing takes longer or more memory than it may, or ends
         unexpectedly.

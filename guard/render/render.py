@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeAlias
+from types import MappingProxyType
+from typing import Literal, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from guard.base.errors import RenderError
+from guard.render.detect import Form, decides, detect
 from guard.render.ignoring import is_ignore_file
 from guard.render.manifests import Fault, FaultsError, Parsed
 from guard.render.parse import Parser
 from guard.render.plain import MOST_IN_ALL, is_manifest, may_be_manifest
 from guard.render.texts import Texts
+from guard.render.tool import Tool, documents
 from guard.state.ids import Manifest, Origin
 from guard.state.snapshot import Entry, File, Tree, is_lfs_pointer
 
@@ -35,17 +39,79 @@ class _Plain(Struct, frozen=True):
     groups: dict[str, tuple[Manifest, ...]]
 
 
+class _Made(Struct, frozen=True):
+    """What a tool made last, and of which inputs."""
+
+    key: str
+    groups: dict[str, tuple[Manifest, ...]]
+
+
+class _Detected(Struct, frozen=True):
+    """What a folder was last found to be."""
+
+    folder: str
+    id: str
+    form: Form
+
+
 class Renderer:
-    """One for each Sync, since it remembers what it rendered last; `texts` are given what it reads."""
+    """One for each Sync, since it remembers what it rendered last; `texts` are given the files that it reads."""
 
     def __init__(self, parser: Parser, *, texts: Texts | None = None) -> None:
         self._parser = parser
         self._texts = texts if texts is not None else Texts()
+        self._detected = _Detected(folder="", id="", form="YAML")
         self._plain = _Plain(folder="", id="", files={}, ignoring={}, groups={})
+        self._made = _Made(key="", groups={})
 
-    async def render(self, tree: Tree, folder: str) -> Groups:
-        """Raises RenderError with the first fault of all files, the others in its hint, and SourceError."""
-        return await self._rendered_plain(tree, folder)
+    async def render(
+        self, tree: Tree, folder: str, *, form: Form | Literal["Auto"] = "Auto", tools: Mapping[Form, Tool] = MappingProxyType({})
+    ) -> Groups:
+        """The manifests of a folder of plain ones, or what the tool of its form makes of it; `Auto` goes by what it holds.
+
+        Raises RenderError with the first fault of all files, the others in its hint, and SourceError.
+        """
+        tree = _Listed(tree)
+        found = await self._form(tree, folder) if form == "Auto" else form
+        return await (self._rendered_by(tools[found], tree) if found in tools else self._rendered_plain(tree, folder))
+
+    async def _form(self, tree: Tree, folder: str) -> Form:
+        known, folder_id = self._detected, await tree.id(folder)
+        if (known.folder, known.id) != (folder, folder_id):
+            changes = await tree.changes(folder, known.id) if known.id and known.folder == folder else None
+            form = known.form
+            if changes is None or any(
+                decides(path, folder=folder) for path in (*(put.path for put in changes.put), *changes.gone)
+            ):
+                form = detect(await tree.entries(folder), folder)
+            self._detected = _Detected(folder=folder, id=folder_id, form=form)
+        return self._detected.form
+
+    async def _rendered_by(self, tool: Tool, tree: Tree) -> Groups:
+        key = await tool.key(tree)
+        if self._made.key != key:
+            output = await self._parser.made(key)
+            if output is None:
+                output = await tool.build(tree)
+            # Kept when all of it could be read.
+            self._made = _Made(key=key, groups=await self._taken_apart(tool, output))
+            await self._parser.keep_made(key, output)
+        self._texts.hold(tree.revision, {})
+        return self._made.groups
+
+    async def _taken_apart(self, tool: Tool, output: bytes) -> dict[str, tuple[Manifest, ...]]:
+        """The manifests of each document, named by its content. Raises RenderError with all faults in them."""
+        known, texts = self._made.groups, await asyncio.to_thread(_named, output)
+        fresh = [File(path=_place(tool, text), blob=name, data=text) for name, text in texts.items() if name not in known]
+        made: dict[str, tuple[Manifest, ...]] = {}
+        faults: list[Fault] = []
+        for file, parsed in zip(fresh, await self._parser.parse(fresh), strict=True):
+            # Lines are those of the output, which nobody has before him.
+            faults += [structs.replace(fault, where=file.path) for fault in parsed.faults]
+            made[file.blob] = tuple(tool.place(file.data, manifest) for manifest in _placed(file.path, parsed))
+        if faults:
+            raise FaultsError(faults)
+        return {name: made[name] if name in made else known[name] for name in texts}
 
     async def _rendered_plain(self, tree: Tree, folder: str) -> Groups:
         known = self._plain
@@ -105,6 +171,23 @@ class Renderer:
         return found
 
 
+class _Listed:
+    """A tree of which each folder is listed once."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._entries: dict[str, tuple[Entry, ...]] = {}
+        self.revision = tree.revision
+        self.id = tree.id
+        self.changes = tree.changes
+        self.read = tree.read
+
+    async def entries(self, folder: str) -> tuple[Entry, ...]:
+        if folder not in self._entries:
+            self._entries[folder] = await self._tree.entries(folder)
+        return self._entries[folder]
+
+
 async def _ignore_files(tree: Tree, entries: Iterable[Entry]) -> dict[str, bytes]:
     files = {entry.path: entry.blob for entry in entries if is_ignore_file(entry.path) and entry.type == "file"}
     blobs = await tree.read(set(files.values())) if files else {}
@@ -122,6 +205,23 @@ def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
             batch, size = [], 0
     if batch:
         yield batch
+
+
+def _named(output: bytes) -> dict[str, bytes]:
+    """The documents of an output by their content; of two alike each has a name."""
+    found: dict[str, bytes] = {}
+    for document in documents(output):
+        digest = hashlib.sha256(document).hexdigest()
+        name = digest
+        while name in found:
+            name += "+"
+        found[name] = document
+    return found
+
+
+def _place(tool: Tool, document: bytes) -> str:
+    """The file that a document was made of, and by which tool."""
+    return str(tool.place(document, Manifest(body={}, origin=Origin(file="", line=0))).origin)
 
 
 def _placed(path: str, parsed: Parsed) -> tuple[Manifest, ...]:

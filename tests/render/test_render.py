@@ -95,7 +95,7 @@ async def test_a_revision_that_was_refused_costs_nothing_to_mend(renderer: Rende
     bad = MemoryTree({**files, "b.yaml": "a: [\n"}, before=[first])
     with pytest.raises(RenderError, match=r"^b\.yaml:2:1"):
         await renderer.render(bad, "")
-    mended = MemoryTree({**files, "c.yaml": MAP}, before=[first])
+    mended = MemoryTree({**files, "c.yaml": MAP}, before=[first, bad])
 
     after = await renderer.render(mended, "")
 
