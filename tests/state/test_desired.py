@@ -1,8 +1,12 @@
 from __future__ import annotations
 
-import pytest
+from collections.abc import Iterable
 
-from guard.state import DesiredState, FieldSet
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guard.state import Declared, DesiredState, FieldSet, Kind, ObjectKey
 from guard.state.fields import EMPTY
 from tests.state.samples import CONFIG_MAP, DEPLOYMENT, declared_as, lesson, object_of, owned, view_of
 
@@ -59,3 +63,54 @@ def test_what_was_learned_is_forgotten_with_the_object() -> None:
     view.replace(DesiredState())
     view.replace(DesiredState().with_sync(ONE.sync, [ONE]))
     assert view.fields(ONE) == EMPTY
+
+
+def _objects(sync: str, names: Iterable[str], *, kind: Kind = CONFIG_MAP) -> list[Declared]:
+    return [
+        declared_as(kind, object_of(kind, name=name, namespace=f"n{len(name)}", data={"of": sync}), sync=sync) for name in names
+    ]
+
+
+def _seen(state: DesiredState) -> object:
+    """All that an index answers."""
+    return (
+        {declared.key: declared for declared in state},
+        {name: (state.of_sync(name), state.kinds_of(name), state.count_of(name), state.revision(name)) for name in state.syncs()},
+        {name: state.in_namespace(name) for name in state.namespaces()},
+        {name: state.of_definition(name) for name in state.definitions()},
+        state.kinds(),
+        {declared.key for declared in state.scaled()},
+        [state.kind_of_resource(group=kind.group, resource=kind.resource) for kind in (CONFIG_MAP, DEPLOYMENT)],
+    )
+
+
+_SYNCS = ("guard-system/one", "guard-system/two")
+_NAMES = st.sets(st.sampled_from(["a", "b", "cc", "dd", "eee"]))
+
+
+@given(st.lists(st.tuples(st.sampled_from(_SYNCS), st.sampled_from([CONFIG_MAP, DEPLOYMENT]), _NAMES), max_size=8))
+def test_an_index_that_was_changed_is_the_one_that_is_made_anew(steps: list[tuple[str, Kind, set[str]]]) -> None:
+    """Whatever two Syncs declare one after the other, the same objects among it."""
+    state, syncs, revisions = DesiredState(), dict[str, dict[ObjectKey, Declared]](), dict[str, str]()
+    for number, (sync, kind, names) in enumerate(steps):
+        objects = _objects(sync, sorted(names), kind=kind)
+        if kind is DEPLOYMENT and objects:
+            spec = {"replicas": number}
+            objects[0] = declared_as(kind, object_of(kind, name=objects[0].key.name, namespace="n1", spec=spec), sync=sync)
+        state = state.with_sync(sync, objects, revision=str(number))
+        syncs[sync], revisions[sync] = {declared.key: declared for declared in objects}, str(number)
+        assert _seen(state) == _seen(DesiredState(dict(syncs), dict(revisions)))
+        assert len(state) == len(state.keys())
+
+
+def test_a_change_of_one_object_takes_the_others_over() -> None:
+    objects = _objects("guard-system/one", [f"n{number}" for number in range(1000)])
+    state = DesiredState().with_sync("guard-system/one", objects, revision="1")
+    (other,) = _objects("guard-system/one", ["n7"])
+
+    changed = state.with_changes("guard-system/one", [other], [objects[9].key], revision="2")
+
+    assert changed.get(other.key) is other
+    assert changed.get(objects[9].key) is None
+    assert all(changed.get(each.key) is each for each in objects if each.key.name not in {"n7", "n9"})
+    assert (len(state), len(changed), changed.revision("guard-system/one")) == (1000, 999, "2")

@@ -1,0 +1,168 @@
+"""What a commit costs, and the histories that a branch can have."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from guard.base.codec import JsonObject, child, children
+from tests.e2e.conftest import World, config_map
+from tools.guardrun import Repository, eventually, sync_document
+
+MANY = 60
+
+
+class Followed:
+    """A repository of its own that a Sync of its own follows, looking every second."""
+
+    def __init__(self, world: World, repository: Repository, name: str) -> None:
+        self.world = world
+        self.repository = repository
+        self.name = name
+
+    async def ready(self) -> JsonObject:
+        """The Sync's Ready condition."""
+        status = child(await self.world.guard.sync(self.name), "status")
+        (ready,) = [found for found in children(status, "conditions") if found["type"] == "Ready"]
+        return ready
+
+    async def applied(self, commit: str) -> None:
+        await self.world.guard.applied(commit, sync=self.name)
+
+    async def says(self, text: str) -> None:
+        """Wait until the Sync is not ready, and says so."""
+
+        async def told() -> bool:
+            ready = await self.ready()
+            return ready["status"] == "False" and text in str(ready["message"])
+
+        await eventually(told, what=f"{self.name} says {text!r}; the log ends:\n{self.world.guard.tail()}")
+
+    async def data(self, name: str) -> JsonObject:
+        found: JsonObject = (await self.world.get(f"configmap/{name}", "default"))["data"]
+        return found
+
+
+@pytest.fixture
+async def followed(world: World, fresh: str, tmp_path: Path) -> AsyncIterator[Followed]:
+    repository = Repository(tmp_path / "repository")
+    commit = repository.commit({"map.yaml": config_map(fresh, "default", "  color: blue")})
+    body = sync_document(fresh, repository.directory)
+    await world.plane.call("POST", "/apis/gitopsguard.dev/v1alpha1/namespaces/guard-system/syncs", body=body)
+    await world.guard.applied(commit, sync=fresh)
+    yield Followed(world, repository, fresh)
+    await world.plane.kubectl("delete", "sync", fresh, "-n", "guard-system", identity="admin")
+
+
+async def test_a_commit_of_one_object_asks_about_that_object_alone(followed: Followed) -> None:
+    world, name = followed.world, followed.name
+    many = {f"{number}.yaml": config_map(f"{name}-{number}", "default", "  a: b") for number in range(MANY)}
+    await followed.applied(followed.repository.commit({**many, "a/keep.yaml": config_map(f"{name}-keep", "default", "  a: b")}))
+    patches = await world.guard.metric("guard_api_requests_total", verb="PATCH")
+    lists = await world.guard.metric("guard_api_requests_total", verb="GET")
+
+    await followed.applied(
+        followed.repository.commit({"7.yaml": config_map(f"{name}-7", "default", "  a: c"), "8.yaml": None, "9.yaml": "# none\n"})
+    )
+
+    assert await followed.data(f"{name}-7") == {"a": "c"}
+    assert not await world.exists("configmap", f"{name}-8", "default")
+    assert not await world.exists("configmap", f"{name}-9", "default")
+    assert await world.exists("configmap", f"{name}-10", "default")
+    # The dry run, the apply and the status; what others do meanwhile on the shared cluster, too.
+    assert await world.guard.metric("guard_api_requests_total", verb="PATCH") - patches < MANY / 4
+    assert await world.guard.metric("guard_api_requests_total", verb="GET") - lists < MANY / 4
+
+
+async def test_what_could_not_be_applied_is_tried_again_and_the_rest_is_not(followed: Followed) -> None:
+    world, name = followed.world, followed.name
+    job = f"""apiVersion: batch/v1
+kind: Job
+metadata: {{name: {name}, namespace: default}}
+spec:
+  suspend: true
+  template:
+    spec:
+      restartPolicy: Never
+      containers: [{{name: main, image: busybox}}]
+"""
+    many = {f"{number}.yaml": config_map(f"{name}-{number}", "default", "  a: b") for number in range(MANY)}
+    await followed.applied(followed.repository.commit({**many, "job.yaml": job}))
+    patches = await world.guard.metric("guard_api_requests_total", verb="PATCH")
+
+    # What may not be changed is no reason to keep the rest of the commit out.
+    followed.repository.commit(
+        {"job.yaml": job.replace("busybox", "debian"), "map.yaml": config_map(name, "default", "  color: red")}
+    )
+
+    await followed.says(f"job.yaml:1: Job default/{name}: ")
+    assert "immutable" in str((await followed.ready())["message"])
+    assert await followed.data(name) == {"color": "red"}
+    assert await world.guard.metric("guard_api_requests_total", verb="PATCH") - patches < MANY / 2
+    await followed.applied(followed.repository.commit({"job.yaml": job}))
+
+
+@pytest.mark.case(30)
+async def test_a_branch_that_is_rewound_rewritten_or_gone_is_followed(followed: Followed) -> None:
+    world, repository, name = followed.world, followed.repository, followed.name
+    first = repository.git("rev-parse", "HEAD")
+    await followed.applied(repository.commit({"map.yaml": config_map(name, "default", "  color: red")}))
+    assert await followed.data(name) == {"color": "red"}
+
+    repository.git("reset", "--hard", first)
+    await followed.applied(first)
+    assert await followed.data(name) == {"color": "blue"}
+
+    repository.git("checkout", "--orphan", "other")
+    rewritten = repository.commit({"map.yaml": config_map(name, "default", "  color: green")})
+    repository.git("branch", "-f", "main", rewritten)
+    await followed.applied(rewritten)
+    assert await followed.data(name) == {"color": "green"}
+
+    repository.git("branch", "-D", "main")
+    await followed.says("the repository has no branch 'main'")
+    refused = await world.refused("patch", f"configmap/{name}", "--type=merge", '-p={"data":{"color":"black"}}')
+    assert "data.color: Git has green, you asked for black" in refused.stderr
+    assert f"Change it in Git: map.yaml:7 (main@{rewritten[:7]})" in refused.stderr
+    await world.past("patch", f"configmap/{name}", "--type=merge", '-p={"data":{"color":"black"}}')
+
+    async def healed() -> bool:
+        return await followed.data(name) == {"color": "green"}
+
+    await eventually(healed, what="healing goes on without the branch")
+    repository.git("branch", "main", rewritten)
+
+    async def well() -> bool:
+        return (await followed.ready())["status"] == "True"
+
+    await eventually(well, what="the branch is back")
+
+
+@pytest.mark.case(25, 34)
+async def test_a_bad_commit_stays_out_across_a_restart_and_so_does_git_that_is_gone(followed: Followed, tmp_path: Path) -> None:
+    world, repository, name = followed.world, followed.repository, followed.name
+    good = repository.git("rev-parse", "HEAD")
+    repository.commit({"map.yaml": config_map(name, "default", "  color: red"), "bad.yaml": "a: [\n"})
+    await followed.says("bad.yaml:2:1")
+
+    await world.guard.stop()
+    await world.guard.start()
+
+    await followed.says("bad.yaml:2:1")
+    assert await followed.data(name) == {"color": "blue"}
+    refused = await world.refused("patch", f"configmap/{name}", "--type=merge", '-p={"data":{"color":"black"}}')
+    assert f"Change it in Git: map.yaml:7 (main@{good[:7]})" in refused.stderr
+
+    repository.directory.rename(tmp_path / "gone")
+    await world.guard.stop()
+    await world.guard.start()
+    await followed.says("there is no Git repository here")
+    assert await followed.data(name) == {"color": "blue"}
+    refused = await world.refused("delete", f"configmap/{name}")
+    assert f"Change it in Git: map.yaml:1 (main@{good[:7]})" in refused.stderr
+    (tmp_path / "gone").rename(repository.directory)
+
+    await followed.applied(repository.commit({"bad.yaml": None}))
+    assert await followed.data(name) == {"color": "red"}
