@@ -8,7 +8,7 @@ import secrets
 import signal
 import socket
 from collections.abc import Iterable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,7 +22,7 @@ from guard.base.clock import Clock, SystemClock, rfc3339
 from guard.base.codec import JsonObject, child, children
 from guard.base.errors import CertificateError, ClusterError, ConfigError, JournalError
 from guard.base.holding import bound, held
-from guard.cluster import Client, Identity, Served, connect, discover, watch
+from guard.cluster import Client, Identity, Served, connect, discover, read_secret, watch
 from guard.cluster.client import collection_path
 from guard.control import serve as serve_control
 from guard.heal import Repairer, Watching
@@ -30,13 +30,13 @@ from guard.inspect import Comparison, Explanation, compare, explain
 from guard.registration import Registration, client_config
 from guard.render.cache import Cache
 from guard.render.parse import Parser
-from guard.source import poll
+from guard.source import Receiver, poll
 from guard.state.desired import Declared, DesiredState, View
 from guard.state.fields import Path as FieldPath
 from guard.state.ids import GUARD_NAMESPACE, Kind
 from guard.state.policy import Left, Policy
 from guard.state.vouched import Vouched
-from guard.sync import GitFolder, Plan, Reconciler, apply_sync, compiled, install_definition
+from guard.sync import GitFolder, Plan, Reconciler, apply_sync, compiled, hook_of, install_definition, wake_all
 
 SERVICE_NAMES = (f"guard.{GUARD_NAMESPACE}.svc", f"guard.{GUARD_NAMESPACE}.svc.cluster.local")
 
@@ -58,6 +58,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     listen: tuple[str, int] = ("127.0.0.1", 9443)
     webhook_url: str = ""
     metrics_listen: tuple[str, int] | None = None
+    receiver_listen: tuple[str, int] | None = None
     cert_dir: Path | None = None
     resync: float = 600.0
     admin_groups: tuple[str, ...] = ()
@@ -102,6 +103,7 @@ class Runtime:
             self.references = References(self.clock)
             listener = bound(self.options.listen)
             resources.callback(listener.close)
+            receiving = self._receiving()
             await self._connect()
             self.tls = certs.ServerTLS(self._certificate(), scratch=self.options.data_dir)
             self.metrics.certificate_expires(self.tls.certificate.not_after)
@@ -117,7 +119,7 @@ class Runtime:
             await self.registration.start()
             await self._register(self.view.state)
             await self._listen(listener)
-            await self._work()
+            await self._work(receiving)
 
     # ---- starting
 
@@ -223,6 +225,20 @@ class Runtime:
         )
         self._resources.push_async_callback(control.cleanup)
 
+    def _receiving(self) -> AbstractAsyncContextManager[None]:
+        """The push receiver, whose address is taken now and which is to run beside the Syncs; nothing where none is wanted."""
+        if self.options.receiver_listen is None:
+            return nullcontext()
+        listener = bound(self.options.receiver_listen, option="--receiver-listen")
+        self._resources.callback(listener.close)
+        return Receiver(
+            hook=lambda name: hook_of(self._syncs, name),
+            secret=lambda namespace, name: read_secret(self.client, namespace, name),
+            pushed=lambda name: wake_all(self._syncs, name),
+            count=self.metrics.pushed,
+            clock=self.clock,
+        ).serve(listener)
+
     def _locate(self, declared: Declared, paths: tuple[FieldPath, ...]) -> admission.Located:
         """For a refusal: from memory, since a request waits."""
         source = self._sources.get(declared.sync)
@@ -259,7 +275,7 @@ class Runtime:
 
     # ---- running
 
-    async def _work(self) -> None:
+    async def _work(self, receiving: AbstractAsyncContextManager[None]) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
@@ -272,7 +288,8 @@ class Runtime:
             ]
             if self.options.resync:
                 background.append(group.create_task(self._resync(), name="resync"))
-            await self._stop.wait()
+            async with receiving:
+                await self._stop.wait()
             _log.info("stopping")
             for task in [*background, *self._tasks.values()]:
                 task.cancel()

@@ -119,6 +119,7 @@ class GuardProcess:
         syncs: Sequence[JsonObject],
         resync: str = "0",
         identity: Identity = "admin",
+        receiver: bool = False,
     ) -> None:
         self.plane = plane
         self.directory = directory
@@ -126,6 +127,7 @@ class GuardProcess:
         self.log = directory / "guard.log"
         self.port = free_port()
         self.metrics_port = free_port()
+        self.receiver_port = free_port() if receiver else 0
         self._syncs = syncs
         self._resync = resync
         self._identity: Identity = identity
@@ -163,6 +165,7 @@ class GuardProcess:
             self._resync,
             "--log-format",
             "json",
+            *(("--receiver-listen", f"127.0.0.1:{self.receiver_port}") if self.receiver_port else ()),
         ]
 
     async def launch(self) -> None:

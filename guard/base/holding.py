@@ -32,8 +32,8 @@ def held(directory: Path) -> Generator[None]:
         os.close(handle)
 
 
-def bound(address: tuple[str, int]) -> socket.socket:
-    """The listening address, taken at once so that a port in use is found out before anything is touched."""
+def bound(address: tuple[str, int], *, option: str = "--listen") -> socket.socket:
+    """The listening address that an option names, taken at once so that a port in use is found out before anything is touched."""
     host, port = address
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -43,7 +43,7 @@ def bound(address: tuple[str, int]) -> socket.socket:
     except OSError as error:
         listener.close()
         raise ConfigError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}", hint="choose another one with --listen"
+            f"cannot listen on {host}:{port}: {error.strerror or error}", hint=f"choose another one with {option}"
         ) from error
     listener.setblocking(False)
     return listener

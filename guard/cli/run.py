@@ -31,6 +31,7 @@ _log = telemetry.get("cli")
 )
 @data_dir_option
 @click.option("--metrics-listen", type=Address(), help="Where to serve /metrics. Default: nowhere.")
+@click.option("--receiver-listen", type=Address(), help="Where hosts of repositories push to. Default: nowhere.")
 @click.option("--cert-dir", type=click.Path(file_okay=False, path_type=Path), help="Own tls.crt, tls.key and ca.crt.")
 @click.option("--resync", type=Seconds(), default="10m", show_default=True, help="How often to apply everything again; 0: never.")
 @click.option("--admin-group", "admin_groups", multiple=True, help="A group that may change what is Guard's own; repeatable.")
@@ -50,6 +51,7 @@ def command(
     webhook_url: str,
     data_dir: Path,
     metrics_listen: tuple[str, int] | None,
+    receiver_listen: tuple[str, int] | None,
     cert_dir: Path | None,
     resync: float,
     admin_groups: tuple[str, ...],
@@ -66,6 +68,7 @@ def command(
         listen=listen,
         webhook_url=_checked(webhook_url),
         metrics_listen=metrics_listen,
+        receiver_listen=receiver_listen,
         cert_dir=cert_dir,
         resync=resync,
         admin_groups=admin_groups,

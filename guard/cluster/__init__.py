@@ -4,6 +4,7 @@ from guard.cluster.client import Client, collection_path, object_path
 from guard.cluster.connection import Connection, connect, in_cluster
 from guard.cluster.discovery import Served, definitions, discover
 from guard.cluster.identity import Identity, identity_objects, whoami
+from guard.cluster.secrets import read_secret
 from guard.cluster.watch import Event, watch, watch_metadata
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "identity_objects",
     "in_cluster",
     "object_path",
+    "read_secret",
     "watch",
     "watch_metadata",
     "whoami",

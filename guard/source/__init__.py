@@ -4,5 +4,6 @@ credentials are passed in.
 
 from guard.source.git import GitCredentials, GitRef, GitSource
 from guard.source.poll import poll
+from guard.source.receiver import Hook, Receiver
 
-__all__ = ["GitCredentials", "GitRef", "GitSource", "poll"]
+__all__ = ["GitCredentials", "GitRef", "GitSource", "Hook", "Receiver", "poll"]

@@ -3,6 +3,7 @@
 from guard.sync.definition import apply_sync, install_definition
 from guard.sync.plan import Groups, Plan, resolve, stages
 from guard.sync.policy import compiled
+from guard.sync.pushing import hook_of, wake_all
 from guard.sync.reconcile import Index, Reconciler, Source
 from guard.sync.source import GitFolder
 
@@ -15,7 +16,9 @@ __all__ = [
     "Source",
     "apply_sync",
     "compiled",
+    "hook_of",
     "install_definition",
     "resolve",
     "stages",
+    "wake_all",
 ]

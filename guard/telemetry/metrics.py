@@ -43,6 +43,7 @@ class Metrics:
             "guard_heal_duration_seconds", "Time from noticing a drift to its repair.", buckets=HEAL_BUCKETS, registry=registry
         )
         self._syncs = Counter("guard_syncs", "Attempts to apply a revision.", ("sync", "result"), registry=registry)
+        self._pushes = Counter("guard_pushes", "Requests to the push receiver.", ("result",), registry=registry)
         self._declared = Gauge("guard_declared_objects", "Objects that Git declares.", ("sync",), registry=registry)
         self._journal_failures = Counter(
             "guard_journal_write_failures", "Records that could not be written to the journal.", registry=registry
@@ -71,6 +72,9 @@ class Metrics:
 
     def synced(self, *, sync: str, result: str) -> None:
         self._syncs.labels(sync, result).inc()
+
+    def pushed(self, result: str) -> None:
+        self._pushes.labels(result).inc()
 
     def declared(self, *, sync: str, objects: int) -> None:
         self._declared.labels(sync).set(objects)

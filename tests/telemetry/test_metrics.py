@@ -39,6 +39,7 @@ def test_everything_else_is_counted_under_its_name(metrics: Metrics) -> None:
     metrics.undecoded()
     metrics.healed(cause="edited", result="healed", seconds=0.02)
     metrics.synced(sync="guard-system/apps", result="applied")
+    metrics.pushed("refused")
     metrics.declared(sync="guard-system/apps", objects=7)
     metrics.journal_failed()
     metrics.api_request(verb="patch", code="200")
@@ -48,6 +49,7 @@ def test_everything_else_is_counted_under_its_name(metrics: Metrics) -> None:
     assert found["guard_heals_total{cause=edited,result=healed}"] == 1
     assert found["guard_heal_duration_seconds_count{}"] == 1
     assert found["guard_syncs_total{result=applied,sync=guard-system/apps}"] == 1
+    assert found["guard_pushes_total{result=refused}"] == 1
     assert found["guard_declared_objects{sync=guard-system/apps}"] == 7
     assert found["guard_journal_write_failures_total{}"] == 1
     assert found["guard_api_requests_total{code=200,verb=patch}"] == 1

@@ -1,0 +1,34 @@
+"""Who may push to Syncs, and whom a push wakes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from guard import telemetry
+from guard.source import Hook
+from guard.source.repositories import repository
+from guard.sync.reconcile import Reconciler
+
+_log = telemetry.get("push")
+
+
+def hook_of(syncs: Mapping[str, Reconciler], name: str) -> Hook | None:
+    """None where there is no such Sync, or nobody may push to it."""
+    if name not in syncs:
+        return None
+    sync = syncs[name].sync
+    push = sync.spec.source.push
+    return Hook(host=push.type, namespace=sync.metadata.namespace, secret=push.secret_ref.name) if push else None
+
+
+def wake_all(syncs: Mapping[str, Reconciler], name: str) -> None:
+    """Have a Sync look at its source now, and with it all others of the same repository: one webhook is enough for them. One that
+    is at work looks once more afterwards.
+    """
+    if name not in syncs:
+        return
+    pushed = repository(syncs[name].sync.spec.source.git.url)
+    woken = [other for other in syncs.values() if repository(other.sync.spec.source.git.url) == pushed]
+    for reconciler in woken:
+        reconciler.wake.set()
+    _log.info("pushed", sync=name, woken=[reconciler.name for reconciler in woken])

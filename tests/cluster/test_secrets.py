@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator
+
+import pytest
+
+from guard.base.errors import SourceError
+from guard.cluster import Client, connect, read_secret
+from tools.controlplane import ControlPlane
+
+
+@pytest.fixture
+async def client(control_plane: ControlPlane) -> AsyncIterator[Client]:
+    found = Client(await connect(kubeconfig=control_plane.kubeconfig("admin")))
+    yield found
+    await found.close()
+
+
+async def create(plane: ControlPlane, namespace: str, **data: bytes) -> None:
+    body = {"metadata": {"name": "hook"}, "data": {key: base64.b64encode(value).decode() for key, value in data.items()}}
+    await plane.call("POST", f"/api/v1/namespaces/{namespace}/secrets", body=body)
+
+
+async def test_what_a_secret_holds_is_read_as_text(control_plane: ControlPlane, client: Client, namespace: str) -> None:
+    await create(control_plane, namespace, token="grün".encode(), empty=b"")
+    assert await read_secret(client, namespace, "hook") == {"token": "grün", "empty": ""}
+
+
+async def test_a_secret_without_data_holds_nothing(control_plane: ControlPlane, client: Client, namespace: str) -> None:
+    await create(control_plane, namespace)
+    assert await read_secret(client, namespace, "hook") == {}
+
+
+async def test_a_secret_that_is_not_there_is_named(client: Client, namespace: str) -> None:
+    with pytest.raises(SourceError, match=f"there is no Secret {namespace}/hook"):
+        await read_secret(client, namespace, "hook")
+
+
+async def test_bytes_that_are_no_text_are_not_shown(control_plane: ControlPlane, client: Client, namespace: str) -> None:
+    await create(control_plane, namespace, token=b"secret\xff")
+    with pytest.raises(SourceError) as raised:
+        await read_secret(client, namespace, "hook")
+    assert str(raised.value) == f"Secret {namespace}/hook holds something that is not text"
+    assert raised.value.__cause__ is None
