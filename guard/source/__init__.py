@@ -2,7 +2,9 @@
 credentials are passed in.
 """
 
-from guard.source.git import GitCredentials, GitRef, GitSource
+from guard.source.address import GitRef
+from guard.source.credentials import GitCredentials, credentials_of
+from guard.source.git import GitSource
 from guard.source.poll import poll
 
-__all__ = ["GitCredentials", "GitRef", "GitSource", "poll"]
+__all__ = ["GitCredentials", "GitRef", "GitSource", "credentials_of", "poll"]
