@@ -24,7 +24,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 # git's short form for SSH.
-_SCP = re.compile(rf"{_USER.pattern}@({_HOST.pattern}|\[[0-9a-fA-F:.]+\]):(?![-/]?/)[^-\s]\S*")
+_SCP = re.compile(rf"{_USER.pattern}@({_HOST.pattern}|\[[0-9a-fA-F:.]+\]):(?!-|//)\S+")
 
 
 class GitRef(Struct, frozen=True):

@@ -36,10 +36,11 @@ _KNOWN = (
         "compare the server's key with what its operator publishes, and put the line for it into known_hosts of the Secret",
     ),
     (r"Host key verification failed", "the server's host key cannot be verified", "check known_hosts of the Secret"),
+    (r"guard: no passphrase", "the SSH key has a passphrase, which is missing", "put it into the Secret as password"),
     (
-        r"incorrect passphrase supplied",
-        "the SSH key's passphrase is missing or wrong",
-        "put it into the Secret as password",
+        r"(?s)guard: passphrase given.*Permission denied \([^)]*publickey",
+        "the SSH key's passphrase is wrong, or the server does not take the key",
+        _HELD,
     ),
     (
         r"Load key .*: (?:error in libcrypto|invalid format|Is a directory)",

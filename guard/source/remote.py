@@ -18,11 +18,16 @@ from guard.source.failures import GitFailed, failure
 # The name that git knows the repository by. Its address is in the environment, too, so that none can pass for an option.
 REMOTE = "source"
 
-# git asks with `Username for '...': ` and `Password for '...': `, ssh with `Enter passphrase for key '...': `.
+# git asks with `Username for '...': ` and `Password for '...': `, ssh with `Enter passphrase for key '...': `. That it
+# did is all that ever shows when the passphrase is wrong.
 _ASKPASS = """\
 #!/bin/sh
 case "$1" in
 Username*) printf '%s\\n' "$GUARD_GIT_USERNAME" ;;
+"Enter passphrase"*)
+	printf '%s\\n' "$GUARD_GIT_PASSWORD"
+	if [ "$GUARD_GIT_PASSWORD" ]; then echo 'guard: passphrase given'; else echo 'guard: no passphrase'; fi >&2
+	;;
 *) printf '%s\\n' "$GUARD_GIT_PASSWORD" ;;
 esac
 """

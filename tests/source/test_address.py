@@ -23,6 +23,7 @@ from guard.source.address import check_ref, check_url
         ("git@git.example.com:platform/deploy.git", "ssh"),
         ("git@ssh.example.com:v3/organisation/project/deploy", "ssh"),
         ("git@[::1]:platform/deploy.git", "ssh"),
+        ("git@git.example.com:/srv/deploy.git", "ssh"),
     ],
 )
 def test_supported_addresses_pass(url: str, scheme: str) -> None:
@@ -41,6 +42,8 @@ def test_supported_addresses_pass(url: str, scheme: str) -> None:
         "-git@git.example.com:deploy",
         "git@git.example.com:-deploy",
         "git@git.example.com:a b",
+        "git@git.example.com://deploy",
+        "git@git.example.com:",
         "git@a@git.example.com:deploy",
         "ssh://git.example.com/deploy",
         "ssh://-oProxyCommand=id@git.example.com/deploy",
