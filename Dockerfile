@@ -1,4 +1,4 @@
-# Guard's image: Guard in a virtual environment, with the git and kustomize that it runs. It needs no compiler.
+# Guard's image: Guard in a virtual environment, with the git, ssh and kustomize that it runs. It needs no compiler.
 #
 #   make image-test                                   # builds and runs it, where an engine and a registry are missing, too
 #   install -D "$(command -v kustomize)" build/kustomize
@@ -41,13 +41,14 @@ SHELL ["/bin/sh", "-eux", "-c"]
 # tini hands signals on while Guard is starting, and reaps what git leaves behind; process 1 has to do both.
 # hadolint ignore=DL3008
 RUN apt-get update; \
-    apt-get install --yes --no-install-recommends ca-certificates git python3 tini; \
+    apt-get install --yes --no-install-recommends ca-certificates git openssh-client python3 tini; \
     rm -rf /var/lib/apt/lists/* /var/cache/apt /var/cache/debconf/*-old /var/log/*; \
     find / -xdev -type f -perm /6000 -exec chmod a-s {} +; \
+    echo 'guard:x:65532:65532::/var/lib/guard:/usr/sbin/nologin' >> /etc/passwd; \
     install -d -o 65532 -g 65532 -m 0700 /var/lib/guard
 COPY build/kustomize /usr/local/bin/kustomize
 COPY --from=build /opt/guard /opt/guard
-# The user has no name and no home: the data folder is the one place it writes to, besides /tmp.
+# The user has a name since ssh does not run for one without. The data folder is the one place it writes to, besides /tmp.
 ENV PATH=/opt/guard/bin:/usr/local/bin:/usr/bin:/bin \
     HOME=/var/lib/guard \
     GUARD_DATA_DIR=/var/lib/guard

@@ -22,7 +22,7 @@ from guard.base.clock import Clock, SystemClock, rfc3339
 from guard.base.codec import JsonObject, child, children
 from guard.base.errors import CertificateError, ClusterError, ConfigError, JournalError
 from guard.base.holding import bound, held
-from guard.cluster import Client, Identity, Served, connect, discover, read_secret, watch
+from guard.cluster import Client, Identity, Served, connect, discover, watch
 from guard.cluster.client import collection_path
 from guard.control import serve as serve_control
 from guard.heal import Repairer, Watching
@@ -36,7 +36,7 @@ from guard.state.fields import Path as FieldPath
 from guard.state.ids import GUARD_NAMESPACE, Kind
 from guard.state.policy import Left, Policy
 from guard.state.vouched import Vouched
-from guard.sync import GitFolder, Plan, Reconciler, apply_sync, compiled, hook_of, install_definition, wake_all
+from guard.sync import GitFolder, Plan, Reconciler, Secrets, apply_sync, compiled, hook_of, install_definition, wake_all
 
 SERVICE_NAMES = (f"guard.{GUARD_NAMESPACE}.svc", f"guard.{GUARD_NAMESPACE}.svc.cluster.local")
 
@@ -59,6 +59,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     webhook_url: str = ""
     metrics_listen: tuple[str, int] | None = None
     receiver_listen: tuple[str, int] | None = None
+    credentials_dir: Path | None = None
     cert_dir: Path | None = None
     resync: float = 600.0
     admin_groups: tuple[str, ...] = ()
@@ -150,6 +151,7 @@ class Runtime:
         view, clock = self.view, self.clock
         self.cache = Cache(self.options.data_dir / "cache" / "manifests.db", today=lambda: clock.now().toordinal())
         self.parser = Parser(cache=self.cache)
+        self.secrets = Secrets(self.client, directory=self.options.credentials_dir)
         self.writer = Writer(self.client, view=view, clock=clock, left=self._left)
         self.repairer = Repairer(
             view=view,
@@ -233,7 +235,7 @@ class Runtime:
         self._resources.callback(listener.close)
         return Receiver(
             hook=lambda name: hook_of(self._syncs, name),
-            secret=lambda namespace, name: read_secret(self.client, namespace, name),
+            secret=lambda namespace, name: self.secrets.read(namespace, name),  # noqa: PLW0108 (made later)
             pushed=lambda name: wake_all(self._syncs, name),
             count=self.metrics.pushed,
             clock=self.clock,
@@ -343,7 +345,7 @@ class Runtime:
             return
         source = self._sources[sync.key] = GitFolder(
             sync=lambda: self._syncs[sync.key].sync,
-            client=self.client,
+            secrets=self.secrets,
             view=self.view,
             parser=self.parser,
             directory=self.options.data_dir / "sources",

@@ -52,7 +52,15 @@ def _check_single_line(*texts: str | None) -> None:
 
 
 class SecretReference(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    name: Annotated[str, Meta(description="A Secret in the Sync's namespace.", min_length=1, max_length=253)]
+    name: Annotated[
+        str,
+        Meta(
+            description="A Secret in the Sync's namespace.",
+            min_length=1,
+            max_length=253,
+            pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+        ),
+    ]
 
 
 class GitRef(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):

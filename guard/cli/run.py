@@ -31,6 +31,11 @@ _log = telemetry.get("cli")
 )
 @data_dir_option
 @click.option("--metrics-listen", type=Address(), help="Where to serve /metrics. Default: nowhere.")
+@click.option(
+    "--credentials-dir",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Secrets that Syncs name as files: NAMESPACE/NAME/KEY. Default: all are in the cluster.",
+)
 @click.option("--receiver-listen", type=Address(), help="Where hosts of repositories push to. Default: nowhere.")
 @click.option("--cert-dir", type=click.Path(file_okay=False, path_type=Path), help="Own tls.crt, tls.key and ca.crt.")
 @click.option("--resync", type=Seconds(), default="10m", show_default=True, help="How often to apply everything again; 0: never.")
@@ -52,6 +57,7 @@ def command(
     data_dir: Path,
     metrics_listen: tuple[str, int] | None,
     receiver_listen: tuple[str, int] | None,
+    credentials_dir: Path | None,
     cert_dir: Path | None,
     resync: float,
     admin_groups: tuple[str, ...],
@@ -69,6 +75,7 @@ def command(
         webhook_url=_checked(webhook_url),
         metrics_listen=metrics_listen,
         receiver_listen=receiver_listen,
+        credentials_dir=credentials_dir,
         cert_dir=cert_dir,
         resync=resync,
         admin_groups=admin_groups,

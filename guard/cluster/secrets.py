@@ -1,9 +1,8 @@
-"""What Secrets hold, as text."""
+"""What Secrets hold."""
 
 from __future__ import annotations
 
 import base64
-import binascii
 
 from guard.base.codec import child
 from guard.base.errors import ApiStatusError, SourceError
@@ -14,9 +13,9 @@ SECRET = Kind(group="", version="v1", kind="Secret", resource="secrets", namespa
 NOT_FOUND = 404
 
 
-async def read_secret(client: Client, namespace: str, name: str) -> dict[str, str]:
-    """The values of a Secret by their keys. Raises SourceError where there is none, or one that holds no text; ClusterError where
-    the API server does not say.
+async def read_secret(client: Client, namespace: str, name: str) -> dict[str, bytes]:
+    """The values of a Secret by their keys. Raises SourceError where there is none, ClusterError where the API server does not
+    say.
     """
     try:
         secret = await client.get(object_path(SECRET, namespace=namespace, name=name))
@@ -24,7 +23,4 @@ async def read_secret(client: Client, namespace: str, name: str) -> dict[str, st
         if error.code == NOT_FOUND:
             raise SourceError(f"there is no Secret {namespace}/{name}") from error
         raise
-    try:
-        return {key: base64.b64decode(value).decode() for key, value in child(secret, "data").items()}
-    except (binascii.Error, UnicodeDecodeError):
-        raise SourceError(f"Secret {namespace}/{name} holds something that is not text") from None
+    return {key: base64.b64decode(value) for key, value in child(secret, "data").items()}

@@ -2,8 +2,10 @@
 credentials are passed in.
 """
 
-from guard.source.git import GitCredentials, GitRef, GitSource
+from guard.source.address import GitRef
+from guard.source.credentials import GitCredentials, credentials_of
+from guard.source.git import GitSource
 from guard.source.poll import poll
 from guard.source.receiver import Hook, Receiver
 
-__all__ = ["GitCredentials", "GitRef", "GitSource", "Hook", "Receiver", "poll"]
+__all__ = ["GitCredentials", "GitRef", "GitSource", "Hook", "Receiver", "credentials_of", "poll"]

@@ -1,31 +1,38 @@
-"""Runs git, and nothing of the machine's or the user's own Git set-up with it."""
+"""Runs git, and nothing of the machine's or the user's own Git set-up with it; no output, file or process grows without bound."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
+import selectors
 import signal
 import subprocess
 import tempfile
 import threading
+import time
+from collections.abc import Mapping
 from operator import attrgetter
 from pathlib import Path
-from typing import cast
+from typing import IO, cast
 
 from msgspec import Struct
 
 from guard.base.errors import ConfigError, SourceError
+from guard.source import files
 
 # Stands in for the user's configuration. A file, since git clears GIT_CONFIG_COUNT and -c settings before it starts
-# `upload-pack` on a repository path, and that is where safe.directory has to hold for a repository of another owner.
+# `upload-pack` on a repository path, and that is where safe.directory has to hold for a repository of another owner, and
+# where files that are too large are left out. Threads and windows are bounded so that git stays within MOST_MEMORY.
 _CONFIG = """\
 [core]
 	hooksPath = /dev/null
+	packedGitLimit = 256m
+	packedGitWindowSize = 32m
 [credential]
 	helper =
 [fetch]
 	recurseSubmodules = false
+	unpackLimit = 1
 	writeCommitGraph = false
 [gc]
 	auto = 0
@@ -33,6 +40,8 @@ _CONFIG = """\
 	defaultBranch = main
 [maintenance]
 	auto = false
+[pack]
+	threads = 4
 [protocol]
 	allow = never
 	version = 2
@@ -40,33 +49,30 @@ _CONFIG = """\
 	allow = never
 [safe]
 	directory = *
-"""
-
-# git asks with `Username for '...': ` and `Password for '...': `.
-_ASKPASS = """\
-#!/bin/sh
-case "$1" in
-Username*) printf '%s\\n' "$GUARD_GIT_USERNAME" ;;
-*) printf '%s\\n' "$GUARD_GIT_PASSWORD" ;;
-esac
+[uploadpack]
+	allowFilter = true
 """
 
 # What of the operator's GIT_* variables is kept: which authorities HTTPS trusts where no certificate is given.
 _KEPT = frozenset({"GIT_SSL_CAINFO", "GIT_SSL_CAPATH"})
 
+# A process may hold, and a file grow to, this much. Where the machine sets tighter limits those hold, so failures are ignored.
+_LIMITED = 'ulimit -f "$1" 2>/dev/null || :; ulimit -v "$2" 2>/dev/null || :; shift 2; exec "$@"'
+_BLOCK = 512  # of `ulimit -f`, by POSIX
+# A forged object can ask git for as much as it likes. A repository of 1 GiB takes a quarter of this.
+MOST_MEMORY = 4 * 1024**3
+# More than git says of 100,000 files or of all refs of a large host.
+MOST_OUTPUT = 64 * 1024 * 1024
+# Enough for the reason; a server may add lines of its own without end.
+MOST_COMPLAINT = 64 * 1024
+
 # Time for git to take its lock files away before it is killed.
 _GRACE = 2.0
+_CHUNK = 64 * 1024  # what a pipe of Linux holds
 
 
-class GitCredentials(Struct, frozen=True):
-    """For HTTPS. `ca_certificate` is PEM text and stands in for the machine's authorities."""
-
-    username: str = ""
-    password: str = ""
-    ca_certificate: str = ""
-
-    def __repr__(self) -> str:
-        return f"GitCredentials(username={self.username!r}, password={'***' if self.password else ''!r})"
+class TooMuch(SourceError):
+    """git said more than it was to; how much that is at most is the caller's, and so is what it means."""
 
 
 class Output(Struct, frozen=True):
@@ -78,47 +84,49 @@ class Output(Struct, frozen=True):
 class GitCommand:
     """Runs git on one bare repository, one command at a time; `stop` may come from any thread.
 
-    `directory` holds the files that git is pointed at: its configuration, the script that answers for a password, the CA.
+    `directory` is where git is run, and holds its configuration. `most` is how large a file may become that git writes.
     """
 
-    def __init__(self, *, directory: Path, repository: Path, credentials: GitCredentials, timeout: float) -> None:
+    def __init__(self, *, directory: Path, repository: Path, timeout: float, most: int) -> None:
         self._directory = directory
         self._repository = repository
-        self._credentials = credentials
         self._timeout = timeout
+        self._limits = (str(-(-most // _BLOCK)), str(MOST_MEMORY // 1024))
         self._running: subprocess.Popen[bytes] | None = None
         self._handle: object = None
         self._stopped = False
         self._guarding = threading.Lock()
 
     def prepare(self) -> None:
-        """Write the files and make the repository where they are missing. Raises SourceError."""
+        """Write the configuration and make the repository where they are missing. Raises SourceError."""
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _put(self._directory / "gitconfig", _CONFIG, mode=0o600)
-            _put(self._directory / "askpass", _ASKPASS, mode=0o700)
-            if self._credentials.ca_certificate:
-                _put(self._ca, self._credentials.ca_certificate, mode=0o600)
+            files.put(self._directory / "gitconfig", _CONFIG, mode=0o600)
         except OSError as error:
             raise SourceError(f"the folder of Git repositories cannot be used: {error}", where=str(self._directory)) from error
         if not (self._repository / "HEAD").exists():
-            made = self.run("init", "--bare", "--quiet", "--", str(self._repository))
+            made = self.run("init", "--bare", "--quiet", "--template=", "--", str(self._repository))
             if made.status:
                 raise SourceError(f"no repository can be made: {made.err.strip()}", where=str(self._repository))
 
-    def run(self, *arguments: str, stdin: bytes = b"") -> Output:
-        """Run `git *arguments`. Raises SourceError when it takes too long or `stop` was called; a failure of git itself is
-        the caller's to read.
+    def run(
+        self, *arguments: str, stdin: bytes = b"", most: int = MOST_OUTPUT, environment: Mapping[str, str] | None = None
+    ) -> Output:
+        """Run `git *arguments`, and take up to `most` bytes from it. Raises SourceError when it takes too long or `stop` was
+        called, and TooMuch; a failure of git itself is the caller's to read.
         """
         with tempfile.TemporaryFile() as given:
             given.write(stdin)
             given.seek(0)
-            process = self._start(("git", *self._settings(), *arguments), given.fileno())
+            process = self._start(arguments, given.fileno(), environment or {})
         try:
-            out, err = process.communicate(timeout=self._timeout)
-        except subprocess.TimeoutExpired as error:
+            out, err = _collected(process, most=most, timeout=self._timeout)
+        except TimeoutError as error:
             _kill(process)
             raise SourceError(f"git {arguments[0]} took longer than {self._timeout:g} s") from error
+        except TooMuch:
+            _kill(process)
+            raise
         finally:
             with self._guarding:
                 self._running = self._handle = None
@@ -133,38 +141,32 @@ class GitCommand:
             if self._running is not None:
                 _signal(self._running, signal.SIGTERM)
 
-    def _start(self, command: tuple[str, ...], stdin: int) -> subprocess.Popen[bytes]:
+    def _start(self, arguments: tuple[str, ...], stdin: int, more: Mapping[str, str]) -> subprocess.Popen[bytes]:
         # Imported here since GitPython looks for the git binary while it is imported.
         try:
             from git import Git
         except ImportError as error:
             raise ConfigError("git is not installed", hint="Guard needs the git command on its PATH") from error
+        ours = {**self._environment(), **more}
         # GitPython hands the whole environment on; `env -u` takes away what would steer git.
-        ours = self._environment()
         unset = [f"--unset={name}" for name in os.environ if name.startswith("GIT_") and name not in _KEPT | ours.keys()]
+        command = ["sh", "-c", _LIMITED, "sh", *self._limits, "env", *unset, "git", *arguments]
         with self._guarding:
             if self._stopped:
                 raise SourceError("stopped")
             # Not GitPython's kill_after_timeout: that finds children through ps or pgrep, which slim images lack, and then
             # waits for the remote helper that still holds the pipe. A session of its own can be killed as a whole.
-            started = Git(str(self._directory)).execute(
-                ["env", *unset, *command], istream=stdin, as_process=True, env=ours, start_new_session=True
-            )
+            started = Git(str(self._directory)).execute(command, istream=stdin, as_process=True, env=ours, start_new_session=True)
             # GitPython ends the process when its handle is collected.
             self._handle = started
             # Its own annotation leaves open whether the pipes carry bytes or text.
             self._running = cast("subprocess.Popen[bytes]", attrgetter("proc")(started))
             return self._running
 
-    def _settings(self) -> tuple[str, ...]:
-        # A redirect would make git ask for the password again, for another host, and be told it.
-        return ("-c", "http.followRedirects=false") if self._credentials.password else ()
-
     def _environment(self) -> dict[str, str]:
-        environment = {
+        return {
             "HOME": str(self._directory),  # no ~/.netrc
-            "GIT_ALLOW_PROTOCOL": "file:http:https",
-            "GIT_ASKPASS": str(self._directory / "askpass"),
+            "GIT_ALLOW_PROTOCOL": "",
             "GIT_ATTR_NOSYSTEM": "1",
             "GIT_CONFIG_GLOBAL": str(self._directory / "gitconfig"),
             "GIT_CONFIG_NOSYSTEM": "1",
@@ -172,35 +174,43 @@ class GitCommand:
             "GIT_NO_LAZY_FETCH": "1",
             "GIT_NO_REPLACE_OBJECTS": "1",
             "GIT_TERMINAL_PROMPT": "0",
-            # Hosts that take a token alone do not care for the name, but git sends none without one.
-            "GUARD_GIT_USERNAME": self._credentials.username or "git",
-            "GUARD_GIT_PASSWORD": self._credentials.password,
         }
-        if self._credentials.ca_certificate:
-            environment["GIT_SSL_CAINFO"] = str(self._ca)
-        return environment
-
-    @property
-    def _ca(self) -> Path:
-        return self._directory / f"ca-{hashlib.sha256(self._credentials.ca_certificate.encode()).hexdigest()[:16]}.pem"
 
 
-def _put(path: Path, text: str, *, mode: int) -> None:
-    """Write a file whole or not at all; one that says so already stays."""
-    if path.exists() and path.read_text() == text:
-        return
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as new:
-        new.write(text)
-    Path(new.name).chmod(mode)
-    Path(new.name).replace(path)
+def _collected(process: subprocess.Popen[bytes], *, most: int, timeout: float) -> tuple[bytes, bytes]:
+    """Read both pipes to their ends, and wait. Raises TimeoutError and TooMuch, with the process still running."""
+    deadline = time.monotonic() + timeout
+    out, err = bytearray(), bytearray()
+    # Both are pipes: GitPython starts every process so.
+    said, complained = cast("IO[bytes]", process.stdout), cast("IO[bytes]", process.stderr)
+    with said, complained, selectors.DefaultSelector() as pipes:
+        pipes.register(said, selectors.EVENT_READ, out)
+        pipes.register(complained, selectors.EVENT_READ, err)
+        while pipes.get_map():
+            ready = pipes.select(max(0, deadline - time.monotonic()))
+            if not ready:
+                raise TimeoutError
+            for key, _ in ready:
+                data = os.read(key.fd, _CHUNK)
+                if not data:
+                    pipes.unregister(key.fileobj)
+                key.data.extend(data)
+            if len(out) > most:
+                raise TooMuch(f"git said more than {most / 2**20:g} MiB")
+            del err[MOST_COMPLAINT:]
+    try:
+        process.wait(timeout=max(0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired as error:
+        raise TimeoutError from error
+    return bytes(out), bytes(err)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
     _signal(process, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
-        process.communicate(timeout=_GRACE)
+        process.wait(timeout=_GRACE)
     _signal(process, signal.SIGKILL)
-    process.communicate()
+    process.wait()
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

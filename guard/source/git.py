@@ -1,6 +1,6 @@
-"""A Git repository as a source: one shallow, bare copy for each URL, from which any revision that was fetched can be read.
+"""A Git repository as a source: one shallow, bare copy for each URL, from which any revision that is held can be read.
 
-Objects are never pruned: garbage collection is off, so that a revision stays readable after its branch moved on or went away.
+A revision is held when it is the last one fetched of a ref, or kept for a Sync; others go when the copy has grown (`upkeep`).
 """
 
 from __future__ import annotations
@@ -8,33 +8,38 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import hashlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from guard.base.errors import SourceError
-from guard.source import manifests
+from guard.source import manifests, refs, upkeep
 from guard.source import revision as revisions
-from guard.source.address import GitRef, check_ref, check_url
-from guard.source.command import GitCommand, GitCredentials
-from guard.source.failures import failure
+from guard.source.address import GitRef, check_ref
+from guard.source.command import MOST_OUTPUT, GitCommand
+from guard.source.credentials import GitCredentials
+from guard.source.failures import FILTER_REFUSED
+from guard.source.include import Include
+from guard.source.listing import MOST_IN_FILE
+from guard.source.remote import REMOTE, Remote
 from guard.source.tree import GitTree
 from guard.state.snapshot import Snapshot
 
-__all__ = ["GitCredentials", "GitRef", "GitSource"]
+__all__ = ["GitSource"]
 
 T = TypeVar("T")
 
-# What git leaves behind when it is killed while it fetches; nobody else fetches while we hold our own lock.
-_STALE_LOCKS = ("shallow.lock", "packed-refs.lock", "refs/guard/**/*.lock")
+# Manifests of 100,000 objects are a tenth of it; the rest is for what else a repository holds.
+MOST_IN_FETCH = 1024**3
 
 
 class GitSource:
     """One ref of one repository. Calls of git block, so they queue on a thread of its own; errors name the URL, never a secret.
 
-    Raises ConfigError at once for a URL or ref that will never be fetched.
+    `include` are patterns of what is read at all, everything if empty; `most` is how many bytes one fetch may bring. Raises
+    ConfigError at once for a URL, ref or pattern that will never work, SourceError for credentials that cannot.
     """
 
     def __init__(
@@ -43,16 +48,21 @@ class GitSource:
         url: str,
         ref: GitRef | None = None,
         credentials: GitCredentials | None = None,
+        include: Iterable[str] = (),
         directory: Path,
         timeout: float = 60,
+        most: int = MOST_IN_FETCH,
     ) -> None:
-        check_url(url)
         self._ref = ref or GitRef()
         check_ref(self._ref)
         self._url = url
-        self._credentials = credentials or GitCredentials()
+        self._include = Include(include)
+        self._most = most
         self._repository = directory / f"{_slug(url)}.git"
-        self._git = GitCommand(directory=directory, repository=self._repository, credentials=self._credentials, timeout=timeout)
+        self._remote = Remote(
+            url=url, credentials=credentials or GitCredentials(), directory=directory, repository=self._repository
+        )
+        self._git = GitCommand(directory=directory, repository=self._repository, timeout=timeout, most=most)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="git")
         self._known = ""  # the commit that the copy was last seen to hold for the ref
 
@@ -71,14 +81,15 @@ class GitSource:
         return await self._call(lambda: self._read(revision, path))
 
     def tree(self, revision: str) -> GitTree:
-        """The files of a revision that was fetched at any time before; reading them needs no network.
+        """The files of a revision that is held; reading them needs no network.
 
         Raises SourceError for what is no revision of a Git repository. Further calls are of `guard.state.snapshot.Tree`.
         """
-        return GitTree(revision=revision, commit=revisions.commit_of(revision), run=self._run, call=self._call)
+        commit = revisions.commit_of(revision)
+        return GitTree(revision=revision, commit=commit, include=self._include, run=self._run, call=self._call)
 
     async def keep(self, revision: str, *, owner: str = "") -> None:
-        """Pin `revision` as the last good one of `owner` (a Sync), in place of what was pinned before."""
+        """Hold `revision` as the last good one of `owner` (a Sync), in place of the one before."""
         await self._call(lambda: self._keep(revision, owner))
 
     async def close(self) -> None:
@@ -90,51 +101,32 @@ class GitSource:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, function)
         except SourceError as error:
-            if error.where:
-                raise
-            raise SourceError(error.message, where=self._url, hint=error.hint) from error
+            # Its very class: what is done about an error goes by that.
+            raise SourceError(error.message, where=error.where or self._url, hint=error.hint) from error
 
     def _fetch(self) -> str:
         with self._alone():
-            self._git.prepare()
-            if self._ref.commit:
-                name, commit = "", self._ref.commit
-                remote = commit
-            else:
-                name, remote, commit = self._ask()
+            found = self._found()
+            commit = found.commit
             if commit != self._known:
-                if not self._holds(commit):
-                    commit = self._download(remote)
-                self._point(f"refs/guard/fetched/{_slug(remote)}", commit)
+                if self._holds(commit):
+                    self._run("update-ref", "--", self._slot, commit)
+                else:
+                    commit = self._download(found)
                 self._known = commit
-        return revisions.written(name, commit)
+        return revisions.written(found.name, commit)
 
-    def _ask(self) -> tuple[str, str, str]:
-        """The ref's short name, its name on the remote, and the id that it holds there."""
-        if self._ref.branch:
-            asked = [f"refs/heads/{self._ref.branch}"]
-        elif self._ref.tag:
-            # An annotated tag is an object of its own; the remote lists what it points to with `^{}`.
-            asked = [f"refs/tags/{self._ref.tag}", f"refs/tags/{self._ref.tag}^{{}}"]
-        else:
-            asked = ["HEAD"]
-        listed = self._run("ls-remote", "--symref", "--", self._url, *asked).decode(errors="replace")
-        values = {name: value for value, _, name in (line.partition("\t") for line in listed.splitlines()) if " " not in value}
-        targets = [line[5:].partition("\t")[0] for line in listed.splitlines() if line.startswith("ref: ")]
-        found = next((values[name] for name in reversed(asked) if name in values), "")
-        if self._ref.branch or self._ref.tag:
-            short = self._ref.branch or self._ref.tag
-            if not found:
-                raise SourceError(f"the repository has no {'branch' if self._ref.branch else 'tag'} {short!r}")
-            return short, asked[0], found
-        if not found:
-            raise SourceError("the repository is empty, or its default branch does not exist", hint="name a branch in ref.branch")
-        target = targets[0] if targets else "HEAD"
-        return target.removeprefix("refs/heads/"), target, found
+    def _found(self) -> refs.Found:
+        if self._ref.commit:
+            return refs.Found(name="", remote=self._ref.commit, target=self._ref.commit, commit=self._ref.commit)
+        option, names = refs.question(self._ref)
+        listing = self._run("ls-remote", option, "--", REMOTE, *names, environment=self._remote.environment())
+        return refs.answer(listing, self._ref)
 
-    def _download(self, remote: str) -> str:
-        slot = f"refs/guard/fetched/{_slug(remote)}"
-        self._run(
+    def _download(self, found: refs.Found) -> str:
+        if upkeep.is_due(self._repository, most=self._most):
+            upkeep.tidy(self._run, self._repository)
+        arguments = (
             "fetch",
             "--quiet",
             "--depth=1",
@@ -143,10 +135,22 @@ class GitSource:
             "--no-recurse-submodules",
             "--no-write-fetch-head",
             "--",
-            self._url,
-            f"+{remote}:{slot}",
+            REMOTE,
+            f"+{found.remote}:{self._slot}",
         )
-        return self._run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{slot}^{{commit}}").decode().strip()
+        try:
+            self._run(*arguments, environment=self._remote.environment(without_larger=MOST_IN_FILE))
+        except SourceError as error:
+            if error.message != FILTER_REFUSED:
+                raise
+            self._run(*arguments, environment=self._remote.environment())
+        # It may have moved since it was asked for.
+        return self._run("rev-parse", "--verify", "--end-of-options", f"{self._slot}^{{commit}}").decode().strip()
+
+    @property
+    def _slot(self) -> str:
+        """What holds the last revision fetched, for all Syncs that follow the same."""
+        return f"refs/guard/fetched/{_slug(str(self._ref))}"
 
     def _read(self, revision: str, path: str) -> Snapshot:
         commit = revisions.commit_of(revision)
@@ -155,32 +159,38 @@ class GitSource:
         return manifests.read(self._run, revision=revision, commit=commit, path=path)
 
     def _keep(self, revision: str, owner: str) -> None:
-        self._point(f"refs/guard/kept/{_slug(f'{self._ref}{owner}')}", revisions.commit_of(revision))
-
-    def _point(self, name: str, commit: str) -> None:
-        self._run("update-ref", "--", name, commit)
+        self._run("update-ref", "--", f"refs/guard/kept/{_slug(owner or str(self._ref))}", revisions.commit_of(revision))
 
     def _holds(self, commit: str) -> bool:
         return (self._repository / "HEAD").exists() and not self._git.run("cat-file", "-e", f"{commit}^{{commit}}").status
 
-    def _run(self, *arguments: str, stdin: bytes = b"") -> bytes:
-        output = self._git.run(*arguments, stdin=stdin)
+    def _run(
+        self, *arguments: str, stdin: bytes = b"", most: int = MOST_OUTPUT, environment: Mapping[str, str] | None = None
+    ) -> bytes:
+        if not (self._repository / "HEAD").exists():
+            raise SourceError("there is no local copy yet")
+        output = self._git.run(*arguments, stdin=stdin, most=most, environment=environment)
         if output.status:
-            raise failure(output.err, credentials=self._credentials)
+            raise self._remote.failure(output)
         return output.out
 
     @contextmanager
-    def _alone(self) -> Generator[None, None, None]:
+    def _alone(self) -> Generator[None]:
         """Hold the repository's lock: several Syncs may share it, and git's own locks make the second one fail."""
         try:
             self._repository.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with self._repository.with_suffix(".lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                for pattern in _STALE_LOCKS:
-                    for stale in self._repository.glob(pattern):
-                        with suppress(FileNotFoundError):
-                            stale.unlink()
-                yield
+                upkeep.clear(self._repository)
+                self._git.prepare()
+                self._remote.prepare()
+                with self._remote.identified():
+                    try:
+                        yield
+                    except SourceError:
+                        # A server that sends too much would send it at every try.
+                        upkeep.clear(self._repository)
+                        raise
         except OSError as error:
             raise SourceError(f"the local copy cannot be used: {error}", where=str(self._repository)) from error
 

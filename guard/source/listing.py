@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -15,8 +15,11 @@ from guard.state.snapshot import Entry, EntryType
 MOST_IN_FILE = 16 * 1024 * 1024
 # The size of a file that was left out of the copy since it is larger than that: all that is known of it.
 LARGER = MOST_IN_FILE + 1
-# What Linux takes for a path (PATH_MAX): tools that work on files could not be given a longer one.
-MOST_IN_PATH = 4096
+# What Linux takes for a path and for a name in it (PATH_MAX, NAME_MAX): tools that work on files could not be given longer ones.
+MOST_IN_PATH, MOST_IN_NAME = 4096, 255
+# Four times what people have been seen to nest folders.
+MOST_DEPTH = 100
+_LENGTHS = f"{MOST_IN_PATH} bytes at most, {MOST_IN_NAME} in a name, and {MOST_DEPTH} folders"
 
 OBJECT = re.compile(r"[0-9a-f]{40}")
 
@@ -63,24 +66,22 @@ def sizes(output: bytes, blobs: Sequence[str]) -> dict[str, int]:
     return {blob: int(line) if line.isdigit() else LARGER for blob, line in zip(blobs, lines, strict=True)}
 
 
-def contents(output: bytes, blobs: Sequence[str]) -> dict[str, bytes | None]:
+def contents(output: bytes, blobs: Iterable[str]) -> Iterator[tuple[str, bytes | None]]:
     """Read the output of `cat-file --batch` for these blobs: `<id> blob <size>LF<content>LF`, or `<id> missing`, which gives
     None. Raises SourceError for anything else.
     """
-    found: dict[str, bytes | None] = {}
     at = 0
     for blob in blobs:
         end = output.find(b"\n", at)
         header = output[at:end].decode(errors="replace").split()
         at = end + 1
         if header == [blob, "missing"]:
-            found[blob] = None
+            yield blob, None
             continue
         if end < 0 or header[:2] != [blob, "blob"]:
             raise SourceError(f"the local copy is damaged at {blob}", hint="remove its folder to fetch it anew")
-        found[blob] = output[at : at + int(header[2])]
+        yield blob, output[at : at + int(header[2])]
         at += int(header[2]) + 1
-    return found
 
 
 def _parts(output: bytes) -> Iterator[bytes]:
@@ -95,14 +96,16 @@ def _path(name: bytes, *, folder: str, revision: str, wanted: Callable[[str], bo
     """The path from the root, empty for what is not wanted. Raises RenderError for one that cannot be shown or leads out."""
     inside = name.decode(errors="backslashreplace")
     path = f"{folder}/{inside}" if folder else inside
+    parts = name.split(b"/")
+    # Before patterns are held against it, which takes the longer the more there is to try.
+    if len(name) + len(folder) > MOST_IN_PATH or len(parts) > MOST_DEPTH or max(map(len, parts)) > MOST_IN_NAME:
+        raise RenderError(f"the path {path[:64]!r}... is too long", where=revision, hint=_LENGTHS)
     if not wanted(path):
         return ""
-    if len(name) > MOST_IN_PATH - len(folder):
-        raise RenderError(f"the path {path[:64]!r}... is longer than {MOST_IN_PATH} bytes", where=revision)
     if not _is_printable(path) or inside.encode() != name:
         raise RenderError(f"the file name {path!r} holds control characters or is not UTF-8", where=revision)
     # git itself makes none of these, but a tree can be forged.
-    if not {"", ".", ".."}.isdisjoint(path.split("/")):
+    if not {b"", b".", b".."}.isdisjoint(parts):
         raise RenderError(f"the path {path!r} leads out of its folder", where=revision)
     return path
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol
 
 from msgspec import Struct
 
 from guard.base.errors import RenderError, SourceError
 from guard.source.listing import MOST_IN_FILE
-from guard.source.tree import MOST_IN_ALL, Run, normal
+from guard.source.tree import MOST_IN_ALL, normal
 from guard.state.snapshot import File, Snapshot
 
 # `Kustomization` is a name that kustomize takes as it stands, so the renderer has to see it.
@@ -17,6 +18,12 @@ _NAMES = frozenset({"Kustomization"})
 
 _SYMLINK = "120000"
 _SUBMODULE = "160000"
+
+
+class Run(Protocol):
+    """Runs git on the repository and returns its output. Raises SourceError."""
+
+    def __call__(self, *arguments: str, stdin: bytes = b"") -> bytes: ...
 
 
 class _Entry(Struct, frozen=True):

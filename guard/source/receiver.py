@@ -73,7 +73,7 @@ class Receiver:
         self,
         *,
         hook: Callable[[str], Hook | None],
-        secret: Callable[[str, str], Awaitable[Mapping[str, str]]],
+        secret: Callable[[str, str], Awaitable[Mapping[str, bytes]]],
         pushed: Callable[[str], None],
         count: Callable[[str], None],
         clock: Clock,
@@ -172,9 +172,12 @@ class Receiver:
         try:
             secret = await self._secret(hook.namespace, hook.secret)
             # Files, and Secrets made of them, end in a line break.
-            sender.secret = secret.get(TOKEN, "").rstrip("\r\n")
+            sender.secret = secret.get(TOKEN, b"").decode().rstrip("\r\n")
             if not sender.secret:
                 trouble = f"Secret {hook.namespace}/{hook.secret} holds no {TOKEN!r}"
+        except UnicodeDecodeError:
+            sender.secret = ""
+            trouble = f"{TOKEN!r} of Secret {hook.namespace}/{hook.secret} is not text"
         except SourceError as error:
             sender.secret = ""
             trouble = str(error)

@@ -5,6 +5,7 @@ from guard.sync.plan import Groups, Plan, resolve, stages
 from guard.sync.policy import compiled
 from guard.sync.pushing import hook_of, wake_all
 from guard.sync.reconcile import Index, Reconciler, Source
+from guard.sync.secrets import Secrets
 from guard.sync.source import GitFolder
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Index",
     "Plan",
     "Reconciler",
+    "Secrets",
     "Source",
     "apply_sync",
     "compiled",

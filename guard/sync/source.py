@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable
 from pathlib import Path
 
 from guard import api
-from guard.base.codec import child
-from guard.base.errors import ApiStatusError, SourceError
-from guard.cluster import Client, object_path
 from guard.render.parse import Parser
 from guard.render.render import Renderer
 from guard.render.texts import Texts
-from guard.source import GitCredentials, GitRef, GitSource
+from guard.source import GitCredentials, GitRef, GitSource, credentials_of
 from guard.source.weblinks import web_link
 from guard.state.desired import Declared, View
 from guard.state.fields import Path as FieldPath
-from guard.state.ids import Kind
 from guard.sync.plan import Groups
-
-SECRET = Kind(group="", version="v1", kind="Secret", resource="secrets", namespaced=True)
-NOT_FOUND = 404
+from guard.sync.secrets import Secrets
 
 
 class GitFolder:
     """The folder of a repository that a Sync names. `sync` gives the Sync as it is now; repositories lie below `directory`."""
 
-    def __init__(self, *, sync: Callable[[], api.Sync], client: Client, view: View, parser: Parser, directory: Path) -> None:
+    def __init__(self, *, sync: Callable[[], api.Sync], secrets: Secrets, view: View, parser: Parser, directory: Path) -> None:
         self._sync = sync
-        self._client = client
+        self._secrets = secrets
         self._view = view
         self._directory = directory
         self._open: tuple[api.GitSource, GitCredentials] | None = None
@@ -73,29 +65,23 @@ class GitFolder:
         wanted = (spec, await self._credentials(sync))
         if self._git is None or self._open != wanted:
             await self.close()
-            ref = GitRef(branch=spec.ref.branch or "", tag=spec.ref.tag or "", commit=spec.ref.commit or "")
-            self._git = GitSource(url=spec.url, ref=ref, credentials=wanted[1], directory=self._directory)
+            ref, credentials = spec.ref, wanted[1]
+            self._git = GitSource(
+                url=spec.url,
+                ref=GitRef(branch=ref.branch or "", tag=ref.tag or "", semver=ref.semver or "", commit=ref.commit or ""),
+                credentials=credentials,
+                include=spec.include,
+                directory=self._directory,
+            )
             self._open = wanted
         return self._git
 
     async def _credentials(self, sync: api.Sync) -> GitCredentials:
-        """Username, password and ca.crt of the Secret that the Sync names."""
+        """Those of the Secret that the Sync names."""
         reference = sync.spec.source.git.secret_ref
         if reference is None:
             return GitCredentials()
-        namespace, name = sync.metadata.namespace, reference.name
-        try:
-            secret = await self._client.get(object_path(SECRET, namespace=namespace, name=name))
-        except ApiStatusError as error:
-            if error.code == NOT_FOUND:
-                raise SourceError(f"there is no Secret {namespace}/{name}", hint="spec.source.git.secretRef names it") from error
-            raise
-        data = child(secret, "data")
-        try:
-            username, password, ca = (base64.b64decode(data.get(key, "")).decode() for key in ("username", "password", "ca.crt"))
-        except (binascii.Error, UnicodeDecodeError) as error:
-            raise SourceError(f"Secret {namespace}/{name} holds something that is not text") from error
-        return GitCredentials(username=username, password=password, ca_certificate=ca)
+        return credentials_of(await self._secrets.read(sync.metadata.namespace, reference.name))
 
 
 def _folder(path: str) -> str:

@@ -78,13 +78,13 @@ class Receiving:
     def hook(self, host: Host) -> None:
         self.hooks[SYNC] = Hook(host=host, namespace="guard-system", secret="hook")
 
-    async def secret(self, namespace: str, name: str) -> Mapping[str, str]:
+    async def secret(self, namespace: str, name: str) -> Mapping[str, bytes]:
         self.reads.append(f"{namespace}/{name}")
         await self.api_server.wait()
         found = self.secrets[f"{namespace}/{name}"]
         if isinstance(found, GuardError):
             raise found
-        return found
+        return {key: value.encode() for key, value in found.items()}
 
     def wake(self, sync: str) -> None:
         if self.fault is not None:

@@ -8,19 +8,26 @@ from guard.source.address import check_ref, check_url
 
 
 @pytest.mark.parametrize(
-    "url",
+    ("url", "scheme"),
     [
-        "https://git.example.com/platform/deploy.git",
-        "https://git.example.com:8443/deploy",
-        "file:///srv/deploy.git",
-        "/srv/deploy.git",
-        "http://127.0.0.1:3000/deploy",
-        "http://[::1]/deploy",
-        "http://localhost/deploy",
+        ("https://git.example.com/platform/deploy.git", "https"),
+        ("https://git.example.com:8443/deploy", "https"),
+        ("file:///srv/deploy.git", "file"),
+        ("/srv/deploy.git", "file"),
+        ("http://127.0.0.1:3000/deploy", "http"),
+        ("http://[::1]/deploy", "http"),
+        ("http://localhost/deploy", "http"),
+        ("ssh://git@git.example.com/deploy", "ssh"),
+        ("ssh://git@git.example.com:2222/~platform/deploy.git", "ssh"),
+        ("ssh://git@[::1]:2222/deploy", "ssh"),
+        ("git@git.example.com:platform/deploy.git", "ssh"),
+        ("git@ssh.example.com:v3/organisation/project/deploy", "ssh"),
+        ("git@[::1]:platform/deploy.git", "ssh"),
+        ("git@git.example.com:/srv/deploy.git", "ssh"),
     ],
 )
-def test_supported_addresses_pass(url: str) -> None:
-    check_url(url)
+def test_supported_addresses_pass(url: str, scheme: str) -> None:
+    assert check_url(url) == scheme
 
 
 @pytest.mark.parametrize(
@@ -29,8 +36,26 @@ def test_supported_addresses_pass(url: str) -> None:
         "",
         "deploy",
         "./deploy",
-        "git@git.example.com:platform/deploy.git",
-        "ssh://git@git.example.com/deploy",
+        "git.example.com:platform/deploy.git",
+        "git@git.example.com",
+        "git@-oProxyCommand=id:deploy",
+        "-git@git.example.com:deploy",
+        "git@git.example.com:-deploy",
+        "git@git.example.com:a b",
+        "git@git.example.com://deploy",
+        "git@git.example.com:",
+        "git@a@git.example.com:deploy",
+        "ssh://git.example.com/deploy",
+        "ssh://-oProxyCommand=id@git.example.com/deploy",
+        "ssh://git@-oProxyCommand=id/deploy",
+        "ssh://git@git.example.com",
+        "ssh://git@git.example.com/",
+        "ssh://git@/deploy",
+        "ssh://git@git.example.com:-1/deploy",
+        "ssh://git@git.example.com:port/deploy",
+        "ssh://git@git.example.com/deploy#main",
+        "ssh://git@git%2eexample.com/deploy",
+        "git+ssh://git@git.example.com/deploy",
         "git://git.example.com/deploy",
         "ext::sh -c id",
         "--upload-pack=id",
@@ -50,7 +75,14 @@ def test_other_addresses_are_refused(url: str) -> None:
     assert "s3cret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["https://ada:s3cret@git.example.com/deploy", "https://a:s3cret/@git.example.com/deploy"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://ada:s3cret@git.example.com/deploy",
+        "https://a:s3cret/@git.example.com/deploy",
+        "ssh://git:s3cret@git.example.com/deploy",
+    ],
+)
 def test_a_password_in_the_url_is_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
         check_url(url)
@@ -69,6 +101,8 @@ def test_a_password_in_the_url_is_refused_and_not_repeated(url: str) -> None:
         GitRef(tag="v1^{}"),
         GitRef(tag="a.lock"),
         GitRef(tag="a/"),
+        GitRef(semver="latest"),
+        GitRef(semver="^1", branch="main"),
         GitRef(commit="main"),
         GitRef(commit="3f2c1ab"),
         GitRef(branch="main", tag="v1"),
@@ -79,6 +113,8 @@ def test_a_ref_that_git_could_not_hold_is_refused(ref: GitRef) -> None:
         check_ref(ref)
 
 
-@pytest.mark.parametrize("ref", [GitRef(), GitRef(branch="release/1.2"), GitRef(tag="v1.0.0+x@y"), GitRef(commit="0a" * 20)])
+@pytest.mark.parametrize(
+    "ref", [GitRef(), GitRef(branch="release/1.2"), GitRef(tag="v1.0.0+x@y"), GitRef(semver=">=1, <3"), GitRef(commit="0a" * 20)]
+)
 def test_a_ref_that_git_could_hold_passes(ref: GitRef) -> None:
     check_ref(ref)

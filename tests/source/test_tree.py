@@ -213,12 +213,22 @@ async def test_very_many_files_are_refused(git: Git, monkeypatch: pytest.MonkeyP
 
 async def test_files_past_the_limits_are_not_read(git: Git, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trees, "MOST_IN_FILE", 4)
-    monkeypatch.setattr(trees, "MOST_IN_ALL", 6)
-    tree = await git.commit({"five": "12345", "four": "1234", "three": "123"})
+    tree = await git.commit({"apps/five": "12345", "apps/four": "1234"})
     blobs = {entry.path: entry.blob for entry in await tree.entries("")}
 
-    assert await tree.read([blobs["four"]]) == {blobs["four"]: b"1234"}
-    with pytest.raises(RenderError, match="is larger than"):
-        await tree.read([blobs["five"]])
-    with pytest.raises(RenderError, match=r"are larger than .* together"):
-        await tree.read([blobs["four"], blobs["three"]])
+    assert await tree.read([blobs["apps/four"]]) == {blobs["apps/four"]: b"1234"}
+    with pytest.raises(RenderError, match=r"^apps/five: is larger than"):
+        await tree.read([blobs["apps/five"], blobs["apps/four"]])
+
+
+async def test_no_more_is_read_at_once_than_fits(git: Git, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trees, "MOST_IN_ALL", 500)
+    monkeypatch.setattr(trees, "MOST_IN_FILE", 2000)
+    tree = await git.commit({"a": "a" * 400, "b": "b" * 400, "huge": "h" * 3000})
+    blobs = {entry.path: entry.blob for entry in await tree.entries("")}
+
+    assert await tree.read([blobs["a"]]) == {blobs["a"]: b"a" * 400}
+    with pytest.raises(RenderError, match="the files to be read hold more than"):
+        await tree.read([blobs["a"], blobs["b"]])
+    with pytest.raises(RenderError, match="huge: is larger than"):
+        await tree.read([blobs["huge"]])
