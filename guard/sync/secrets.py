@@ -9,7 +9,6 @@ from pathlib import Path
 from guard.base.errors import SourceError
 from guard.cluster import Client, read_secret
 
-
 # As the API server has it; no folder's name leads elsewhere.
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 
