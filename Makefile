@@ -30,7 +30,7 @@ $(READY): requirements-dev.txt pyproject.toml
 	@$(BIN)/python -m pip --disable-pip-version-check --quiet install --no-deps --no-build-isolation -e .
 	@touch $@
 
-tools: $(READY)  ## etcd, kube-apiserver, kube-controller-manager, kubectl, kustomize: found, or built
+tools: $(READY)  ## etcd, kube-apiserver, kube-controller-manager, kubectl, kustomize, helm: found, or built
 	@$(BIN)/python -m tools.build
 
 demo: setup  ## Guard on a real API server, told as a story (KEEP=1 leaves it running)
