@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from guard.base.codec import JsonObject, child, children
 from guard.base.errors import ApiStatusError
 from guard.cluster.client import Client, object_path
+from guard.state.capabilities import Capabilities
 from guard.state.definition import UNKNOWN, Definition, definition_of
 from guard.state.ids import DEFINITION, REPLICAS, Kind
 
@@ -38,6 +39,12 @@ class Served:
         """What is known of a kind without its definition: which built-in ones have a /scale."""
         return _SCALED if kind in self._scaled else UNKNOWN
 
+    @property
+    def apis(self) -> tuple[str, ...]:
+        """`apps/v1` and `apps/v1/Deployment` for all that is served, sorted."""
+        names = {api_version for api_version, _ in self._kinds} | {"/".join(known) for known in self._kinds}
+        return tuple(sorted(names))
+
     def versions(self, group: str, kind: str) -> frozenset[str]:
         """The apiVersions in which a kind is served."""
         return frozenset(known.api_version for known in self._kinds.values() if known.group == group and known.kind == kind)
@@ -49,6 +56,12 @@ async def discover(client: Client) -> Served:
     found = [*_kinds(core), *_kinds(groups)]
     scaled = (kind for kind, subresources in found if "scale" in subresources and kind.group in BUILT_IN_SCALES)
     return Served([kind for kind, _ in found], scaled=scaled)
+
+
+async def capabilities(client: Client) -> Capabilities:
+    """What charts may ask about the cluster. Raises ClusterError."""
+    version, served = await asyncio.gather(client.get("/version"), discover(client))
+    return Capabilities(version=version.get("gitVersion", ""), apis=served.apis)
 
 
 def _kinds(answer: JsonObject) -> Iterable[tuple[Kind, frozenset[str]]]:
