@@ -346,6 +346,7 @@ class Runtime:
         source = self._sources[sync.key] = GitFolder(
             sync=lambda: self._syncs[sync.key].sync,
             secrets=self.secrets,
+            served=lambda: self.served(fresh=True),
             view=self.view,
             parser=self.parser,
             directory=self.options.data_dir / "sources",

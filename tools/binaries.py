@@ -1,4 +1,4 @@
-"""Which real binaries tests, bench and the demo need, in which version, and where they are.
+"""Which real binaries Guard, its tests, bench and the demo need, in which version, and where they are.
 
 Standard library only: `make tools` runs it before there is a virtual environment.
 """
@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MODULE = Path(__file__).resolve().parent
+HELM = MODULE / "helm"  # a module of its own, since Helm needs other versions of the same libraries than Kubernetes does
 PROBE_SECONDS = 60  # the first start of a 120 MB binary from a cold disk
-NOWHERE = Path(os.devnull)
+# Helm takes a home that is no folder for an error, one that is missing for an empty one.
+HOMELESS = {"HOME": "/nonexistent", "KUBECONFIG": os.devnull}
 
 
 class ToolsError(Exception):
@@ -26,12 +28,13 @@ class ToolsError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Tool:
-    """A `tool` line of go.mod. `module` is where its version is pinned, `ask` makes the binary print it."""
+    """A `tool` line of the go.mod in `folder`. `module` is where its version is pinned, `ask` makes the binary print it."""
 
     name: str
     package: str
     module: str
     ask: tuple[str, ...]
+    folder: Path = MODULE
 
 
 def _kubernetes(name: str, *ask: str) -> Tool:
@@ -48,15 +51,18 @@ TOOLS = (
     _kubernetes("kube-apiserver", "--version"),
     _kubernetes("kube-controller-manager", "--version"),
     _standalone("kustomize", "sigs.k8s.io/kustomize/kustomize/v5", "version"),
+    Tool(name="helm", package="helm.sh/helm/v4/cmd/helm", module="helm.sh/helm/v4", ask=("version", "--short"), folder=HELM),
 )
+FOLDERS = tuple(dict.fromkeys(tool.folder for tool in TOOLS))
 
 
-def pinned(go_mod: Path = MODULE / "go.mod") -> dict[str, str]:
+def pinned() -> dict[str, str]:
     """The version that go.mod requires of each tool, without the leading `v`."""
-    text = go_mod.read_text()
+    texts = {folder: (folder / "go.mod").read_text() for folder in FOLDERS}
     versions: dict[str, str] = {}
     for tool in TOOLS:
-        found = re.search(rf"^\s*(?:require\s+)?{re.escape(tool.module)}\s+v(\S+)", text, re.MULTILINE)
+        go_mod = tool.folder / "go.mod"
+        found = re.search(rf"^\s*(?:require\s+)?{re.escape(tool.module)}\s+v(\S+)", texts[tool.folder], re.MULTILINE)
         if found is None:
             raise ToolsError(
                 f"{go_mod} requires no version of {tool.module}; run `go get -tool {tool.package}` in {go_mod.parent}"
@@ -65,40 +71,49 @@ def pinned(go_mod: Path = MODULE / "go.mod") -> dict[str, str]:
     return versions
 
 
-def build_flags(versions: Mapping[str, str]) -> list[str]:
-    """The arguments of `go build`. Kubernetes and Kustomize learn their own version from the linker only."""
+def build_flags(versions: Mapping[str, str], folder: Path = MODULE) -> list[str]:
+    """The arguments of `go build` in a module. Kubernetes, Kustomize and Helm learn their own version from the linker only."""
+    linked = _linked_into_helm(versions) if folder == HELM else _linked(versions)
+    symbols = " ".join(f"-X {name}={value}" for name, value in linked.items())
+    return ["-buildvcs=false", "-trimpath", "-ldflags", f"-s -w {symbols}"]
+
+
+def _linked(versions: Mapping[str, str]) -> dict[str, str]:
     kubernetes = versions["kube-apiserver"]
     major, minor, _ = kubernetes.split(".", 2)
-    linked = {
+    return {
         "k8s.io/component-base/version.gitVersion": f"v{kubernetes}",
         "k8s.io/component-base/version.gitMajor": major,
         "k8s.io/component-base/version.gitMinor": minor,
         "sigs.k8s.io/kustomize/api/provenance.version": f"v{versions['kustomize']}",
     }
-    symbols = " ".join(f"-X {name}={value}" for name, value in linked.items())
-    return ["-buildvcs=false", "-trimpath", "-ldflags", f"-s -w {symbols}"]
+
+
+def _linked_into_helm(versions: Mapping[str, str]) -> dict[str, str]:
+    return {"helm.sh/helm/v4/internal/version.version": f"v{versions['helm']}"}
 
 
 def cache_root() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "guard" / "tools"
 
 
-def cache_dir(versions: Mapping[str, str]) -> Path:
-    """The folder of binaries built from exactly this go.mod, go.sum, recipe and for this kind of machine."""
+def cache_dir(versions: Mapping[str, str], folder: Path = MODULE) -> Path:
+    """The folder of binaries built from exactly a module's go.mod, go.sum, recipe and for this kind of machine."""
     digest = hashlib.sha256()
     for part in (
-        (MODULE / "go.mod").read_bytes(),
-        (MODULE / "go.sum").read_bytes(),
-        repr(build_flags(versions)).encode(),
+        (folder / "go.mod").read_bytes(),
+        (folder / "go.sum").read_bytes(),
+        repr(build_flags(versions, folder)).encode(),
         f"{platform.system()} {platform.machine()}".encode(),
     ):
         digest.update(hashlib.sha256(part).digest())
-    return cache_root() / f"kubernetes-{versions['kube-apiserver']}-{digest.hexdigest()[:16]}"
+    name = f"helm-{versions['helm']}" if folder == HELM else f"kubernetes-{versions['kube-apiserver']}"
+    return cache_root() / f"{name}-{digest.hexdigest()[:16]}"
 
 
 def version_of(tool: Tool, binary: Path) -> str:
     """The version that the binary prints, without the leading `v`. Raises ToolsError when it prints none."""
-    environment = {"PATH": os.defpath, "HOME": str(NOWHERE), "KUBECONFIG": str(NOWHERE)}
+    environment = {"PATH": os.defpath, **HOMELESS}
     try:
         answer = subprocess.run(
             [binary, *tool.ask], env=environment, capture_output=True, text=True, timeout=PROBE_SECONDS, check=True
@@ -156,7 +171,7 @@ def _find(tool: Tool, versions: Mapping[str, str], notes: list[str]) -> Path | N
                 return binary
             notes.append(f"KUBEBUILDER_ASSETS: {binary} is {version}, {wanted} is needed; passed over")
     # A binary comes into the cache only after its version was checked.
-    cached = cache_dir(versions) / tool.name
+    cached = cache_dir(versions, tool.folder) / tool.name
     return cached if cached.is_file() else None
 
 

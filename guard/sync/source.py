@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from guard import api
+from guard.cluster import Served
+from guard.render.detect import Form
+from guard.render.helm import Helm
+from guard.render.kustomize import Kustomize
 from guard.render.parse import Parser
 from guard.render.render import Renderer
 from guard.render.texts import Texts
+from guard.render.tool import Tool
 from guard.source import GitCredentials, GitRef, GitSource, credentials_of
 from guard.source.weblinks import web_link
 from guard.state.desired import Declared, View
@@ -18,10 +23,22 @@ from guard.sync.secrets import Secrets
 
 
 class GitFolder:
-    """The folder of a repository that a Sync names. `sync` gives the Sync as it is now; repositories lie below `directory`."""
+    """The folder of a repository that a Sync names. `sync` gives the Sync as it is now, `served` what the API server serves now;
+    repositories lie below `directory`.
+    """
 
-    def __init__(self, *, sync: Callable[[], api.Sync], secrets: Secrets, view: View, parser: Parser, directory: Path) -> None:
+    def __init__(
+        self,
+        *,
+        sync: Callable[[], api.Sync],
+        secrets: Secrets,
+        served: Callable[[], Awaitable[Served]],
+        view: View,
+        parser: Parser,
+        directory: Path,
+    ) -> None:
         self._sync = sync
+        self._served = served
         self._secrets = secrets
         self._view = view
         self._directory = directory
@@ -38,7 +55,26 @@ class GitFolder:
     async def groups(self, revision: str) -> Groups:
         git = await self._opened()
         sync = self._sync()
-        groups = await self._renderer.render(git.tree(revision), _folder(sync.spec.path))
+        spec, folder = sync.spec, _folder(sync.spec.path)
+
+        async def tool(form: Form) -> Tool | None:
+            match form:
+                case "YAML":
+                    return None
+                case "Kustomize":
+                    return Kustomize(folder=folder, directory=self._directory, remote_bases=spec.kustomize.remote_bases)
+                case "Helm":
+                    return Helm(
+                        folder=folder,
+                        directory=self._directory,
+                        release=spec.helm.release_name or sync.metadata.name,
+                        namespace=spec.target_namespace or "default",
+                        values_files=spec.helm.values_files,
+                        values=spec.helm.values,
+                        capabilities=(await self._served()).capabilities,
+                    )
+
+        groups = await self._renderer.render(git.tree(revision), folder, form=spec.renderer, tool=tool)
         needed = {revision, self._view.state.revision(sync.key)}
         self._texts.keep(needed)
         self._urls = {known: url for known, url in self._urls.items() if known in needed} | {revision: sync.spec.source.git.url}

@@ -15,7 +15,9 @@ fail() { printf 'image-test: %s\n' "$*" >&2; exit 1; }
 [ -x "$python" ] || fail "there is no $python; run make setup first"
 cd "$root"
 "$python" -m tools.build
-kustomize=$("$python" -c 'from tools import binaries; print(binaries.locate(["kustomize"])["kustomize"])')
+binary() { "$python" -c 'import sys; from tools import binaries; print(binaries.locate([sys.argv[1]])[sys.argv[1]])' "$1"; }
+kustomize=$(binary kustomize)
+helm=$(binary helm)
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/guard-image.XXXXXX")
 engine=
@@ -106,6 +108,7 @@ git ls-files -z --cached --others --exclude-standard | while IFS= read -rd '' fi
   if [ -f "$file" ]; then printf '%s\0' "$file"; fi
 done | tar -c --null --files-from - | tar -xC "$context"
 install -D -m 0755 "$kustomize" "$context/build/kustomize"
+install -D -m 0755 "$helm" "$context/build/helm"
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/pyproject.toml")
 quietly build docker build --network host --build-arg BASE_IMAGE=guard-test-base --build-arg "VERSION=$version" --tag "gitops-guard:$version" "$context"
 say "built gitops-guard:$version: $(size "gitops-guard:$version"), of which the base $(size guard-test-base)"
@@ -123,6 +126,7 @@ expect "the version" "guard, version $version" "$(image "gitops-guard:$version" 
 expect "its user" "65532 65532" "$(inside 'echo "$(id -u) $(id -g)"')"
 expect "git" "git version" "$(inside 'git --version | cut -d" " -f1-2')"
 expect "kustomize" "$("$kustomize" version)" "$(inside 'kustomize version')"
+expect "helm" "$("$helm" version --short)" "$(inside 'helm version --short')"
 expect "files that its user could change outside the data folder" "" \
   "$(inside 'find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /var/tmp -o -path /run/lock -o -path /var/lib/guard \) -prune -o ! -type l -writable -print 2>/dev/null')"
 expect "files that run as another user" "" "$(inside 'find / -xdev -path /proc -prune -o -type f -perm /6000 -print 2>/dev/null')"

@@ -145,7 +145,7 @@ async def test_every_object_that_cannot_be_is_told_with_its_line(tmp_path: Path)
 
 async def test_what_guard_cannot_render_is_a_fault(tmp_path: Path) -> None:
     found = await checked(tmp_path, {"a.yaml": SETTINGS, "in/kustomization.yaml": "resources: []\n"})
-    assert [fault.message for fault in found.faults] == ["is Kustomize's, and stands among plain manifests"]
+    assert [fault.message for fault in found.faults] == ["is Kustomize's, and no manifest"]
 
 
 async def test_a_kind_that_nothing_defines_is_a_warning(tmp_path: Path) -> None:

@@ -123,17 +123,19 @@ async def test_another_folder_is_rendered_anew(renderer: Renderer) -> None:
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("kustomization.yaml", "is Kustomize's, and stands among plain manifests"),
-        ("kustomization.yml", "is Kustomize's, and stands among plain manifests"),
-        ("Kustomization", "is Kustomize's, and stands among plain manifests"),
-        ("Chart.yaml", "is a Helm chart's, and stands among plain manifests"),
+        ("kustomization.yaml", "is Kustomize's, and no manifest"),
+        ("kustomization.yml", "is Kustomize's, and no manifest"),
+        ("Kustomization", "is Kustomize's, and no manifest"),
+        ("Chart.yaml", "is Helm's, and no manifest"),
     ],
 )
 async def test_files_of_tools_below_plain_ones_are_named(renderer: Renderer, name: str, told: str) -> None:
     with pytest.raises(RenderError) as caught:
         await renderer.render(MemoryTree({"a.yaml": MAP, f"in/{name}": "a: 1"}), "")
 
-    assert str(caught.value).startswith(f"in/{name}: {told} (make its folder the path of a Sync of its own, or leave it out in ")
+    assert str(caught.value).startswith(
+        f"in/{name}: {told} (make its folder the path of a Sync of its own, or name it in .guardignore)"
+    )
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tools import binaries, build
-from tools.binaries import TOOLS, ToolsError
+from tools.binaries import TOOLS, Tool, ToolsError
 
 ROOT = Path(__file__).parents[2]
 NAMES = [tool.name for tool in TOOLS]
@@ -21,6 +22,7 @@ ANSWERS = {
     "kube-apiserver": "Kubernetes v{}",
     "kube-controller-manager": "Kubernetes v{}",
     "kustomize": "v{}",
+    "helm": "v{}",
 }
 OLD = "1.2.3"
 
@@ -39,6 +41,11 @@ def bare_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def often_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "SPEAK_SECONDS", 0.05)
+
+
+@pytest.fixture
 def guard_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return _folder("GUARD_TOOLS_DIR", tmp_path, monkeypatch)
 
@@ -49,11 +56,12 @@ def kubebuilder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    folder = binaries.cache_dir(binaries.pinned())
-    assert folder.is_relative_to(tmp_path)
-    folder.mkdir(parents=True)
-    return folder
+def cache(tmp_path: Path) -> dict[str, Path]:
+    """The folder of each tool in an empty cache."""
+    versions = binaries.pinned()
+    folders = {tool.name: binaries.cache_dir(versions, tool.folder) for tool in TOOLS}
+    assert all(folder.is_relative_to(tmp_path) for folder in folders.values())
+    return folders
 
 
 @pytest.fixture
@@ -82,21 +90,21 @@ def fake_go(tmp_path: Path, go_calls: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return install
 
 
-def test_the_pinned_versions_are_those_of_go_mod() -> None:
-    versions = binaries.pinned()
-    go_mod = (ROOT / "tools" / "go.mod").read_text()
-    assert {f"{tool.module} v{versions[tool.name]}" in go_mod for tool in TOOLS} == {True}
-    assert {f"\t{tool.package}\n" in go_mod for tool in TOOLS} == {True}
+@pytest.mark.parametrize("tool", TOOLS, ids=NAMES)
+def test_the_pinned_version_is_that_of_go_mod(tool: Tool) -> None:
+    go_mod = (tool.folder / "go.mod").read_text()
+    assert f"{tool.module} v{binaries.pinned()[tool.name]}" in go_mod
+    assert re.search(rf"^(?:tool |\t){re.escape(tool.package)}$", go_mod, re.MULTILINE)
 
 
 def test_guard_tools_dir_goes_before_kubebuilder_assets_before_the_cache(
-    guard_tools: Path, kubebuilder: Path, cache: Path
+    guard_tools: Path, kubebuilder: Path, cache: dict[str, Path]
 ) -> None:
     _put(guard_tools, "etcd")
     _put(kubebuilder, "etcd", "kubectl")
-    _put(cache, *NAMES)
+    _fill(cache, *NAMES)
     places = {name: path.parent for name, path in binaries.locate().items()}
-    assert places == dict.fromkeys(NAMES, cache) | {"etcd": guard_tools, "kubectl": kubebuilder}
+    assert places == cache | {"etcd": guard_tools, "kubectl": kubebuilder}
 
 
 def test_only_what_is_asked_for_is_looked_for(guard_tools: Path) -> None:
@@ -115,11 +123,11 @@ def test_a_wrong_version_in_guard_tools_dir_is_an_error_that_names_both(guard_to
     )
 
 
-def test_a_wrong_version_in_kubebuilder_assets_is_passed_over_with_a_note(kubebuilder: Path, cache: Path) -> None:
+def test_a_wrong_version_in_kubebuilder_assets_is_passed_over_with_a_note(kubebuilder: Path, cache: dict[str, Path]) -> None:
     _put(kubebuilder, "kubectl", version=OLD)
-    _put(cache, *NAMES)
+    _fill(cache, *NAMES)
     result = binaries.search()
-    assert result.found["kubectl"] == cache / "kubectl"
+    assert result.found["kubectl"] == cache["kubectl"] / "kubectl"
     assert result.notes == [
         f"KUBEBUILDER_ASSETS: {kubebuilder / 'kubectl'} is {OLD}, {binaries.pinned()['kubectl']} is needed; passed over"
     ]
@@ -131,8 +139,8 @@ def test_a_binary_that_does_not_run_is_named(guard_tools: Path) -> None:
         binaries.locate(["etcd"])
 
 
-def test_missing_binaries_are_named_with_the_way_to_get_them(cache: Path) -> None:
-    _put(cache, "etcd", "kubectl", "kustomize")
+def test_missing_binaries_are_named_with_the_way_to_get_them(cache: dict[str, Path]) -> None:
+    _fill(cache, "etcd", "kubectl", "kustomize", "helm")
     with pytest.raises(ToolsError) as caught:
         binaries.locate()
     assert str(caught.value) == "kube-apiserver, kube-controller-manager not found; run `make tools`"
@@ -150,29 +158,35 @@ def test_what_is_there_is_not_built(
     ]
 
 
+@pytest.mark.usefixtures("often_told")
 def test_what_is_missing_is_built_into_the_cache_and_shown(
     kubebuilder: Path,
+    cache: dict[str, Path],
     fake_go: Callable[..., None],
     go_calls: Path,
     capfd: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(build, "SPEAK_SECONDS", 0.05)
     fake_go()
     _put(kubebuilder, "etcd", "kubectl")
     assert build.main() == 0
-    assert go_calls.read_text().split() == ["kube-apiserver", "kube-controller-manager", "kustomize"]
-    folder = binaries.cache_dir(binaries.pinned())
-    assert sorted(path.name for path in folder.iterdir()) == ["kube-apiserver", "kube-controller-manager", "kustomize"]
+    assert go_calls.read_text().split() == ["kube-apiserver", "kube-controller-manager", "kustomize", "helm"]
+    assert sorted(path.name for path in cache["kustomize"].iterdir()) == [
+        "kube-apiserver",
+        "kube-controller-manager",
+        "kustomize",
+    ]
+    assert [path.name for path in cache["helm"].iterdir()] == ["helm"]
     said = capfd.readouterr().out
-    assert f"[1/3] kube-apiserver {binaries.pinned()['kube-apiserver']} ... 0 s" in said
+    assert f"[1/4] kube-apiserver {binaries.pinned()['kube-apiserver']} ... 0 s" in said
 
 
-def test_a_build_of_the_wrong_version_is_not_kept(fake_go: Callable[..., None], capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_build_of_the_wrong_version_is_not_kept(
+    cache: dict[str, Path], fake_go: Callable[..., None], capfd: pytest.CaptureFixture[str]
+) -> None:
     fake_go(kustomize=OLD)
     assert build.main() == 1
     assert f"make tools: kustomize came out as {OLD}" in capfd.readouterr().err
-    assert not (binaries.cache_dir(binaries.pinned()) / "kustomize").exists()
+    assert not (cache["kustomize"] / "kustomize").exists()
 
 
 def test_a_build_that_fails_shows_the_compilers_words_and_one_line_of_what_to_do(
@@ -186,7 +200,7 @@ def test_a_build_that_fails_shows_the_compilers_words_and_one_line_of_what_to_do
     assert build.main() == 1
     *words, last = capfd.readouterr().err.splitlines()
     assert words == ["    no route to host"]
-    assert last.startswith("make tools: [1/5] etcd")
+    assert last.startswith("make tools: [1/6] etcd")
     assert last.endswith("failed with exit code 1; is the Go module proxy reachable (GOPROXY)?")
 
 
@@ -205,7 +219,7 @@ def test_builds_at_the_same_time_build_once(fake_go: Callable[..., None], go_cal
     fake_go()
     command = [sys.executable, "-m", "tools.build"]
     builds = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) for _ in range(3)]
-    assert [one.communicate()[0].decode().splitlines()[-1].split()[0] for one in builds] == ["kustomize"] * 3
+    assert [one.communicate()[0].decode().splitlines()[-1].split()[0] for one in builds] == ["helm"] * 3
     assert go_calls.read_text().split() == NAMES
 
 
@@ -214,6 +228,11 @@ def _folder(variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     folder.mkdir()
     monkeypatch.setenv(variable, str(folder))
     return folder
+
+
+def _fill(cache: dict[str, Path], *names: str) -> None:
+    for name in names:
+        _put(cache[name], name)
 
 
 def _put(folder: Path, *names: str, version: str | None = None) -> None:

@@ -1,0 +1,227 @@
+"""Helm through its own binary, on a copy of a chart and of values files and of nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import posixpath
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from guard.base import codec
+from guard.base.codec import Json, JsonObject, is_array, is_object
+from guard.base.errors import RenderError
+from guard.render import process, scratch, tool
+from guard.render.helm_failures import failure
+from guard.render.process import Limits
+from guard.render.tool import documents, placed, sourced
+from guard.render.yaml import documents as values_in
+from guard.state.capabilities import Capabilities
+from guard.state.ids import Manifest
+from guard.state.snapshot import Entry, Tree
+
+_NAME = "helm"
+_CHART = "Chart.yaml"
+# What the chart and the values files are called in the scratch folder: a name of the repository may hold a comma, which would
+# part one argument in two.
+_CHART_FOLDER = "chart"
+_VALUES_FOLDER = "values"
+
+# Shorter texts, and words of texts, stand for too much that is none of the values.
+_SHORTEST_VALUE = 4
+_SHORTEST_WORD = 6
+_BETWEEN_WORDS = re.compile(r"[\s=:,;\"'@/]+")
+
+
+class Helm(Struct, frozen=True, kw_only=True):
+    """`helm template` of a chart in the folder (from the source's root). `directory` is where scratch folders may be made.
+
+    Values files are paths from the source's root; `values` win over them. Without `capabilities` charts are told Helm's own.
+    Hooks are given out as any object, tests are not, definitions in `crds/` are. There is no cluster to look up, no network, no
+    plugin and no post-renderer.
+    """
+
+    folder: str
+    directory: Path
+    release: str
+    namespace: str = "default"
+    values_files: tuple[str, ...] = ()
+    values: JsonObject = {}
+    capabilities: Capabilities | None = None
+    limits: Limits = Limits()
+
+    @property
+    def via(self) -> str:
+        return f"Helm {self.folder or '.'}"
+
+    async def key(self, tree: Tree) -> str:
+        """A `guard.render.tool.Tool`'s."""
+        entries = await self._values_entries(tree)
+        values = [entry.blob for entry in entries]
+        told = codec.encode([self.folder, self.release, self.namespace, values, self.values, self.capabilities])
+        binary = process.find(_NAME)
+        parts = (_NAME.encode(), binary.identity.encode(), (await tree.id(self.folder)).encode(), told)
+        return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+    async def build(self, tree: Tree) -> bytes:
+        """A `guard.render.tool.Tool`'s."""
+        chart = await self._chart(tree)
+        files = await self._values_entries(tree)
+        binary = process.find(_NAME)
+        moved = {f"{_CHART_FOLDER}/{_inside(entry.path, self.folder)}": entry for entry in chart}
+        moved |= {f"{_VALUES_FOLDER}/{index}.yaml": entry for index, entry in enumerate(files)}
+        async with scratch.scratch(self.directory) as made:
+            to_write = [msgspec.structs.replace(entry, path=path) for path, entry in moved.items()]
+            for pointer in await scratch.write(tree, to_write, made.files):
+                raise RenderError(scratch.POINTER, where=moved[pointer].path)
+            given = await asyncio.to_thread(self._written_values, made.files, len(files))
+            top = posixpath.join(self.folder, _CHART)
+            done = await process.run(
+                binary, self._arguments(given), folder=made.files, scratch=made, limits=self.limits, where=top
+            )
+            known = {entry.path for entry in chart}
+            if done.status:
+                values = await asyncio.to_thread(_leaves, made.files, self.values)
+                raise failure(
+                    done.told,
+                    root=made.files,
+                    names={path: entry.path for path, entry in moved.items()},
+                    place=lambda name: self._file(name, known),
+                    values=values,
+                    hint=f"`helm template {self.release} {self.folder or '.'}` in the repository says more",
+                )
+            return await asyncio.to_thread(self._sourced, done.output, known)
+
+    def place(self, text: bytes, manifest: Manifest) -> Manifest:
+        """A `guard.render.tool.Tool`'s."""
+        return placed(text, manifest, via=self.via)
+
+    async def _chart(self, tree: Tree) -> tuple[Entry, ...]:
+        entries = await tree.entries(self.folder)
+        if not any(entry.path == posixpath.join(self.folder, _CHART) for entry in entries):
+            raise RenderError(f"the folder holds no {_CHART}", where=self.folder or ".")
+        for entry, why in scratch.unfit(entries):
+            raise RenderError(why, where=entry.path)
+        return entries
+
+    async def _values_entries(self, tree: Tree) -> list[Entry]:
+        """The values files, each fit to be read."""
+        listings: dict[str, dict[str, Entry]] = {}
+        found: list[Entry] = []
+        for name in self.values_files:
+            path = posixpath.normpath(name)
+            if path.startswith(("/", "../")) or path in {".", ".."}:
+                raise RenderError(f"the values file {name} is not in the repository", hint="give its path from the root")
+            folder = posixpath.dirname(path)
+            if folder not in listings:
+                try:
+                    await tree.id(folder)
+                except RenderError as error:
+                    raise _missing(path) from error
+                listings[folder] = {entry.path: entry for entry in await tree.entries(folder)}
+            if path not in listings[folder]:
+                raise _missing(path)
+            found.append(listings[folder][path])
+        for entry, why in scratch.unfit(found):
+            raise RenderError(why, where=entry.path)
+        return found
+
+    def _written_values(self, files: Path, count: int) -> list[str]:
+        """The paths of all values files, the inline ones' last."""
+        given = [f"{_VALUES_FOLDER}/{index}.yaml" for index in range(count)]
+        if self.values:
+            folder = files / _VALUES_FOLDER
+            folder.mkdir(mode=0o700, exist_ok=True)
+            (folder / "inline.json").write_bytes(codec.encode(self.values))
+            given.append(f"{_VALUES_FOLDER}/inline.json")
+        return given
+
+    def _arguments(self, values: list[str]) -> list[str]:
+        capabilities = self.capabilities
+        told = [f"--kube-version={capabilities.version}"] if capabilities and capabilities.version else []
+        apis = capabilities.apis if capabilities else ()
+        return [
+            "template",
+            f"--namespace={self.namespace}",
+            "--include-crds",
+            "--skip-tests",
+            *(f"--values={path}" for path in values),
+            *told,
+            *(f"--api-versions={api}" for api in apis),
+            "--",
+            self.release,
+            _CHART_FOLDER,
+        ]
+
+    def _sourced(self, output: bytes, known: Collection[str]) -> bytes:
+        return b"".join(sourced(document, path=self._file(name, known)) for name, document in _named(output))
+
+    def _file(self, name: str, known: Collection[str]) -> str:
+        """The file of the repository for what Helm calls `web/charts/redis/templates/pod.yaml`: the file itself, the archive that
+        it lies in, or what at least says which chart it is.
+        """
+        inside = name.partition("/")[2]
+        path = posixpath.join(self.folder, inside)
+        if path in known:
+            return path
+        # A chart's name need not be its folder's; its archive's begins with it.
+        base, _, rest = inside.rpartition("charts/")
+        chart, _, template = rest.partition("/")
+        charts = posixpath.join(self.folder, base, "charts") if rest != inside else ""
+        archive = re.compile(rf"{re.escape(f'{charts}/{chart}')}(?:-v?\d[^/]*)?\.tgz")
+        archives = [path for path in known if charts and archive.fullmatch(path)]
+        if len(archives) == 1:
+            return archives[0]
+        folders = [path for path in known if charts and path.startswith(f"{charts}/") and path.endswith(f"/{template}")]
+        return folders[0] if len(folders) == 1 else posixpath.join(self.folder, _CHART)
+
+
+def _inside(path: str, folder: str) -> str:
+    return path[len(folder) + 1 :] if folder else path
+
+
+def _missing(path: str) -> RenderError:
+    return RenderError(f"the values file {path} is not in the repository", hint="spec.helm.valuesFiles are paths from its root")
+
+
+def _named(output: bytes) -> Iterator[tuple[str, bytes]]:
+    """Each document with the name that Helm gives its template. Of a file with definitions only the first document has one."""
+    name = ""
+    for document in documents(output):
+        found = tool.source_of(document)
+        if found is None:
+            yield name, document
+        else:
+            name, rest = found
+            yield name, rest
+
+
+def _leaves(files: Path, inline: JsonObject) -> frozenset[str]:
+    """All texts and numbers in values: what an error may hold of them is not told."""
+    found: set[str] = set(_texts(inline))
+    for path in (*files.glob("chart/**/values.yaml"), *files.glob("values/*.yaml")):
+        try:
+            for document in values_in(path.name, path.read_bytes()):
+                found.update(_texts(document.value))
+        except RenderError:
+            continue  # what cannot be read gave Helm no values either
+    return frozenset(text for text in found if len(text) >= _SHORTEST_VALUE)
+
+
+def _texts(value: Json) -> Iterator[str]:
+    pending = [value]
+    while pending:
+        part = pending.pop()
+        if is_object(part):
+            pending.extend(part.values())
+        elif is_array(part):
+            pending.extend(part)
+        elif isinstance(part, str):
+            yield part
+            yield from (word for word in _BETWEEN_WORDS.split(part) if len(word) >= _SHORTEST_WORD)
+        elif isinstance(part, (int, float)) and not isinstance(part, bool):
+            yield str(part)
