@@ -19,7 +19,7 @@ from bench.objects import NAMESPACE
 from guard.base import codec
 from guard.base.codec import JsonObject
 from tools.controlplane import ControlPlane
-from tools.guardrun import GuardProcess, Repository, running, sync_document
+from tools.guardrun import GuardProcess, Repository, running, sync_document, with_tools
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("gitops-guard", "aiohttp", "msgspec", "uvloop")
@@ -45,7 +45,14 @@ class BenchGuard(GuardProcess):
             arguments += ["--profile", str(self.profile.absolute())]
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "bench.guard_with_noop", *arguments, cwd=ROOT, stdout=log, stderr=log
+                sys.executable,
+                "-m",
+                "bench.guard_with_noop",
+                *arguments,
+                cwd=ROOT,
+                env=with_tools(os.environ),
+                stdout=log,
+                stderr=log,
             )
 
 

@@ -19,6 +19,7 @@ import aiohttp
 
 from guard.base import codec
 from guard.base.codec import JsonObject, child, children
+from tools import binaries
 from tools.controlplane import Completed, ControlPlane, Identity
 
 STARTUP_SECONDS = 30.0
@@ -28,6 +29,12 @@ STOP_SECONDS = 10.0
 def guard_command() -> list[str]:
     """The console script beside this Python; what a user runs."""
     return [str(Path(sys.executable).with_name("guard"))]
+
+
+def with_tools(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment with Kustomize and Helm on its PATH, as in Guard's image."""
+    folders = dict.fromkeys(str(path.parent) for path in binaries.locate(["kustomize", "helm"]).values())
+    return {**environment, "PATH": os.pathsep.join([*folders, environment["PATH"]])}
 
 
 def free_port() -> int:
@@ -170,7 +177,9 @@ class GuardProcess:
 
     async def launch(self) -> None:
         with self.log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(*guard_command(), *self.arguments(), stdout=log, stderr=log)
+            self._process = await asyncio.create_subprocess_exec(
+                *guard_command(), *self.arguments(), env=with_tools(os.environ), stdout=log, stderr=log
+            )
 
     async def start(self) -> None:
         await self.launch()
@@ -230,7 +239,7 @@ class GuardProcess:
     async def guard(self, *arguments: str) -> Completed:
         """Another guard command, with this one's data folder and kubeconfig in the environment."""
         environment = {
-            "PATH": os.environ["PATH"],
+            "PATH": with_tools(os.environ)["PATH"],
             "HOME": str(self.directory),
             "KUBECONFIG": str(self.plane.kubeconfig("admin")),
             "GUARD_DATA_DIR": str(self.data),
