@@ -71,7 +71,11 @@ _KNOWN = (
         "the server's certificate is not trusted",
         "give its authority as ca.crt in the Secret, if it is one of your own",
     ),
-    (r"unable to update url base from redirection|error: 30[1278]", "the server redirects to another place", "use the new URL"),
+    (
+        r"unable to update url base from redirection|error: 30[1278]|Protocol .* disabled",
+        "the server redirects to another place",
+        "use the new URL",
+    ),
     (
         r"not appear to be a git repository|repository '[^']*' not found|does not exist|not a git repository|error: 404",
         "there is no Git repository here, or it may not be read",
