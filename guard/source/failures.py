@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
 
 from guard.base.errors import SourceError
 from guard.source.address import without_user
@@ -98,7 +97,7 @@ _KNOWN = (
     (r"mismatched algorithms", "repositories with SHA-256 objects are not supported", ""),
     (r"filter '[^']*' not supported", FILTER_REFUSED, ""),
     (
-        rf"died of signal {signal.SIGXFSZ}\b|File too large",
+        r"File too large",
         "the repository brings more than Guard takes at once",
         f"let the server leave out files of more than {MOST_IN_FILE // 2**20} MiB (uploadpack.allowFilter), or move them",
     ),
