@@ -43,12 +43,17 @@ def check_ref(ref: GitRef) -> None:
     if sum(map(bool, (ref.branch, ref.tag, ref.semver, ref.commit))) > 1:
         raise ConfigError("a Git ref is one of branch, tag, semver or commit")
     for what, name in (("branch", ref.branch), ("tag", ref.tag)):
-        if _BAD_NAME.search(name):
+        if name and not is_name(name):
             raise ConfigError(f"{name!r} cannot be the name of a {what}")
     if ref.semver:
         check_range(ref.semver)
     if ref.commit and not COMMIT.fullmatch(ref.commit):
         raise ConfigError(f"{ref.commit!r} is not a full commit id", hint="40 hexadecimal digits, in lower case")
+
+
+def is_name(text: str) -> bool:
+    """Whether a ref, or the last part of one, can be called so."""
+    return bool(text) and not _BAD_NAME.search(text)
 
 
 def check_url(url: str) -> Scheme:

@@ -56,8 +56,15 @@ _CONFIG = """\
 # What of the operator's GIT_* variables is kept: which authorities HTTPS trusts where no certificate is given.
 _KEPT = frozenset({"GIT_SSL_CAINFO", "GIT_SSL_CAPATH"})
 
-# A process may hold, and a file grow to, this much. Where the machine sets tighter limits those hold, so failures are ignored.
-_LIMITED = 'ulimit -f "$1" 2>/dev/null || :; ulimit -v "$2" 2>/dev/null || :; shift 2; exec "$@"'
+# A file may grow to, and a process hold, so much. Where the machine sets tighter limits those hold, so failures are ignored, and
+# so is the signal of the first, for git to say what is wrong.
+_LIMITED = """\
+trap '' XFSZ
+ulimit -f "$1" 2>/dev/null || :
+ulimit -v "$2" 2>/dev/null || :
+shift 2
+exec "$@"
+"""
 _BLOCK = 512  # of `ulimit -f`, by POSIX
 # A forged object can ask git for as much as it likes. A repository of 1 GiB takes a quarter of this.
 MOST_MEMORY = 4 * 1024**3

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
 
 from guard.base.errors import SourceError
 from guard.source.address import without_user
@@ -71,7 +70,11 @@ _KNOWN = (
         "the server's certificate is not trusted",
         "give its authority as ca.crt in the Secret, if it is one of your own",
     ),
-    (r"unable to update url base from redirection|error: 30[1278]", "the server redirects to another place", "use the new URL"),
+    (
+        r"unable to update url base from redirection|error: 30[1278]|Protocol .* disabled",
+        "the server redirects to another place",
+        "use the new URL",
+    ),
     (
         r"not appear to be a git repository|repository '[^']*' not found|does not exist|not a git repository|error: 404",
         "there is no Git repository here, or it may not be read",
@@ -94,7 +97,7 @@ _KNOWN = (
     (r"mismatched algorithms", "repositories with SHA-256 objects are not supported", ""),
     (r"filter '[^']*' not supported", FILTER_REFUSED, ""),
     (
-        rf"died of signal {signal.SIGXFSZ}\b|File too large",
+        r"File too large",
         "the repository brings more than Guard takes at once",
         f"let the server leave out files of more than {MOST_IN_FILE // 2**20} MiB (uploadpack.allowFilter), or move them",
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from guard.base.errors import SourceError
-from guard.source.address import GitRef
+from guard.source.address import GitRef, is_name
 from guard.source.semver import newest
 
 _BRANCHES, _TAGS = "refs/heads/", "refs/tags/"
@@ -51,8 +51,11 @@ def answer(listing: bytes, ref: GitRef) -> Found:
         return _found(values, name=tag, remote=f"{_TAGS}{tag}", complaint=f"has no tag that is a version in {ref.semver!r}")
     if "HEAD" not in values:
         raise SourceError("the repository is empty, or its default branch does not exist", hint="name a branch in ref.branch")
-    branch = next((value.removeprefix("ref: ") for value, _, name in lines if name == "HEAD" and " " in value), "HEAD")
-    return Found(name=branch.removeprefix(_BRANCHES), remote=branch, target=values["HEAD"], commit=values["HEAD"])
+    branch = next((value.removeprefix("ref: ") for value, _, of in lines if of == "HEAD" and " " in value), "HEAD")
+    name = branch.removeprefix(_BRANCHES)
+    if not is_name(name):
+        raise SourceError("the repository's default branch has a name that cannot be", hint="name a branch in ref.branch")
+    return Found(name=name, remote=branch, target=values["HEAD"], commit=values["HEAD"])
 
 
 def _found(values: dict[str, str], *, name: str, remote: str, complaint: str) -> Found:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from guard.source import GitCredentials, GitRef, GitSource
+from guard.source.git import MOST_IN_FETCH
 from tests.source.repository import Repository
 
 Source = Callable[..., GitSource]
@@ -23,8 +25,18 @@ async def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     made: list[GitSource] = []
 
-    def make(url: str, *, ref: GitRef | None = None, credentials: GitCredentials | None = None, timeout: float = 30) -> GitSource:
-        source = GitSource(url=url, ref=ref, credentials=credentials, directory=tmp_path / "data", timeout=timeout)
+    def make(
+        url: str,
+        *,
+        ref: GitRef | None = None,
+        credentials: GitCredentials | None = None,
+        include: Sequence[str] = (),
+        timeout: float = 30,
+        most: int = MOST_IN_FETCH,
+    ) -> GitSource:
+        source = GitSource(
+            url=url, ref=ref, credentials=credentials, include=include, directory=tmp_path / "data", timeout=timeout, most=most
+        )
         made.append(source)
         return source
 
@@ -38,3 +50,9 @@ def silent_port() -> Iterator[int]:
     """A port that takes connections and never says a word."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 (nobody tells when another process has made a file)
+            await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""A Git server on loopback: the real `git http-backend` behind TLS and, on request, a password."""
+"""A Git server on loopback: the real `git http-backend` behind TLS and, on request, a password or a token."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ from pathlib import Path
 import trustme
 from aiohttp import web
 
-USER, PASSWORD = "deploy", "correct-horse-battery"
+USER, PASSWORD, TOKEN = "deploy", "correct-horse-battery", "bearer-of-good-news"
 
 
 class GitServer:
-    """`requests` has the path of every request; `redirect_to` sends all of them to another server."""
+    """`requests` has the path of every request; `redirect_to` sends all of them to another server; with `old` it knows but the
+    first version of the protocol; with `echo` it refuses everyone, and tells them what they sent.
+    """
 
     def __init__(self, root: Path, *, private: bool) -> None:
         self.requests: list[str] = []
         self.authorizations: list[str] = []
         self.redirect_to = ""
+        self.old = False
+        self.echo = False
         self.authority = trustme.CA()
         self.port = 0
         self._root = root
@@ -40,14 +44,16 @@ class GitServer:
         self.authorizations.append(request.headers.get("Authorization", ""))
         if self.redirect_to:
             raise web.HTTPFound(self.redirect_to + request.path_qs)
-        expected = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-        if self._private and request.headers.get("Authorization") != expected:
+        if self.echo and request.headers.get("Authorization"):
+            return web.Response(status=403, text=f"you sent {request.headers['Authorization']}\x1b[2J", content_type="text/plain")
+        expected = {"Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode(), f"Bearer {TOKEN}"}
+        if self._private and request.headers.get("Authorization") not in expected:
             return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="git"'})
         environment = {
             "PATH": os.environ["PATH"],
             "GIT_PROJECT_ROOT": str(self._root),
             "GIT_HTTP_EXPORT_ALL": "1",
-            "GIT_PROTOCOL": request.headers.get("Git-Protocol", ""),
+            "GIT_PROTOCOL": "" if self.old else request.headers.get("Git-Protocol", ""),
             "HTTP_CONTENT_ENCODING": request.headers.get("Content-Encoding", ""),
             "REQUEST_METHOD": request.method,
             "PATH_INFO": request.path,

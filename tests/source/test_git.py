@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from pathlib import Path
 
@@ -171,6 +172,74 @@ async def test_a_branch_and_a_tag_of_one_name_are_told_apart(repository: Reposit
 
     assert await source(repository.url, ref=GitRef(tag="same")).fetch() == f"same@sha1:{tagged}"
     assert await source(repository.url, ref=GitRef(branch="same")).fetch() == f"same@sha1:{ahead}"
+
+
+async def test_the_newest_version_in_a_range_is_followed(repository: Repository, source: Source) -> None:
+    git = source(repository.url, ref=GitRef(semver=">=1.0.0 <2.0.0"))
+    first = repository.commit({"a.yaml": "1"})
+    repository.git("tag", "v1.4.2")
+    before = await git.fetch()
+    second = repository.commit({"a.yaml": "2"})
+    repository.git("tag", "--annotate", "--message=1", "v1.10.0")
+    after = await git.fetch()
+    repository.commit({"a.yaml": "3"})
+    for tag in ("v2.0.0", "v1.11.0-rc.1", "not-a-version"):
+        repository.git("tag", tag)
+
+    assert (before, after) == (f"v1.4.2@sha1:{first}", f"v1.10.0@sha1:{second}")
+    assert await git.fetch() == after
+    # A version that is taken back.
+    repository.git("tag", "--delete", "v1.10.0")
+    assert await git.fetch() == before
+
+
+async def test_a_range_without_a_version_is_told(repository: Repository, source: Source) -> None:
+    repository.commit({"a.yaml": "1"})
+    repository.git("tag", "v1.0.0")
+
+    with pytest.raises(SourceError, match="has no tag that is a version in '\\^2'"):
+        await source(repository.url, ref=GitRef(semver="^2")).fetch()
+
+
+@pytest.mark.parametrize("kind", ["tree", "blob"])
+async def test_a_tag_that_is_no_commit_is_told(repository: Repository, source: Source, kind: str) -> None:
+    repository.commit({"a.yaml": "1"})
+    repository.git("tag", "odd", "HEAD^{tree}" if kind == "tree" else "HEAD:a.yaml")
+
+    with pytest.raises(SourceError, match="is not a commit"):
+        await source(repository.url, ref=GitRef(tag="odd")).fetch()
+
+
+async def test_a_poll_is_one_git_and_a_commit_four(
+    repository: Repository, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = tmp_path / "calls"
+    script = tmp_path / "bin" / "git"
+    script.parent.mkdir()
+    script.write_text(f'#!/bin/sh\necho "$1" >> {calls}\nexec {shutil.which("git")} "$@"\n')
+    script.chmod(0o755)
+    repository.commit({"a.yaml": "1"})
+    git = source(repository.url)
+    before = git.tree(await git.fetch())
+    since = await before.id("")
+    commit = repository.commit({"a.yaml": "2"})
+    monkeypatch.setenv("PATH", str(script.parent), prepend=":")
+
+    def called() -> list[str]:
+        names = calls.read_text().split()
+        calls.unlink()
+        return names
+
+    revision = await git.fetch()
+    assert called() == ["ls-remote", "cat-file", "fetch", "rev-parse"]
+    assert await git.fetch() == revision == f"main@sha1:{commit}"
+    assert called() == ["ls-remote"]
+    tree = git.tree(revision)
+    changes = await tree.changes(".", since)
+    assert called() == ["cat-file", "diff-tree", "cat-file"]
+    assert changes
+    await tree.read(entry.blob for entry in changes.put)
+    assert called() == ["cat-file"]
 
 
 async def test_a_bare_commit_is_fetched_once(repository: Repository, source: Source) -> None:

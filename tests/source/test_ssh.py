@@ -7,7 +7,7 @@ import getpass
 import os
 import shutil
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import pytest
 
 from guard.base.errors import SourceError
 from guard.source import GitCredentials, GitRef, credentials_of
-from tests.source.conftest import Source
+from tests.source.conftest import Source, until
 from tests.source.repository import Repository
 from tests.source.sshd import SshServer, generate_key, known_hosts, serve_ssh
 
@@ -211,12 +211,6 @@ async def test_closing_ends_a_fetch_at_once(source: Source, tmp_path: Path, sile
         await fetching
     assert time.monotonic() - started < 10
     assert left(tmp_path) == set()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 (nobody tells when another process has made a file)
-            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

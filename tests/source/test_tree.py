@@ -232,3 +232,35 @@ async def test_no_more_is_read_at_once_than_fits(git: Git, monkeypatch: pytest.M
         await tree.read([blobs["a"], blobs["b"]])
     with pytest.raises(RenderError, match="huge: is larger than"):
         await tree.read([blobs["huge"]])
+
+
+async def test_only_what_is_included_is_there(repository: Repository, source: Source) -> None:
+    git = source(repository.url, include=["/apps/", "!*.md"])
+    repository.commit({"apps/a.yaml": "1", "apps/README.md": "1", "other/b.yaml": "1"})
+    before = git.tree(await git.fetch())
+    repository.commit({"apps/a.yaml": "2", "apps/README.md": "2", "apps/c.yaml": "1", "other/b.yaml": "2"})
+    after = git.tree(await git.fetch())
+
+    assert [entry.path for entry in await before.entries("")] == ["apps/a.yaml"]
+    changes = await after.changes("", await before.id(""))
+    assert changes
+    assert [entry.path for entry in changes.put] == ["apps/a.yaml", "apps/c.yaml"]
+
+
+async def test_other_patterns_make_another_folder(repository: Repository, source: Source) -> None:
+    repository.commit({"a.yaml": "1"})
+    trees = [source(repository.url, include=include).tree for include in ([], ["a*"], ["b*"])]
+    revision = await source(repository.url).fetch()
+    ids = [await tree(revision).id("") for tree in trees]
+
+    assert len(set(ids)) == len(ids)
+    for tree, own in zip(trees, ids, strict=True):
+        answers = [await tree(revision).changes("", each) for each in ids]
+        assert [answer is not None for answer in answers] == [each == own for each in ids]
+
+
+async def test_odd_names_that_are_not_included_do_no_harm(repository: Repository, source: Source) -> None:
+    repository.commit({"apps/a.yaml": "1", "odd/a\nb": "1"})
+    git = source(repository.url, include=["apps"])
+
+    assert [entry.path for entry in await git.tree(await git.fetch()).entries("")] == ["apps/a.yaml"]
