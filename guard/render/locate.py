@@ -14,7 +14,7 @@ from msgspec import Struct
 from guard.base.codec import Json
 from guard.base.errors import RenderError
 from guard.render import scalars
-from guard.render.parts import Lines, Part, parts
+from guard.render.pieces import Lines, Piece, pieces
 from guard.state import fields
 from guard.state.fields import Path
 
@@ -160,9 +160,9 @@ def _plain(node: _Node) -> Json:
 
 def _object(text: bytes, line: int) -> _Map | None:
     """The object whose first key stands in `line`."""
-    for part in parts("", text):
-        if part.line <= line <= part.line + part.text.count("\n") and len(part.text) <= MOST_CHARACTERS:
-            for node in _objects(_Composer(part).root()):
+    for piece in pieces("", text):
+        if piece.line <= line <= piece.line + piece.text.count("\n") and len(piece.text) <= MOST_CHARACTERS:
+            for node in _objects(_Composer(piece).root()):
                 if node.line == line:
                     return node
     return None
@@ -183,11 +183,11 @@ def _objects(node: _Node | None) -> Iterator[_Map]:
 
 
 class _Composer:
-    """The events of a part as nodes that know their line."""
+    """The events of a piece as nodes that know their line."""
 
-    def __init__(self, part: Part) -> None:
-        self._events = part.events()
-        self._line_at = Lines(part).at
+    def __init__(self, piece: Piece) -> None:
+        self._events = piece.events()
+        self._line_at = Lines(piece).at
         self._left = MOST_EVENTS
         self._anchors: dict[str, _Node] = {}
 

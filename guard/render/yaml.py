@@ -14,7 +14,7 @@ from msgspec import Struct
 from guard.base.codec import Json, JsonObject, is_object
 from guard.base.errors import RenderError
 from guard.render import scalars
-from guard.render.parts import Lines, Part, parts
+from guard.render.pieces import Lines, Piece, pieces
 
 # No kind's schema nests deeper than a few dozen levels (CustomResourceDefinitions lead).
 MOST_LEVELS = 200
@@ -37,10 +37,10 @@ class Document(Struct, frozen=True):
 def documents(path: str, data: bytes) -> Iterator[Document]:
     """The documents of a file that are not empty. Raises RenderError with file:line:column; what came before it stands."""
     aliased = 0
-    for part in parts(path, data):
-        if part.is_empty():
+    for piece in pieces(path, data):
+        if piece.is_empty():
             continue
-        builder = _Builder(part, aliased=aliased)
+        builder = _Builder(piece, aliased=aliased)
         document = builder.document()
         aliased = builder.aliased
         if document is not None:
@@ -55,32 +55,32 @@ class _Anchored(Struct, frozen=True):
 
 
 class _Builder:
-    """Turns the events of one part into values."""
+    """Turns the events of one piece into values."""
 
-    def __init__(self, part: Part, *, aliased: int) -> None:
+    def __init__(self, piece: Piece, *, aliased: int) -> None:
         self.aliased = aliased  # characters that the file's aliases stand for, so far
-        self._part = part
-        self._next = part.events()
+        self._piece = piece
+        self._next = piece.events()
         # None while the value is being read.
         self._anchors: dict[str, _Anchored | None] = {}
-        self._line = Lines(part).at
+        self._line = Lines(piece).at
         self._lines: dict[int, int] = {}
         self._end = 0  # of the collection that was read last
 
     def document(self) -> Document | None:
-        """The part's document, if there is one that is more than null."""
-        part = self._part
-        part.check()
+        """The piece's document, if there is one that is more than null."""
+        piece = self._piece
+        piece.check()
         try:
             return self._document()
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             at = mark.index if mark else 0
-            hint = "indent with spaces; YAML takes no tabs" if part.is_indented_by_tab(at) else ""
-            raise part.fault(at, ", ".join(told for told in (error.context, error.problem) if told), hint=hint) from error
+            hint = "indent with spaces; YAML takes no tabs" if piece.is_indented_by_tab(at) else ""
+            raise piece.fault(at, ", ".join(told for told in (error.context, error.problem) if told), hint=hint) from error
         except yaml.reader.ReaderError as error:
-            before = part.text.encode()[: error.position].decode()
-            raise part.fault(len(before), f"{error.reason}") from error
+            before = piece.text.encode()[: error.position].decode()
+            raise piece.fault(len(before), f"{error.reason}") from error
 
     def _document(self) -> Document | None:
         while isinstance(first := self._next(), (yaml.StreamStartEvent, yaml.DocumentStartEvent)):
@@ -89,9 +89,9 @@ class _Builder:
             return None
         line = self._line(first.start_mark.index)
         value = self._value(first, 0)
-        if (rest := self._part.rest(self._next().end_mark.index)) is not None:
+        if (rest := self._piece.rest(self._next().end_mark.index)) is not None:
             hint = "indent it as what is before it, or put a line of `---` between them"
-            raise self._part.fault(rest, "kubectl would leave out what stands here", hint=hint)
+            raise self._piece.fault(rest, "kubectl would leave out what stands here", hint=hint)
         return None if value is None else Document(value=value, line=self._lines.get(id(value), line), lines=self._lines)
 
     def _value(self, event: yaml.Event, level: int) -> Json:
@@ -131,7 +131,7 @@ class _Builder:
             else:
                 key = self._key(event)
                 if key in given:
-                    first = Lines(self._part).at(given[key].start_mark.index)
+                    first = Lines(self._piece).at(given[key].start_mark.index)
                     raise self._fault(event, f"the key {key!r} stands twice, first in line {first}")
                 given[key] = event
                 found[key] = self._value(self._next(), level)
@@ -163,7 +163,7 @@ class _Builder:
             raise self._fault(event, str(error)) from error
 
     def _scalar(self, event: yaml.ScalarEvent) -> scalars.Scalar:
-        if event.tag is not None and self._part.text.startswith(",", event.end_mark.index) and not event.value:
+        if event.tag is not None and self._piece.text.startswith(",", event.end_mark.index) and not event.value:
             raise self._fault(event, "a tag has to end with a space: Go takes a comma for a part of it")
         try:
             value = scalars.scalar(event.value, tag=event.tag, plain=event.implicit[0])
@@ -195,4 +195,4 @@ class _Builder:
         return known.value
 
     def _fault(self, event: yaml.Event, message: str) -> RenderError:
-        return self._part.fault(event.start_mark.index, message)
+        return self._piece.fault(event.start_mark.index, message)

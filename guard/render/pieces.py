@@ -1,7 +1,7 @@
 """Takes a file apart into its documents, as kubectl does: JSON values in a row, or YAML between lines of `---`. Pure.
 
-kubectl gives its YAML library one part at a time and never looks at what that leaves unread, so a document that begins in any
-other way would be lost in silence: `Part.rest` finds it.
+kubectl gives its YAML library one piece at a time and never looks at what that leaves unread, so a document that begins in any
+other way would be lost in silence: `Piece.rest` finds it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NOTHING = re.compile(r"(?:[ \t\r\n\x85\u2028\u2029\ufeff]++|#[^\r\n\x85\u2028\u
 _DIRECTIVE = re.compile(r"\ufeff?(?:[ \t]*+(?:#[^\r\n\x85\u2028\u2029]*+)?[\r\n\x85\u2028\u2029])*+%")
 
 
-class Part(Struct, frozen=True):
+class Piece(Struct, frozen=True):
     """One document of a file, which may be empty: `text` begins in `line` (from 1), behind `column` characters."""
 
     path: str
@@ -40,7 +40,7 @@ class Part(Struct, frozen=True):
     is_json: bool
 
     def events(self) -> Callable[[], yaml.Event]:
-        """Gives libyaml's events, or the same made of JSON, one at each call. A mark's index counts the part's characters."""
+        """Gives libyaml's events, or the same made of JSON, one at each call. A mark's index counts the piece's characters."""
         if self.is_json:
             return jsonevents.events(self.text).__next__
         # It returns None only when asked once more after the end of the stream.
@@ -78,11 +78,11 @@ class Part(Struct, frozen=True):
 
 
 class Lines:
-    """Counts the lines of a part, not as libyaml does, but as Git. Asked in the order of the text, it reads that once."""
+    """Counts the lines of a piece, not as libyaml does, but as Git. Asked in the order of the text, it reads that once."""
 
-    def __init__(self, part: Part) -> None:
-        self._text = part.text
-        self._first = self._line = part.line
+    def __init__(self, piece: Piece) -> None:
+        self._text = piece.text
+        self._first = self._line = piece.line
         self._index = 0
 
     def at(self, index: int) -> int:
@@ -94,7 +94,7 @@ class Lines:
         return self._line
 
 
-def parts(path: str, data: bytes) -> Iterator[Part]:
+def pieces(path: str, data: bytes) -> Iterator[Piece]:
     """The documents of a file. Raises RenderError with file:line:column; what came before it stands."""
     cut = _Cut(path, _decoded(path, data))
     if cut.file[:LOOKED_AT].lstrip(" \t\r\n").startswith("{"):
@@ -103,23 +103,23 @@ def parts(path: str, data: bytes) -> Iterator[Part]:
 
 
 class _Cut:
-    """Cuts parts off a file."""
+    """Cuts pieces off a file."""
 
     def __init__(self, path: str, file: str) -> None:
         self.file = file
         self._path = path
         self._start, self._line, self._column = 0, 1, 0
 
-    def json(self) -> Iterator[Part]:
+    def json(self) -> Iterator[Piece]:
         count = 0
         while end := self._json_end():
-            yield self._part(end, is_json=True)
+            yield self._piece(end, is_json=True)
             count += 1
         left = _after(_SPACE, self.file, self._start)
         if count > 1 and left < len(self.file):
             raise self._fault(left, "is not JSON, as all before it is", hint="put it into a file of its own")
         # One JSON value may still be the beginning of a YAML file.
-        self._part(_after(_LINE_END, self.file, self._start), is_json=False)
+        self._piece(_after(_LINE_END, self.file, self._start), is_json=False)
 
     def _json_end(self) -> int:
         """The end of the JSON value that stands next; 0 where none does."""
@@ -128,22 +128,22 @@ class _Cut:
         except (ValueError, RecursionError):
             return 0
 
-    def yaml(self) -> Iterator[Part]:
+    def yaml(self) -> Iterator[Piece]:
         start = self._start
         for found in _SEPARATOR.finditer(self.file[start:]):
-            # The first line of a part stays with it.
+            # The first line of a piece stays with it.
             parted = start + found.start() > self._start
             if parted:
-                yield self._part(start + found.start(), is_json=False)
+                yield self._piece(start + found.start(), is_json=False)
             told = found[1].strip()
             if told and not told.startswith("#"):
                 at = start + found.end(1) - len(found[1].lstrip())
                 raise self._fault(at, "kubectl takes nothing but a comment after `---`", hint="put it into the next line")
             if parted:
-                self._part(start + found.end(), is_json=False)
-        yield self._part(len(self.file), is_json=False)
+                self._piece(start + found.end(), is_json=False)
+        yield self._piece(len(self.file), is_json=False)
 
-    def _part(self, end: int, *, is_json: bool) -> Part:
+    def _piece(self, end: int, *, is_json: bool) -> Piece:
         text = self.file[self._start : end]
         line, column = self._line, self._column
         lines, last = _place(text)
@@ -152,7 +152,7 @@ class _Cut:
             # kubectl ends the last line, too, and so the text of a block that stands in it.
             text = text.removeprefix("\ufeff").replace("\r\n", "\n")
             text = text if text.endswith("\n") else f"{text}\n"
-        return Part(path=self._path, text=text, line=line, column=column, is_json=is_json)
+        return Piece(path=self._path, text=text, line=line, column=column, is_json=is_json)
 
     def _fault(self, index: int, message: str, *, hint: str) -> RenderError:
         return _fault(self._path, self.file[:index], message, hint=hint)
