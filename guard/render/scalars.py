@@ -41,7 +41,7 @@ _MOST_DIGITS = 20  # of a 64-bit integer; what is longer is a float, and Python 
 
 
 class ScalarError(ValueError):
-    """The text cannot be what its tag says, or what it stands for has no place in JSON."""
+    """The text cannot be what its tag says, or what it stands for has no place in JSON. It is not shown: it may be a secret."""
 
 
 def scalar(text: str, *, tag: str | None, plain: bool) -> Scalar:
@@ -53,12 +53,12 @@ def scalar(text: str, *, tag: str | None, plain: bool) -> Scalar:
             return _binary(text)
         case "timestamp":
             if not _is_timestamp(text):
-                raise ScalarError(f"{text!r} is tagged !!timestamp but is none")
+                raise ScalarError("is tagged !!timestamp but is none")
             return text
         case "int" | "float" | "bool" | "null" as name:
             value = _resolved(text)
             if name not in _names(value):
-                raise ScalarError(f"{text!r} is tagged !!{name} but is none")
+                raise ScalarError(f"is tagged !!{name} but is none")
             return float(value) if name == "float" and value is not None else value
         case _:
             # Unknown tags stand for nothing: Go reads a text.
@@ -96,7 +96,7 @@ def key(value: Scalar) -> str:
         case None:
             raise ScalarError("null cannot be a key")
         case _:
-            raise ScalarError(f"the number {value} is too large for a key")
+            raise ScalarError("the number is too large for a key")
 
 
 def _resolved(text: str) -> Scalar:

@@ -21,6 +21,8 @@ MOST_LEVELS = 200
 # The API server takes no request over 3 MiB: a file whose aliases stand for more than that declares nothing that can be applied.
 MOST_ALIASED = 3 * 1024 * 1024
 
+LONGEST_NAME = 80  # that is shown: a message is one line for a terminal
+
 
 class Document(Struct, frozen=True):
     """One document. `line_of` has the line of the first key of every object in it."""
@@ -132,7 +134,7 @@ class _Builder:
                 key = self._key(event)
                 if key in given:
                     first = Lines(self._piece).at(given[key].start_mark.index)
-                    raise self._fault(event, f"the key {key!r} stands twice, first in line {first}")
+                    raise self._fault(event, f"the key {_shown(key)} stands twice, first in line {first}")
                 given[key] = event
                 found[key] = self._value(self._next(), level)
             event = self._next()
@@ -185,10 +187,10 @@ class _Builder:
     def _alias(self, event: yaml.AliasEvent) -> Json:
         """What the anchor stands for; a scalar before its way through JSON."""
         if event.anchor not in self._anchors:
-            raise self._fault(event, f"the alias {event.anchor!r} names no anchor")
+            raise self._fault(event, f"the alias {_shown(event.anchor)} names no anchor")
         known = self._anchors[event.anchor]
         if known is None:
-            raise self._fault(event, f"the anchor {event.anchor!r} contains itself")
+            raise self._fault(event, f"the anchor {_shown(event.anchor)} contains itself")
         self.aliased += known.weight
         if self.aliased > MOST_ALIASED:
             raise self._fault(event, f"the file's aliases stand for more than {MOST_ALIASED // 2**20} MiB")
@@ -196,3 +198,7 @@ class _Builder:
 
     def _fault(self, event: yaml.Event, message: str) -> RenderError:
         return self._piece.fault(event.start_mark.index, message)
+
+
+def _shown(name: str) -> str:
+    return repr(name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}...")
