@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from guard import telemetry
 from guard.base import codec
-from guard.render import manifests, scalars, yaml
+from guard.render import jsonevents, manifests, pieces, scalars, yaml
 from guard.render.manifests import Found
 from guard.state.snapshot import File
 
@@ -37,14 +37,14 @@ T = TypeVar("T")
 
 
 def parsed_key(file: File) -> bytes:
-    """Names what parsing makes of a file: its content, how it is read, and by which code."""
-    return _digest(b"parsed", _parser(), b"json" if file.path.endswith(".json") else b"yaml", file.blob.encode())
+    """Names what parsing makes of a file: its content, and the code that reads it, whatever the file's name."""
+    return _digest(b"parsed", _parser(), file.blob.encode())
 
 
 @cache
 def _parser() -> bytes:
     """Another parser may make something else of the same text."""
-    return _digest(*(Path(str(module.__file__)).read_bytes() for module in (manifests, scalars, yaml)))
+    return _digest(*(Path(str(module.__file__)).read_bytes() for module in (jsonevents, manifests, pieces, scalars, yaml)))
 
 
 def _digest(*parts: bytes) -> bytes:

@@ -5,29 +5,23 @@ The text has been read before, by `guard.render.yaml`; this reads it once more, 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import TypeAlias
 
 import yaml
 from msgspec import Struct
-from yaml._yaml import CParser
 
 from guard.base.codec import Json
+from guard.base.errors import RenderError
 from guard.render import scalars
+from guard.render.pieces import Lines, Piece, pieces
 from guard.state import fields
 from guard.state.fields import Path
 
 # Bounds on the work, since it is done while a request waits: 10,000 events take 20 ms and are some 500 lines or more.
-MOST_BYTES = 256 * 1024
+MOST_CHARACTERS = 256 * 1024  # of one document
 MOST_EVENTS = 10_000
 
-# `---` in the first column parts documents wherever it stands: YAML allows it in no scalar of a mapping.
-_SEPARATOR = re.compile(rb"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
-# What libyaml takes for the end of a line, but those who count line feeds do not.
-_OTHER_BREAKS = re.compile(rb"\r(?!\n)|\xc2\x85|\xe2\x80[\xa8\xa9]")
-# JSON's escapes for characters past U+FFFF, which libyaml refuses. Their lines are all that matters here.
-_SURROGATES = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _MERGE = "<<"
 
 
@@ -72,7 +66,7 @@ def lines_of(text: bytes, paths: tuple[Path, ...], *, line: int) -> tuple[int, .
         if found is not None:
             secret = any(name == "kind" and _plain(value) == "Secret" for name, _, value in found.entries)
             return tuple(max(_reached(found, variant, line) for variant in _variants(path, secret=secret))[1] for path in paths)
-    except (yaml.YAMLError, RecursionError, _TooMuchError, ValueError):
+    except (yaml.YAMLError, RenderError, RecursionError, _TooMuchError):
         pass  # a refusal without the field's line is still one
     return (line,) * len(paths)
 
@@ -166,36 +160,17 @@ def _plain(node: _Node) -> Json:
 
 def _object(text: bytes, line: int) -> _Map | None:
     """The object whose first key stands in `line`."""
-    part, skipped = _document(text.removeprefix(b"\xef\xbb\xbf"), line)
-    if len(part) > MOST_BYTES:
-        return None
-    part.decode()  # libyaml would take UTF-16 as well; raises ValueError
-    for root in _Composer(_SURROGATES.sub(rb"\\uFFFD", part), skipped).roots():
-        for node in _objects(root):
-            if node.line == line:
-                return node
+    for piece in pieces("", text):
+        if piece.line <= line <= piece.line + piece.text.count("\n") and len(piece.text) <= MOST_CHARACTERS:
+            for node in _objects(_Composer(piece).root()):
+                if node.line == line:
+                    return node
     return None
 
 
-def _document(text: bytes, line: int) -> tuple[bytes, int]:
-    """The document around a line, from its `---`, and the number of lines before that; or the whole text, where lines cannot
-    be counted by their feeds.
-    """
-    if _OTHER_BREAKS.search(text):
-        return text, 0
-    start, skipped, counted, at = 0, 0, 0, 0
-    for found in _SEPARATOR.finditer(text):
-        counted += text.count(b"\n", at, found.start())
-        at = found.start()
-        if counted >= line:
-            return text[start:at], skipped
-        start, skipped = at, counted
-    return text[start:], skipped
-
-
-def _objects(node: _Node) -> Iterator[_Map]:
+def _objects(node: _Node | None) -> Iterator[_Map]:
     """The object itself, or the items of a `kind: List`, as `guard.render.manifests` takes them apart."""
-    node = _target(node) or node
+    node = _target(node) if node is not None else None
     if not isinstance(node, _Map):
         return
     kind, items = (_field(node, name) for name in ("kind", "items"))
@@ -208,31 +183,24 @@ def _objects(node: _Node) -> Iterator[_Map]:
 
 
 class _Composer:
-    """libyaml's events as nodes that know their line."""
+    """The events of a piece as nodes that know their line."""
 
-    def __init__(self, text: bytes, skipped: int) -> None:
-        self._events = CParser(text)
-        self._first = skipped + 1
+    def __init__(self, piece: Piece) -> None:
+        self._events = piece.events()
+        self._line_at = Lines(piece).at
         self._left = MOST_EVENTS
         self._anchors: dict[str, _Node] = {}
 
-    def roots(self) -> Iterator[_Node]:
-        while (event := self._next()) is not None and not isinstance(event, yaml.StreamEndEvent):
-            if isinstance(event, yaml.DocumentStartEvent):
-                self._anchors = {}
-                yield self._node(self._needed())
+    def root(self) -> _Node | None:
+        while isinstance(event := self._next(), (yaml.StreamStartEvent, yaml.DocumentStartEvent)):
+            pass
+        return None if isinstance(event, yaml.StreamEndEvent) else self._node(event)
 
-    def _next(self) -> yaml.Event | None:
+    def _next(self) -> yaml.Event:
         self._left -= 1
         if self._left < 0:
             raise _TooMuchError
-        return self._events.get_event()
-
-    def _needed(self) -> yaml.Event:
-        event = self._next()
-        if event is None:
-            raise yaml.YAMLError("ends in the middle of a document")
-        return event
+        return self._events()
 
     def _node(self, event: yaml.Event) -> _Node:
         line = self._line(event)
@@ -242,7 +210,7 @@ class _Composer:
             node: _Node = _Scalar(line=line, value=_value(event))
         elif isinstance(event, yaml.SequenceStartEvent):
             items: list[_Node] = []
-            while not isinstance(item := self._needed(), yaml.SequenceEndEvent):
+            while not isinstance(item := self._next(), yaml.SequenceEndEvent):
                 items.append(self._node(item))
             node = _List(line=line, items=items)
         else:
@@ -253,15 +221,14 @@ class _Composer:
         return node
 
     def _entries(self) -> Iterator[tuple[str, int, _Node]]:
-        while not isinstance(event := self._needed(), yaml.MappingEndEvent):
+        while not isinstance(event := self._next(), yaml.MappingEndEvent):
             key = self._node(event)
             # Of keys that are no scalars only aliases of some are allowed.
             name = _name(event) if isinstance(event, yaml.ScalarEvent) else str(_plain(key))
-            yield name, key.line, self._node(self._needed())
+            yield name, key.line, self._node(self._next())
 
     def _line(self, event: yaml.Event) -> int:
-        line: int = event.start_mark.line
-        return line + self._first
+        return self._line_at(event.start_mark.index)
 
 
 def _value(event: yaml.ScalarEvent) -> Json:

@@ -10,6 +10,7 @@ from guard.base.codec import Json, JsonObject, is_array, is_object
 from guard.base.errors import RenderError
 from guard.base.naming import plural
 from guard.render.yaml import Document, documents
+from guard.state import notation
 
 _NEEDED = "every object needs apiVersion, kind and metadata.name"
 
@@ -24,6 +25,8 @@ class Fault(Struct, frozen=True):
 
 # An error is one line for a terminal.
 _TOLD_AT_ONCE = 4
+# Who has so many in one file needs no more, and a file may be made of nothing else.
+MOST_FAULTS = 1000
 
 
 class FaultsError(RenderError):
@@ -59,23 +62,33 @@ class Parsed(Struct, frozen=True):
 
 
 def parse(path: str, data: bytes) -> Parsed:
-    """The manifests of a file, items of lists each on its own, and all faults that can be found: a fault of YAML's own ends it.
+    """The manifests of a file, items of lists each on its own, and all faults that can be found: a fault of YAML's own ends it,
+    and so do MOST_FAULTS others.
 
     Bodies may share parts where the file uses aliases.
     """
     manifests: list[Found] = []
     faults: list[Fault] = []
     try:
-        for document in documents(path, data):
-            for body, line in _objects(document, document.value):
-                fault = _fault(body)
-                if fault is None and is_object(body):
-                    manifests.append(Found(body=body, line=line))
-                elif fault is not None:
-                    faults.append(Fault(where=f"{path}:{line}", message=fault[0], hint=fault[1]))
+        for document, body, line in _read(path, data):
+            fault = _fault(body)
+            if fault is None and is_object(body):
+                manifests.append(Found(body=body, line=line))
+            elif fault is not None:
+                message, hint, part = fault
+                line = line if part is None else document.line_of(part)  # noqa: PLW2901
+                faults.append(Fault(where=f"{path}:{line}", message=message, hint=hint))
+                if len(faults) == MOST_FAULTS:
+                    break
     except RenderError as error:
         faults.append(Fault(where=error.where, message=error.message, hint=error.hint))
     return Parsed(manifests=manifests, faults=faults)
+
+
+def _read(path: str, data: bytes) -> Iterator[tuple[Document, Json, int]]:
+    for document in documents(path, data):
+        for body, line in _objects(document, document.value):
+            yield document, body, line
 
 
 def _objects(document: Document, value: Json, *, line: int = 0) -> Iterator[tuple[Json, int]]:
@@ -103,23 +116,35 @@ def _is_list(value: JsonObject) -> bool:
     )
 
 
-def _fault(body: Json) -> tuple[str, str] | None:
-    """What keeps a value from being a manifest, and what to do about it."""
+def _fault(body: Json) -> tuple[str, str, JsonObject | None] | None:
+    """What keeps a value from being a manifest, what to do about it, and the object in it where that is written."""
     if not is_object(body):
-        return f"is {_called(body)}, not a Kubernetes object", _NEEDED
+        return f"is {_called(body)}, not a Kubernetes object", _NEEDED, None
     metadata = body.get("metadata", {})
     if not is_object(metadata):
-        return f"metadata is {_called(metadata)}, not an object", _NEEDED
+        return f"metadata is {_called(metadata)}, not an object", _NEEDED, None
     if not metadata.get("name") and metadata.get("generateName"):
-        return "metadata.generateName would make a new object at every apply", "give the object a metadata.name"
+        return "metadata.generateName would make a new object at every apply", "give the object a metadata.name", None
     fields = {"apiVersion": body.get("apiVersion"), "kind": body.get("kind"), "metadata.name": metadata.get("name")}
     if missing := [name for name, value in fields.items() if value is None or value == ""]:
-        return f"the object has no {' and no '.join(missing)}", _NEEDED
+        return f"the object has no {' and no '.join(missing)}", _NEEDED, None
     if metadata.get("namespace") is not None:
         fields["metadata.namespace"] = metadata["namespace"]
     for name, value in fields.items():
         if not isinstance(value, str):
-            return f"{name} is {_called(value)}, not a text", "put it in quotes"
+            return f"{name} is {_called(value)}, not a text", "put it in quotes", None
+    return _fault_of_texts(metadata, "labels") or _fault_of_texts(metadata, "annotations")
+
+
+def _fault_of_texts(metadata: JsonObject, name: str) -> tuple[str, str, JsonObject] | None:
+    """What is wrong with labels or annotations: `version: 1.10`, `enabled: yes`. The API server says so, too, but knows no line."""
+    texts = metadata.get(name)
+    if texts is not None and not is_object(texts):
+        return f"metadata.{name} is {_called(texts)}, not an object", "", metadata
+    for key, value in (texts or {}).items():
+        if value is not None and not isinstance(value, str):
+            path = notation.written(("f:metadata", f"f:{name}", f"f:{key}"))
+            return f"{path} is {_called(value)}, not a text", "put it in quotes", texts
     return None
 
 

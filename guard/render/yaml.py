@@ -6,23 +6,22 @@ which key stands twice, what an alias expands to, and what Go would make of a sc
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import yaml
 from msgspec import Struct
-from yaml._yaml import CParser
 
-from guard.base.codec import Json, JsonObject, is_array, is_object
+from guard.base.codec import Json, JsonObject, is_object
 from guard.base.errors import RenderError
 from guard.render import scalars
+from guard.render.pieces import Lines, Piece, pieces
 
 # No kind's schema nests deeper than a few dozen levels (CustomResourceDefinitions lead).
 MOST_LEVELS = 200
 # The API server takes no request over 3 MiB: a file whose aliases stand for more than that declares nothing that can be applied.
 MOST_ALIASED = 3 * 1024 * 1024
 
-_SURROGATES = re.compile(rb"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
+LONGEST_NAME = 80  # that is shown: a message is one line for a terminal
 
 
 class Document(Struct, frozen=True):
@@ -39,164 +38,167 @@ class Document(Struct, frozen=True):
 
 def documents(path: str, data: bytes) -> Iterator[Document]:
     """The documents of a file that are not empty. Raises RenderError with file:line:column; what came before it stands."""
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise _error(path, data, error.start, "is not UTF-8") from error
-    # JSON writes a character past U+FFFF as two escapes, which is all that libyaml lacks of JSON.
-    data = _SURROGATES.sub(_joined, text.encode()) if path.endswith(".json") else text.encode()
-    try:
-        yield from _Builder(path, data).documents()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        raise RenderError(
-            ", ".join(part for part in (error.context, error.problem) if part),
-            where=f"{path}:{line}:{column}",
-            hint="indent with spaces; YAML takes no tabs" if _has_tab(data, line) else "",
-        ) from error
-    except yaml.reader.ReaderError as error:
-        raise _error(path, data, error.position, f"{error.reason}") from error
+    aliased = 0
+    for piece in pieces(path, data):
+        if piece.is_empty():
+            continue
+        builder = _Builder(piece, aliased=aliased)
+        document = builder.document()
+        aliased = builder.aliased
+        if document is not None:
+            yield document
+
+
+class _Anchored(Struct, frozen=True):
+    """What an anchor stands for, and how many characters that takes. A scalar is kept as it is before its way through JSON."""
+
+    value: Json
+    weight: int
 
 
 class _Builder:
-    """Turns events into values. One builder reads one file."""
+    """Turns the events of one piece into values."""
 
-    def __init__(self, path: str, data: bytes) -> None:
-        self._path = path
-        self._events = CParser(data)
-        # An anchor's value and its weight; None while the value is being read.
-        self._anchors: dict[str, tuple[Json, int] | None] = {}
+    def __init__(self, piece: Piece, *, aliased: int) -> None:
+        self.aliased = aliased  # characters that the file's aliases stand for, so far
+        self._piece = piece
+        self._next = piece.events()
+        # None while the value is being read.
+        self._anchors: dict[str, _Anchored | None] = {}
+        self._line = Lines(piece).at
         self._lines: dict[int, int] = {}
-        # Characters and values so far, what aliases stand for included.
-        self._weight = 0
-        self._aliased = 0
+        self._end = 0  # of the collection that was read last
 
-    def documents(self) -> Iterator[Document]:
-        while True:
-            event = self._next()
-            if isinstance(event, yaml.StreamEndEvent):
-                return
-            if not isinstance(event, yaml.DocumentStartEvent):
-                continue
-            self._anchors, self._lines = {}, {}
-            first = self._next()
-            value = self._value(first, level=0)
-            self._next()
-            if value is not None:
-                line: int = first.start_mark.line + 1
-                yield Document(value=value, line=self._lines.get(id(value), line), lines=self._lines)
+    def document(self) -> Document | None:
+        """The piece's document, if there is one that is more than null."""
+        piece = self._piece
+        piece.check()
+        try:
+            return self._document()
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            at = mark.index if mark else 0
+            hint = "indent with spaces; YAML takes no tabs" if piece.is_indented_by_tab(at) else ""
+            raise piece.fault(at, ", ".join(told for told in (error.context, error.problem) if told), hint=hint) from error
+        except yaml.reader.ReaderError as error:
+            before = piece.text.encode()[: error.position].decode()
+            raise piece.fault(len(before), f"{error.reason}") from error
 
-    def _next(self) -> yaml.Event:
-        event = self._events.get_event()
-        if event is None:
-            raise RenderError("ends in the middle of a document", where=self._path)
-        return event
+    def _document(self) -> Document | None:
+        while isinstance(first := self._next(), (yaml.StreamStartEvent, yaml.DocumentStartEvent)):
+            pass
+        if isinstance(first, yaml.StreamEndEvent):
+            return None
+        line = self._line(first.start_mark.index)
+        value = self._value(first, 0)
+        if (rest := self._piece.rest(self._next().end_mark.index)) is not None:
+            hint = "indent it as what is before it, or put a line of `---` between them"
+            raise self._piece.fault(rest, "kubectl would leave out what stands here", hint=hint)
+        return None if value is None else Document(value=value, line=self._lines.get(id(value), line), lines=self._lines)
 
-    def _value(self, event: yaml.Event, *, level: int) -> Json:
+    def _value(self, event: yaml.Event, level: int) -> Json:
+        if isinstance(event, yaml.ScalarEvent):
+            return self._json(self._scalar(event), event)
         if isinstance(event, yaml.AliasEvent):
-            return self._alias(event)
-        anchor: str | None = event.anchor if isinstance(event, yaml.NodeEvent) else None
-        before = self._weight
-        if anchor:
-            self._anchors[anchor] = None
-        value = self._read(event, level=level)
-        if anchor:
-            self._anchors[anchor] = (value, self._weight - before)
-        return value
-
-    def _read(self, event: yaml.Event, *, level: int) -> Json:
+            return self._json(self._alias(event), event)
         if level > MOST_LEVELS:
             raise self._fault(event, f"is nested more than {MOST_LEVELS} levels deep")
-        self._weight += 1
-        if isinstance(event, yaml.ScalarEvent):
-            self._weight += len(event.value)
-            try:
-                return scalars.json_number(self._scalar(event))
-            except scalars.ScalarError as error:
-                raise self._fault(event, str(error)) from error
-        if isinstance(event, yaml.SequenceStartEvent):
-            items: list[Json] = []
-            while not isinstance(item := self._next(), yaml.SequenceEndEvent):
-                items.append(self._value(item, level=level + 1))
-            return items
-        return self._mapping(event, level=level)
+        anchor: str | None = event.anchor if isinstance(event, yaml.CollectionStartEvent) else None
+        before = self.aliased
+        if anchor:
+            self._anchors[anchor] = None
+        value = self._sequence(level + 1) if isinstance(event, yaml.SequenceStartEvent) else self._mapping(event, level + 1)
+        # Inside of the value another may have got the name.
+        if anchor and self._anchors[anchor] is None:
+            weight = self._end - event.start_mark.index + self.aliased - before
+            self._anchors[anchor] = _Anchored(value=value, weight=weight)
+        return value
 
-    def _scalar(self, event: yaml.ScalarEvent) -> scalars.Scalar:
-        return scalars.scalar(event.value, tag=event.tag, plain=event.implicit[0])
+    def _sequence(self, level: int) -> list[Json]:
+        items: list[Json] = []
+        while not isinstance(event := self._next(), yaml.SequenceEndEvent):
+            items.append(self._value(event, level))
+        self._end = event.end_mark.index
+        return items
 
-    def _mapping(self, start: yaml.Event, *, level: int) -> JsonObject:
+    def _mapping(self, start: yaml.Event, level: int) -> JsonObject:
         found: JsonObject = {}
-        seen: dict[str, int] = {}
-        first = start
-        while not isinstance(event := self._next(), yaml.MappingEndEvent):
-            if first is start:
-                first = event
-            if isinstance(event, yaml.ScalarEvent) and event.value == "<<" and event.implicit[0]:
-                # As Go does it: in order, so that a merge wins over a key that stands before it.
-                inner = self._next()
-                self._merge(found, self._value(inner, level=level + 1), at=inner)
-                continue
-            key = self._key(event)
-            if key in seen:
-                raise self._fault(event, f"the key {key!r} stands twice, first in line {seen[key]}")
-            seen[key] = event.start_mark.line + 1
-            found[key] = self._value(self._next(), level=level + 1)
-        self._lines[id(found)] = first.start_mark.line + 1
+        given: dict[str, yaml.Event] = {}
+        event = self._next()
+        line = self._line((start if isinstance(event, yaml.MappingEndEvent) else event).start_mark.index)
+        while not isinstance(event, yaml.MappingEndEvent):
+            if isinstance(event, yaml.ScalarEvent) and event.value == "<<" and (event.implicit[0] or event.tag == scalars.MERGE):
+                self._anchor(event, event.value)
+                self._merge(found, self._next(), level)
+            else:
+                key = self._key(event)
+                if key in given:
+                    first = Lines(self._piece).at(given[key].start_mark.index)
+                    raise self._fault(event, f"the key {_shown(key)} stands twice, first in line {first}")
+                given[key] = event
+                found[key] = self._value(self._next(), level)
+            event = self._next()
+        self._end = event.end_mark.index
+        self._lines[id(found)] = line
         return found
+
+    def _merge(self, into: JsonObject, event: yaml.Event, level: int) -> None:
+        """As Go does it: in order, so that a merge wins over a key that stands before it; of several, the earlier wins."""
+        value = self._value(event, level)
+        for part in reversed(value) if isinstance(event, yaml.SequenceStartEvent) else (value,):
+            if not is_object(part):
+                raise self._fault(event, "`<<` takes an object or a list of objects")
+            into.update(part)
 
     def _key(self, event: yaml.Event) -> str:
         if isinstance(event, yaml.ScalarEvent):
-            try:
-                value = self._scalar(event)
-                if event.anchor:
-                    self._anchors[event.anchor] = (scalars.json_number(value), len(event.value) + 1)
-                self._weight += len(event.value)
-                return scalars.key(value)
-            except scalars.ScalarError as error:
-                raise self._fault(event, str(error)) from error
-        value = self._alias(event) if isinstance(event, yaml.AliasEvent) else None
-        if isinstance(value, (str, int, float)):
+            value = self._scalar(event)
+        else:
+            value = self._alias(event) if isinstance(event, yaml.AliasEvent) else ()
+        if isinstance(value, str):
+            return value
+        if is_object(value) or isinstance(value, (list, tuple)):
+            raise self._fault(event, "a key has to be a text")
+        try:
             return scalars.key(value)
-        raise self._fault(event, "a key has to be a text")
+        except scalars.ScalarError as error:
+            raise self._fault(event, str(error)) from error
 
-    def _merge(self, into: JsonObject, value: Json, *, at: yaml.Event) -> None:
-        # Of several, the earlier wins.
-        for part in reversed(value) if is_array(value) else (value,):
-            if not is_object(part):
-                raise self._fault(at, "`<<` takes an object or a list of objects")
-            into.update(part)
-
-    def _alias(self, event: yaml.AliasEvent) -> Json:
-        known = self._anchors.get(event.anchor, ())
-        if known is None:
-            raise self._fault(event, f"the anchor {event.anchor!r} contains itself")
-        if not known:
-            raise self._fault(event, f"the alias {event.anchor!r} names no anchor")
-        value, weight = known
-        self._weight += weight
-        self._aliased += weight
-        if self._aliased > MOST_ALIASED:
-            raise self._fault(event, f"the file's aliases stand for more than {MOST_ALIASED // 2**20} MiB")
+    def _scalar(self, event: yaml.ScalarEvent) -> scalars.Scalar:
+        if event.tag is not None and self._piece.text.startswith(",", event.end_mark.index) and not event.value:
+            raise self._fault(event, "a tag has to end with a space: Go takes a comma for a part of it")
+        try:
+            value = scalars.scalar(event.value, tag=event.tag, plain=event.implicit[0])
+        except scalars.ScalarError as error:
+            raise self._fault(event, str(error)) from error
+        self._anchor(event, value)
         return value
 
+    def _json(self, value: Json, event: yaml.Event) -> Json:
+        try:
+            return scalars.json_number(value)
+        except scalars.ScalarError as error:
+            raise self._fault(event, str(error)) from error
+
+    def _anchor(self, event: yaml.ScalarEvent, value: scalars.Scalar) -> None:
+        if event.anchor:
+            self._anchors[event.anchor] = _Anchored(value=value, weight=event.end_mark.index - event.start_mark.index)
+
+    def _alias(self, event: yaml.AliasEvent) -> Json:
+        """What the anchor stands for; a scalar before its way through JSON."""
+        if event.anchor not in self._anchors:
+            raise self._fault(event, f"the alias {_shown(event.anchor)} names no anchor")
+        known = self._anchors[event.anchor]
+        if known is None:
+            raise self._fault(event, f"the anchor {_shown(event.anchor)} contains itself")
+        self.aliased += known.weight
+        if self.aliased > MOST_ALIASED:
+            raise self._fault(event, f"the file's aliases stand for more than {MOST_ALIASED // 2**20} MiB")
+        return known.value
+
     def _fault(self, event: yaml.Event, message: str) -> RenderError:
-        mark = event.start_mark
-        return RenderError(message, where=f"{self._path}:{mark.line + 1}:{mark.column + 1}")
+        return self._piece.fault(event.start_mark.index, message)
 
 
-def _error(path: str, data: bytes, position: int, message: str) -> RenderError:
-    before = data[:position]
-    line = before.count(b"\n") + 1
-    column = position - before.rfind(b"\n")
-    return RenderError(message, where=f"{path}:{line}:{column}")
-
-
-def _has_tab(data: bytes, line: int) -> bool:
-    text = data.split(b"\n")[line - 1 : line]
-    return bool(text) and b"\t" in text[0][: len(text[0]) - len(text[0].lstrip())]
-
-
-def _joined(found: re.Match[bytes]) -> bytes:
-    high, low = int(found[2], 16), int(found[3], 16)
-    return found[1] + b"\\U%08X" % (0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00))
+def _shown(name: str) -> str:
+    return repr(name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}...")

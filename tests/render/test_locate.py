@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from guard.base import codec
-from guard.render.locate import MOST_BYTES, MOST_EVENTS, lines_of
+from guard.render.locate import MOST_CHARACTERS, MOST_EVENTS, lines_of
 from guard.render.manifests import parse
 from guard.state.fields import Path
 
@@ -107,10 +107,17 @@ def test_several_paths_are_found_in_one_reading() -> None:
 
 def test_only_the_document_in_which_the_object_begins_counts() -> None:
     one = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  color: red\n"
-    short = "--- {apiVersion: v1, kind: ConfigMap, metadata: {name: b}, data: {\n  color: red}}\n"
-    text = f"%YAML 1.1\n---\n{one}---  # the second\n# about it\n{one}...\n---\n{one}{short}"
-    assert begins(text) == [3, 10, 17, 22]
-    assert [line_of(text, "f:data f:color", line=line) for line in begins(text)] == [7, 14, 21, 23]
+    short = "---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: b}, data: {\n  color: red}}\n"
+    text = f"# head\n---\n{one}---  # the second\n# about it\n{one}...\n---\n{one}{short}"
+    assert begins(text) == [3, 10, 17, 23]
+    assert [line_of(text, "f:data f:color", line=line) for line in begins(text)] == [7, 14, 21, 24]
+
+
+def test_json_objects_in_a_row_are_objects_of_their_own() -> None:
+    one = '{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {\n  "a": "1"}}'
+    text = f"{one}\n{one} {one}\n"
+    assert begins(text) == [1, 3, 4]
+    assert [line_of(text, "f:data f:a", line=line) for line in begins(text)] == [2, 4, 5]
 
 
 def test_a_separator_inside_a_text_parts_nothing() -> None:
@@ -118,12 +125,12 @@ def test_a_separator_inside_a_text_parts_nothing() -> None:
     assert line_of(text, "f:data f:b") == 7
 
 
-@pytest.mark.parametrize("ends", ["\r\n", "\r", "\u2028"])
-def test_lines_are_counted_as_yaml_ends_them(ends: str) -> None:
-    one = ["---", "apiVersion: v1", "kind: ConfigMap", "metadata: {name: a}", "data:", "  a: 1"]
-    text = ends.join([*one, *one, ""])
-    assert begins(text) == [2, 8]
-    assert [line_of(text, "f:data f:a", line=line) for line in begins(text)] == [6, 12]
+@pytest.mark.parametrize("other", ["\r", "\u0085", "\u2028", "\u2029"])
+def test_lines_are_counted_as_git_counts_them(other: str) -> None:
+    one = f"apiVersion: v1\r\nkind: ConfigMap\r\nmetadata: {{name: a}}\r\ndata:\r\n  a: 'x{other}    y'\r\n  b: 1\r\n"
+    text = f"{one}---\r\n{one}"
+    assert begins(text) == [1, 8]
+    assert [line_of(text, "f:data f:b", line=line) for line in begins(text)] == [6, 13]
 
 
 def test_items_of_a_list_are_objects_of_their_own() -> None:
@@ -198,7 +205,7 @@ def test_what_cannot_be_read_is_placed_at_the_object(text: str) -> None:
 
 @pytest.mark.parametrize(
     "filler",
-    ["  a: " + "x" * MOST_BYTES + "\n", "".join(f"  k{number}: 1\n" for number in range(MOST_EVENTS // 2))],
+    ["  a: " + "x" * MOST_CHARACTERS + "\n", "".join(f"  k{number}: 1\n" for number in range(MOST_EVENTS // 2))],
     ids=["bytes", "nodes"],
 )
 def test_the_work_is_bounded(filler: str) -> None:

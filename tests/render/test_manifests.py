@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from guard.render.manifests import parse
+from guard.render.manifests import MOST_FAULTS, parse
 
 MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {}\n"
 
@@ -75,6 +75,33 @@ def test_what_is_no_object_says_so_with_its_line(text: str, message: str) -> Non
 
     assert fault.where == "a.yaml:2"
     assert message in fault.message
+
+
+@pytest.mark.parametrize(
+    ("metadata", "where", "message"),
+    [
+        ("labels:\n    version: 1.10\n", "a.yaml:6", "metadata.labels.version is a number, not a text"),
+        ("labels:\n    a: b\n    example.com/on: yes\n", "a.yaml:6", "metadata.labels[example.com/on] is a boolean, not a text"),
+        ("annotations: {a: {b: c}}\n", "a.yaml:5", "metadata.annotations.a is an object, not a text"),
+        ("annotations: [a]\n", "a.yaml:4", "metadata.annotations is a list, not an object"),
+    ],
+)
+def test_labels_and_annotations_that_are_no_texts_are_named_with_their_line(metadata: str, where: str, message: str) -> None:
+    (fault,) = parse("a.yaml", f"{MAP.format('a')}  {metadata}".encode()).faults
+
+    assert (fault.where, fault.message) == (where, message)
+
+
+def test_labels_and_annotations_may_be_null() -> None:
+    text = MAP.format("a") + "  labels: {a: , b: ''}\n  annotations:\n"
+
+    assert parse("a.yaml", text.encode()).faults == []
+
+
+def test_a_file_of_nothing_but_faults_is_not_read_to_its_end() -> None:
+    parsed = parse("a.yaml", b"a: 1\n---\n" * (MOST_FAULTS + 10))
+
+    assert len(parsed.faults) == MOST_FAULTS
 
 
 def test_every_fault_of_a_file_is_told() -> None:
