@@ -137,7 +137,7 @@ def failure(
         hint = "a schema may refer only to what is in it"
         return RenderError("the chart's schema refers to something elsewhere", where=chart, hint=hint)
     if _SCHEMA.search(text):
-        fields = list(dict.fromkeys(found["field"] or "/" for found in _FIELD.finditer(text)))[:_MOST_FIELDS]
+        fields = sorted({found["field"] or "/" for found in _FIELD.finditer(text)})[:_MOST_FIELDS]
         at = f" at {', '.join(fields)}" if fields else ""
         return RenderError(f"the values do not fit the chart's schema{at}", where=chart, hint=hint)
     if steps := list(_STEP.finditer(text)):

@@ -357,3 +357,45 @@ async def test_a_remote_base_is_built_where_it_is_allowed(
     assert str(manifest.origin) == "kustomization.yaml (Kustomize .)"
     # What is there can change, so that each revision is built anew.
     assert await allowed.key(tree) != await allowed.key(await workshop.commit({"elsewhere.txt": "other"}))
+
+
+SECRET = "correct-horse"
+CM = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {a: b}\n"
+# What kustomize says of these has the secret in it, most often with all that stands around it.
+QUOTED = {
+    "a patch that is none": "resources: [c.yaml]\npatches: [{patch: 'password: SECRET'}]\n",
+    "a patch of the old kind that is none": "resources: [c.yaml]\npatchesStrategicMerge: ['password: SECRET']\n",
+    "a JSON patch that is none": "resources: [c.yaml]\n"
+    "patchesJson6902: [{patch: SECRET, target: {version: v1, kind: ConfigMap, name: c}}]\n",
+    "a JSON patch's test": "resources: [c.yaml]\n"
+    "patches: [{target: {kind: ConfigMap}, patch: '- {op: test, path: /data/a, value: SECRET}'}]\n",
+    "a list for an object": "resources: [c.yaml]\n"
+    "patches: [{patch: '{apiVersion: v1, kind: ConfigMap, metadata: {name: c}, data: [SECRET]}'}]\n",
+    "one generator twice": "secretGenerator: [{name: a, literals: [p=SECRET]}, {name: a, literals: [p=SECRET]}]\n",
+    "a literal without a key": "secretGenerator: [{name: a, literals: [SECRET]}]\n",
+    "a file with two keys": "secretGenerator: [{name: a, files: ['SECRET=x=y']}]\n",
+    "broken YAML": "resources: [broken.yaml]\n",
+    "an unknown alias": "resources: [alias.yaml]\n",
+    "a configuration that is none": "resources: [c.yaml]\nconfigurations: [text.yaml]\n",
+    "an object without a name": "resources: [nameless.yaml]\n",
+    "a plugin that is set up wrong": "generators: ['{apiVersion: builtin, kind: SecretGenerator, metadata: {name: s}, "
+    "literals: SECRET}']\n",
+}
+BROKEN = {
+    "c.yaml": CM,
+    "broken.yaml": f"a: b\n c: {SECRET}\n",
+    "alias.yaml": f"{CM}more: *{SECRET}\n",
+    "text.yaml": SECRET,
+    "nameless.yaml": f"apiVersion: v1\nkind: Secret\nstringData: {{a: {SECRET}}}\n",
+}
+
+
+@pytest.mark.case(39)
+@pytest.mark.parametrize("name", QUOTED)
+async def test_what_kustomize_quotes_of_secrets_is_left_out(name: str, workshop: Workshop) -> None:
+    files = BROKEN | {"kustomization.yaml": QUOTED[name].replace("SECRET", SECRET)}
+    said = await workshop.refusal(workshop.kustomize(""), files)
+    alone = workshop.by_hand("kustomize", "build", ".")
+    assert alone.returncode == 1
+    assert SECRET not in said
+    assert ("kustomize cannot build it" in said) == (name in {"a file with two keys", "a configuration that is none"})
