@@ -164,7 +164,7 @@ def watched() -> None:
     uvloop.run = watch.run  # pyright: ignore[reportAttributeAccessIssue] (a loop whose handles can be wrapped)
     gate.check = watch.marked("dry runs", gate.check, after="into force")
     reconcile.apply_all = watch.marked("applies", reconcile.apply_all, after="prune, status")
-    # Each look begins with it; the first of them ends the start.
+    # Each look begins with it, and the first of them ends the start.
     fetch = watch.marked("load", GitFolder.fetch, after="load")
     GitFolder.fetch = fetch  # pyright: ignore[reportAttributeAccessIssue]
     watch.step("start")
