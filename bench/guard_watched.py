@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from time import monotonic, perf_counter, thread_time
+from time import perf_counter, thread_time
 from types import CodeType, FrameType
 from typing import Literal, ParamSpec, TypeVar, cast
 
@@ -39,8 +39,8 @@ _INNER = (("cr_frame", "cr_await"), ("ag_frame", "ag_await"), ("gi_frame", "gi_y
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """`at` is when it ended, in seconds of the system's monotonic clock; `seconds` are of CPU for callbacks, and of the wall's
-    clock otherwise.
+    """`at` is when it ended, by perf_counter, which on Linux all processes share. `seconds` are of CPU, but for stalls: of the
+    time that passed.
     """
 
     kind: Literal["callback", "stall", "collection", "step"]
@@ -58,7 +58,7 @@ class Watch:
         self._log.write(codec.encode(seen) + b"\n")
 
     def step(self, name: str) -> None:
-        self.note(Seen(kind="step", at=monotonic(), seconds=0.0, what=name))
+        self.note(Seen(kind="step", at=perf_counter(), seconds=0.0, what=name))
 
     def run(self, work: Coroutine[object, object, T]) -> T:
         """In the place of uvloop.run."""
@@ -73,7 +73,7 @@ class Watch:
             original(self)
             seconds = thread_time() - started
             if seconds > COSTLY_SECONDS:
-                watch.note(Seen(kind="callback", at=monotonic(), seconds=seconds, what=_named(callback, before)))
+                watch.note(Seen(kind="callback", at=perf_counter(), seconds=seconds, what=_named(callback, before)))
 
         asyncio.Handle._run = run  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         gc.callbacks.append(self._collected)
@@ -96,18 +96,18 @@ class Watch:
             await asyncio.sleep(TICK_SECONDS)
             now = perf_counter()
             if now - before > GAP_SECONDS:
-                self.note(Seen(kind="stall", at=monotonic(), seconds=now - before, what=""))
+                self.note(Seen(kind="stall", at=perf_counter(), seconds=now - before, what=""))
             before = now
 
     def _collected(self, phase: str, info: dict[str, int]) -> None:
         thread = threading.get_ident()
         if phase == "start":
-            self._collecting[thread] = perf_counter()
+            self._collecting[thread] = thread_time()
             return
-        seconds = perf_counter() - self._collecting.pop(thread)
+        seconds = thread_time() - self._collecting.pop(thread)
         if seconds > COSTLY_SECONDS:
             what = f"generation {info['generation']} in {threading.current_thread().name}"
-            self.note(Seen(kind="collection", at=monotonic(), seconds=seconds, what=what))
+            self.note(Seen(kind="collection", at=perf_counter(), seconds=seconds, what=what))
 
     def marked(self, name: str, function: Callable[P, Awaitable[T]], *, after: str) -> Callable[P, Awaitable[T]]:
         @functools.wraps(function)
@@ -162,11 +162,10 @@ def _told(place: Place | None) -> str:
 def watched() -> None:
     watch = Watch(Path(sys.argv.pop(1)))
     uvloop.run = watch.run  # pyright: ignore[reportAttributeAccessIssue] (a loop whose handles can be wrapped)
-    gate.check = watch.marked("dry runs", gate.check, after="into force")
-    reconcile.apply_all = watch.marked("applies", reconcile.apply_all, after="prune, status")
-    # Each look begins with it, and the first of them ends the start.
-    fetch = watch.marked("load", GitFolder.fetch, after="load")
-    GitFolder.fetch = fetch  # pyright: ignore[reportAttributeAccessIssue]
+    fetch = watch.marked("fetch", GitFolder.fetch, after="render, resolve")
+    GitFolder.fetch = fetch  # pyright: ignore[reportAttributeAccessIssue] (as a method it takes the same)
+    gate.check = watch.marked("dry run", gate.check, after="index, register")
+    reconcile.apply_all = watch.marked("apply", reconcile.apply_all, after="prune, status")
     watch.step("start")
     main()
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
 import random
+import statistics
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
-from time import monotonic, perf_counter
+from time import perf_counter
 
+import aiohttp
 import msgspec
 
+from bench import githost
 from bench.client import ApiClient, Observer
 from bench.guard_watched import Seen
 from bench.manifests import Manifests
@@ -22,10 +27,14 @@ from bench.setting import ROOT
 from guard.base import codec
 from guard.base.codec import child, children
 from guard.cluster import collection_path
+from guard.state.ids import GUARD_NAMESPACE
 from tools.controlplane import ControlPlane
-from tools.guardrun import GuardProcess, running, sync_document
+from tools.guardrun import GuardProcess, eventually, running, sync_document
 
-INTERVAL_SECONDS = 1
+# Guard looks by itself only after so long; a push wakes it.
+INTERVAL = "1h"
+SYNC_PATH = "/apis/gitopsguard.dev/v1alpha1/namespaces/guard-system/syncs/apps"
+TOKEN = "correct-horse-battery"  # noqa: S105 (made up)
 # A first sync of 10,000 objects takes 20,000 writes and dry runs, which a small machine does in some minutes.
 SYNC_SECONDS = 900.0
 PROGRESS_SECONDS = 5.0
@@ -45,6 +54,17 @@ class WatchedGuard(GuardProcess):
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "bench.guard_watched", str(self.seen), *self.arguments(), cwd=ROOT, stdout=log, stderr=log
             )
+
+
+class Push(msgspec.Struct, frozen=True):
+    """When the branch had moved, and when a watch showed the new value."""
+
+    pushed: float
+    landed: float
+
+    @property
+    def seconds(self) -> float:
+        return self.landed - self.pushed
 
 
 class Cluster(msgspec.Struct, frozen=True):
@@ -89,8 +109,8 @@ class Cluster(msgspec.Struct, frozen=True):
         ):
             yield {"ConfigMap": config_maps, "Deployment": deployments}
 
-    async def push(self, observers: dict[str, Observer]) -> float:
-        """Change one object in Git; seconds from when the branch has moved until a watch shows the new value."""
+    async def push(self, observers: dict[str, Observer]) -> Push:
+        """Change one object in Git, and say so as a host of repositories does, as soon as the branch has moved."""
         change = self.manifests.change()
         sample = change.sample
         async with observers[sample.kind.kind].expect(
@@ -98,18 +118,38 @@ class Cluster(msgspec.Struct, frozen=True):
         ) as landed:
             self.manifests.commit(change)
             pushed = perf_counter()
-        return landed.result() - pushed
+            await self.tell()
+        return Push(pushed=pushed, landed=landed.result())
+
+    async def tell(self) -> None:
+        """The webhook of a host of repositories."""
+        body = b'{"ref": "refs/heads/main"}'
+        headers = {"X-Signature": f"sha256={hmac.new(TOKEN.encode(), body, hashlib.sha256).hexdigest()}"}
+        url = f"http://127.0.0.1:{self.guard.receiver_port}/push/guard-system/apps"
+        async with aiohttp.ClientSession() as session, session.post(url, data=body, headers=headers) as response:
+            assert response.status == 202, f"the push was answered with {response.status}"
 
 
 @asynccontextmanager
 async def cluster(guard: type[GuardProcess]) -> AsyncGenerator[Cluster]:
+    """The repository is fetched over HTTPS."""
     with tempfile.TemporaryDirectory(prefix="guard-bench-") as scratch:
         directory = Path(scratch)
         manifests = Manifests(directory / "served")
-        sync = sync_document("apps", manifests.repository.directory, interval=f"{INTERVAL_SECONDS}s")
-        async with ControlPlane.start(directory / "plane") as plane, ApiClient.open(plane) as client:
-            await plane.call("POST", "/api/v1/namespaces", body={"metadata": {"name": NAMESPACE}})
-            process = guard(plane, directory / "guard", syncs=[sync], resync="0")
+        async with (
+            githost.serving(directory / "served") as host,
+            ControlPlane.start(directory / "plane") as plane,
+            ApiClient.open(plane) as client,
+        ):
+            for namespace in (NAMESPACE, GUARD_NAMESPACE):
+                await plane.call("POST", "/api/v1/namespaces", body={"metadata": {"name": namespace}})
+            for name, key, value in (("hook", "token", TOKEN), ("trust", "ca.crt", host.ca_certificate)):
+                secret = {"metadata": {"name": name}, "stringData": {key: value}}
+                await plane.call("POST", f"/api/v1/namespaces/{GUARD_NAMESPACE}/secrets", body=secret)
+            sync = sync_document("apps", host.url + manifests.repository.directory.name, interval=INTERVAL)
+            sync["spec"]["source"]["git"]["secretRef"] = {"name": "trust"}
+            sync["spec"]["source"]["push"] = {"type": "Generic", "secretRef": {"name": "hook"}}
+            process = guard(plane, directory / "guard", syncs=[sync], resync="0", receiver=True)
             yield Cluster(plane=plane, client=client, manifests=manifests, guard=process)
 
 
@@ -128,21 +168,25 @@ async def pushes(sizes: Sequence[int], rounds: int) -> list[Pushes]:
         where.manifests.grow(sizes[0])
         async with running(where.guard):
             for objects in sizes:
-                taken = await where.wait_for(where.manifests.grow(objects))
+                commit = where.manifests.grow(objects)
+                await where.tell()
+                taken = await where.wait_for(commit)
                 async with where.observed() as observers:
                     await where.push(observers)
-                    measured: list[float] = []
-                    for _ in range(rounds):
-                        # At no fixed time after the last look.
-                        await asyncio.sleep(SETTLE_SECONDS * random.random())  # noqa: S311 (no secret)
-                        measured.append(await where.push(observers))
-                found.append(Pushes(objects=objects, sync=taken, pushes=measured))
+                    measured = [await _quiet_push(where, observers) for _ in range(rounds)]
+                found.append(Pushes(objects=objects, sync=taken, pushes=[one.seconds for one in measured]))
             await where.guard.stop()
     return found
 
 
+async def _quiet_push(where: Cluster, observers: dict[str, Observer]) -> Push:
+    """After what the last one left behind."""
+    await asyncio.sleep(SETTLE_SECONDS * random.uniform(0.5, 1.0))  # noqa: S311 (no secret)
+    return await where.push(observers)
+
+
 class Phase(msgspec.Struct, frozen=True):
-    """What was seen from `start` (monotonic) to `end`."""
+    """What was seen from `start` to `end`."""
 
     name: str
     start: float
@@ -154,8 +198,15 @@ class Phase(msgspec.Struct, frozen=True):
         return sorted((one for one in self.seen if one.kind == kind), key=lambda one: -one.seconds)
 
 
-async def watched(objects: int, *, looks: float, commits: int) -> list[Phase]:
-    """The first sync of so many objects, some seconds of looks that find nothing, and commits of one object."""
+class Watched(msgspec.Struct, frozen=True):
+    """The phases, and the seconds that each step of a push took, in the order of the steps (medians)."""
+
+    phases: list[Phase]
+    steps: dict[str, float]
+
+
+async def watched(objects: int, *, looks: int, commits: int) -> Watched:
+    """The first sync of so many objects, looks that find nothing, and commits of one object."""
     async with cluster(WatchedGuard) as where:
         commit = where.manifests.grow(objects)
         guard = where.guard
@@ -165,34 +216,47 @@ async def watched(objects: int, *, looks: float, commits: int) -> list[Phase]:
             await _there(where)
             await where.wait_for(commit)
             await asyncio.sleep(SETTLE_SECONDS)
-            marks = [("looks with nothing new", monotonic())]
-            await asyncio.sleep(looks)
-            marks.append(("commits of one object", monotonic()))
+            marks = [("looks with nothing new", perf_counter())]
+            for _ in range(looks):
+                await where.tell()
+                await asyncio.sleep(SETTLE_SECONDS)
+            marks.append(("commits of one object", perf_counter()))
             async with where.observed() as observers:
-                for _ in range(commits):
-                    await where.push(observers)
+                measured = [await _quiet_push(where, observers) for _ in range(commits)]
             await asyncio.sleep(SETTLE_SECONDS)
-            marks.append(("stopping", monotonic()))
+            marks.append(("stopping", perf_counter()))
             await guard.stop()
         finally:
             await guard.kill()
         seen = [codec.decode_as(line, Seen) for line in guard.seen.read_bytes().splitlines()]
-    steps = [(f"first sync: {one.what}", one.at) for one in seen if one.kind == "step" and one.at < marks[0][1]]
-    bounds = [*steps, *marks]
+    return Watched(phases=_phases(seen, marks), steps=_steps(seen, measured))
+
+
+def _phases(seen: Sequence[Seen], marks: Sequence[tuple[str, float]]) -> list[Phase]:
+    """The steps of the first sync, and what came after."""
+    first: dict[str, float] = {}
+    for one in seen:
+        if one.kind == "step" and one.at < marks[0][1]:
+            first.setdefault(f"first sync: {one.what}", one.at)
     return [
         Phase(name=name, start=start, end=end, seen=[one for one in seen if start <= one.at < end])
-        for (name, start), (_, end) in pairwise(bounds)
+        for (name, start), (_, end) in pairwise((*first.items(), *marks))
     ]
+
+
+def _steps(seen: Sequence[Seen], measured: Sequence[Push]) -> dict[str, float]:
+    taken: dict[str, list[float]] = {}
+    for push in measured:
+        inside = [(one.what, one.at) for one in seen if one.kind == "step" and push.pushed <= one.at < push.landed]
+        for (name, start), (_, end) in pairwise([("wake", push.pushed), *inside, ("", push.landed)]):
+            taken.setdefault(name, []).append(end - start)
+    return {name: statistics.median(values) for name, values in taken.items()}
 
 
 async def _there(where: Cluster) -> None:
     """The Sync itself is made by Guard."""
-    end = perf_counter() + 30.0
-    while True:
-        found = await where.client.send(
-            "GET", "/apis/gitopsguard.dev/v1alpha1/namespaces/guard-system/syncs/apps", caller=where.client.caller("admin")
-        )
-        if found.status == 200:
-            return
-        assert perf_counter() < end, where.guard.tail()
-        await asyncio.sleep(0.1)
+
+    async def made() -> bool:
+        return (await where.client.send("GET", SYNC_PATH, caller=where.client.caller("admin"))).status == 200
+
+    await eventually(made, what=f"the Sync is there; the log ends:\n{where.guard.tail()}")

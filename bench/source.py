@@ -23,7 +23,7 @@ import uvloop
 
 from bench.figures import Estimate, estimate, paired, percentile
 from bench.following import Steps
-from bench.landing import INTERVAL_SECONDS, Phase, Pushes, pushes, watched
+from bench.landing import Pushes, Watched, pushes, watched
 from bench.remotes import TRANSPORTS, Commit, Load, Look, Remote, Repositories
 from bench.setting import table
 from guard.base import codec
@@ -34,21 +34,23 @@ MILLI = 1000.0
 LONGEST_MS = 20
 KINDS = ("callback", "stall", "collection")
 MOST_TOLD = 10
-LOOKS_SECONDS = 10.0
 
 T = TypeVar("T")
 
 
 class Size(msgspec.Struct, frozen=True):
-    """Rounds of each: loads from nothing, looks that find nothing new, commits of one object; and pushes to a whole Guard."""
+    """Rounds of each: loads from nothing, looks that find nothing new, commits of one object; and of pushes to a whole Guard,
+    with something new and without.
+    """
 
     loads: int
     looks: int
     commits: int
     pushes: int
+    wakes: int
 
 
-FULL, QUICK = Size(loads=4, looks=30, commits=30, pushes=25), Size(loads=1, looks=6, commits=6, pushes=5)
+FULL, QUICK = Size(loads=4, looks=30, commits=30, pushes=25, wakes=5), Size(loads=1, looks=6, commits=6, pushes=5, wakes=2)
 
 
 async def up_to_index(sizes: Sequence[int], size: Size) -> JsonObject:
@@ -182,7 +184,7 @@ def report_growth(remotes: Sequence[Remote]) -> None:
 
 
 def report_pushes(found: Sequence[Pushes]) -> None:
-    print(f"\nFrom the end of a push of one object until a watch shows it, looks every {INTERVAL_SECONDS} s (milliseconds)")
+    print("\nFrom the end of a push of one object until a watch shows it, HTTPS and webhook (milliseconds)")
     head = ("", "pushes", "p50", "p90", "longest", "the sync before, s")
     rows: list[Sequence[str]] = [
         (
@@ -196,7 +198,8 @@ def report_pushes(found: Sequence[Pushes]) -> None:
     print(table(head, rows), flush=True)
 
 
-def report_callbacks(phases: Sequence[Phase], objects: int) -> None:
+def report_watched(found: Watched, objects: int) -> None:
+    phases = found.phases
     print(f"\nThe event loop of a whole Guard of {objects:,} objects, on asyncio's own loop (milliseconds)")
     head = ("", "seconds", f"callbacks over {LONGEST_MS} of CPU", "the longest", "the loop stood still", "garbage collection")
     rows: list[Sequence[str]] = []
@@ -205,6 +208,9 @@ def report_callbacks(phases: Sequence[Phase], objects: int) -> None:
         over = sum(one.seconds * MILLI > LONGEST_MS for one in phase.of("callback"))
         rows.append((phase.name, f"{phase.end - phase.start:.1f}", str(over), *longest))
     print(table(head, rows))
+    print(
+        "\nFrom a push to a watch, in there: " + ", ".join(f"{name} {taken * MILLI:.0f}" for name, taken in found.steps.items())
+    )
     for phase in phases:
         for kind in ("callback", "collection"):
             for one in phase.of(kind)[:MOST_TOLD]:
@@ -221,9 +227,9 @@ async def run(sizes: Sequence[int], size: Size, *, index: bool, cluster: bool) -
     if cluster:
         found = await pushes(sorted({sizes[0], sizes[-1]}), size.pushes)
         report_pushes(found)
-        phases = await watched(sizes[-1], looks=LOOKS_SECONDS, commits=size.pushes)
-        report_callbacks(phases, sizes[-1])
-        raw |= {"pushes": found, "phases": phases}
+        seen = await watched(sizes[-1], looks=size.wakes, commits=size.pushes)
+        report_watched(seen, sizes[-1])
+        raw |= {"pushes": found, "watched": seen}
     print(f"\n{perf_counter() - started:.0f} s in all")
     return raw
 
