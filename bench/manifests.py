@@ -41,7 +41,10 @@ class Manifests:
         """Declare so many objects; returns the commit."""
         files: dict[str, str | None] = {self._path(number): self._text(number) for number in range(self.count, objects)}
         self.count = objects
-        return self.repository.commit(files)
+        commit = self.repository.commit(files)
+        # As a host of repositories keeps them: ten thousand loose files make every fetch slower.
+        self.repository.git("repack", "-a", "-d", "-q")
+        return commit
 
     def texts(self) -> Iterator[tuple[str, bytes]]:
         """All files with their paths."""
