@@ -1,4 +1,4 @@
-"""What is measured on: ConfigMaps and Deployments, large as in real clusters, or small."""
+"""What is measured on: ConfigMaps and Deployments, large as in real clusters, as people write them, or small."""
 
 from __future__ import annotations
 
@@ -89,5 +89,10 @@ def _container(number: int, *, variables: int) -> JsonObject:
 LARGE = {
     "ConfigMap": _config_map({f"setting-{index:02}": f"{index:02} {'x' * 184}" for index in range(20)}),
     "Deployment": _deployment(containers=3, variables=20),
+}
+# As Git has them mostly: 1 KB of YAML.
+USUAL = {
+    "ConfigMap": _config_map({f"setting-{index:02}": f"{index:02} {'x' * 100}" for index in range(6)}),
+    "Deployment": _deployment(containers=1, variables=8),
 }
 SMALL = {"ConfigMap": _config_map({"size": "small"}), "Deployment": _deployment(containers=1, variables=0)}

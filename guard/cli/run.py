@@ -13,6 +13,7 @@ import uvloop
 
 from guard import telemetry
 from guard.base.errors import ConfigError, GuardError
+from guard.base.garbage import set_survivors_aside
 from guard.cli.options import Address, Seconds, context_option, data_dir_option, kubeconfig_option
 from guard.runtime import Options, Runtime
 
@@ -88,6 +89,7 @@ def _run(options: Options) -> None:
     async def main() -> None:
         await Runtime(options).run()
 
+    set_survivors_aside()
     try:
         uvloop.run(main())
     except BaseExceptionGroup as group:

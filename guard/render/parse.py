@@ -54,13 +54,14 @@ class Parser:
         """What each file holds, in their order. Raises RenderError when parsing takes longer or more memory than it may, or ends
         unexpectedly.
         """
-        known = await self._cache.parsed([parsed_key(file) for file in files]) if self._cache else {}
-        todo = [file for file in files if parsed_key(file) not in known]
-        found = dict(zip(map(parsed_key, todo), await self._parsed(todo), strict=True)) if todo else {}
+        keys = [parsed_key(file) for file in files]
+        known = await self._cache.parsed(keys) if self._cache else {}
+        todo = {key: file for key, file in zip(keys, files, strict=True) if key not in known}
+        found = dict(zip(todo, await self._parsed(list(todo.values())), strict=True)) if todo else {}
         if self._cache and found:
             # Faults name the file, so they are found anew.
             await self._cache.keep_parsed({key: parsed.manifests for key, parsed in found.items() if not parsed.faults})
-        return [found.get(key) or Parsed(manifests=known[key], faults=[]) for key in map(parsed_key, files)]
+        return [found.get(key) or Parsed(manifests=known[key], faults=[]) for key in keys]
 
     async def left_out(self, paths: list[str], files: dict[str, bytes]) -> frozenset[str]:
         """Which of the paths the ignore files leave out, by their contents. Raises RenderError, also for a bad pattern."""

@@ -20,8 +20,10 @@ from guard.render.tool import Tool, documents
 from guard.state.ids import Manifest, Origin
 from guard.state.snapshot import Entry, File, Tree, is_lfs_pointer
 
-# Files are read and parsed in batches, so that no more of a large repository than this is in memory as text.
+# Files are read and parsed in batches, so that no more of a large repository than this is in memory as text, and so that what is
+# done with a batch in one go does not hold up the loop: for so many files that takes 4 ms at a time.
 BATCH_BYTES = 8 * 1024 * 1024
+BATCH_FILES = 2500
 
 # The manifests of a revision in groups that come and go together: of one file, or of one document that a tool wrote. What did not
 # change since the last revision is the same tuple.
@@ -206,7 +208,7 @@ def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
     for entry in entries:
         batch.append(entry)
         size += entry.size
-        if size > BATCH_BYTES:
+        if size > BATCH_BYTES or len(batch) == BATCH_FILES:
             yield batch
             batch, size = [], 0
     if batch:
