@@ -137,7 +137,7 @@ def _fault(body: Json) -> tuple[str, str, JsonObject | None] | None:
 
 
 def _fault_of_texts(metadata: JsonObject, name: str) -> tuple[str, str, JsonObject] | None:
-    """What is wrong with labels or annotations: `version: 1.10`, `enabled: yes`. The API server says so, too, but knows no line."""
+    """What is wrong with labels or annotations: `version: 1.10`, `enabled: yes`. The API server says so, too, without a line."""
     texts = metadata.get(name)
     if texts is not None and not is_object(texts):
         return f"metadata.{name} is {_called(texts)}, not an object", "", metadata
