@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from guard.base.codec import Json, JsonObject, is_array, is_object
+from guard.base.codec import Json, JsonObject, child, is_array, is_object
 from guard.base.errors import RenderError
 from guard.base.naming import plural
 from guard.render.yaml import Document, documents
@@ -138,10 +138,10 @@ def _fault(body: Json) -> tuple[str, str, JsonObject | None] | None:
 
 def _fault_of_texts(metadata: JsonObject, name: str) -> tuple[str, str, JsonObject] | None:
     """What is wrong with labels or annotations: `version: 1.10`, `enabled: yes`. The API server says so, too, without a line."""
-    texts = metadata.get(name)
-    if texts is not None and not is_object(texts):
-        return f"metadata.{name} is {_called(texts)}, not an object", "", metadata
-    for key, value in (texts or {}).items():
+    if metadata.get(name) is not None and not is_object(metadata[name]):
+        return f"metadata.{name} is {_called(metadata[name])}, not an object", "", metadata
+    texts = child(metadata, name)
+    for key, value in texts.items():
         if value is not None and not isinstance(value, str):
             path = notation.written(("f:metadata", f"f:{name}", f"f:{key}"))
             return f"{path} is {_called(value)}, not a text", "put it in quotes", texts

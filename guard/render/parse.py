@@ -130,10 +130,17 @@ class _Child:
         """The answer, of one part at least. Raises RenderError, naming `where`, when there is none."""
         if self._expiry is not None:
             self._expiry.cancel()
-        if self._process is None or self._process.returncode is not None:
-            self._process = await self._started()
+        known, self._process = self._process, self._process or await self._started()
         try:
             async with asyncio.timeout(self._timeout):
+                try:
+                    return await _exchange(self._process, request)
+                except (asyncio.IncompleteReadError, ConnectionError):
+                    if known is None:
+                        raise
+                # It may have ended while nobody asked it; whatever else ended it does so again.
+                await _last_words(known)
+                self._process = await self._started()
                 return await _exchange(self._process, request)
         except TimeoutError as error:
             raise RenderError(f"parsing took longer than {self._timeout:g} s", where=where) from error

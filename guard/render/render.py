@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from typing import Literal, TypeAlias
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from typing import Literal, TypeAlias, TypeVar
 
 from msgspec import Struct, structs
 
@@ -24,11 +24,15 @@ from guard.state.snapshot import Entry, File, Tree, is_lfs_pointer
 # done with a batch in one go does not hold up the loop: for so many files that takes 4 ms at a time.
 BATCH_BYTES = 8 * 1024 * 1024
 BATCH_FILES = 2500
+# Most that cannot be rendered stays so. What the load of the machine caused is tried again, after ten minutes at the longest.
+SAID_AGAIN = 10
 
 # The manifests of a revision in groups that come and go together: of one file, or of one document that a tool wrote. What did not
 # change since the last revision is the same tuple.
 Groups: TypeAlias = Mapping[str, tuple[Manifest, ...]]
 
+
+T = TypeVar("T")
 
 # The tool for a form; None where its files are read as plain manifests.
 MakeTool: TypeAlias = Callable[[Form], Awaitable[Tool | None]]
@@ -52,7 +56,16 @@ class _Made(Struct, frozen=True):
     """What a tool made last, and of which inputs."""
 
     key: str
+    via: str
     groups: dict[str, tuple[Manifest, ...]]
+
+
+class _Refused(Struct, frozen=True):
+    """What could not be rendered last, why, and how many more times that is said without another try."""
+
+    what: str
+    error: RenderError
+    left: int
 
 
 class _Detected(Struct, frozen=True):
@@ -71,7 +84,8 @@ class Renderer:
         self._texts = texts if texts is not None else Texts()
         self._detected = _Detected(folder="", id="", form="YAML")
         self._plain = _Plain(folder="", id="", files={}, ignoring={}, groups={})
-        self._made = _Made(key="", groups={})
+        self._made = _Made(key="", via="", groups={})
+        self._refused = _Refused(what="", error=RenderError(""), left=0)
 
     async def render(self, tree: Tree, folder: str, *, form: Form | Literal["Auto"] = "Auto", tool: MakeTool = no_tool) -> Groups:
         """The manifests of a folder of plain ones, or what the tool of its form makes of it; `Auto` goes by what it holds.
@@ -98,18 +112,36 @@ class Renderer:
     async def _rendered_by(self, tool: Tool, tree: Tree) -> Groups:
         key = await tool.key(tree)
         if self._made.key != key:
-            output = await self._parser.made(key)
-            if output is None:
-                output = await tool.build(tree)
-            # Kept when all of it could be read.
-            self._made = _Made(key=key, groups=await self._taken_apart(tool, output))
-            await self._parser.keep_made(key, output)
+            self._made = await self._anew(key, self._built(tool, tree, key=key))
         self._texts.hold(tree.revision, {})
         return self._made.groups
 
+    async def _anew(self, what: str, work: Coroutine[None, None, T]) -> T:
+        """Do the work, unless it has failed for the same before: what takes a minute to fail is not to be done every minute."""
+        refused = self._refused
+        if refused.what == what and refused.left:
+            work.close()
+            self._refused = structs.replace(refused, left=refused.left - 1)
+            raise refused.error.with_traceback(None)
+        try:
+            return await work
+        except RenderError as error:
+            self._refused = _Refused(what=what, error=error, left=SAID_AGAIN)
+            raise
+
+    async def _built(self, tool: Tool, tree: Tree, *, key: str) -> _Made:
+        output = await self._parser.made(key)
+        if output is None:
+            output = await tool.build(tree)
+        groups = await self._taken_apart(tool, output)
+        # All of it could be read.
+        await self._parser.keep_made(key, output)
+        return _Made(key=key, via=tool.via, groups=groups)
+
     async def _taken_apart(self, tool: Tool, output: bytes) -> dict[str, tuple[Manifest, ...]]:
         """The manifests of each document, named by its content. Raises RenderError with all faults in them."""
-        known, texts = self._made.groups, await asyncio.to_thread(_named, output)
+        known = self._made.groups if self._made.via == tool.via else {}
+        texts = await asyncio.to_thread(_named, output)
         fresh = [File(path=_place(tool, text), blob=name, data=text) for name, text in texts.items() if name not in known]
         made: dict[str, tuple[Manifest, ...]] = {}
         faults: list[Fault] = []
@@ -125,7 +157,8 @@ class Renderer:
         known = self._plain
         folder_id = await tree.id(folder)
         if (known.folder, known.id) != (folder, folder_id):
-            self._plain = await self._updated(tree, folder, folder_id=folder_id)
+            work = self._updated(tree, folder, folder_id=folder_id)
+            self._plain = await self._anew(f"{folder} {folder_id}", work)
         self._texts.hold(tree.revision, self._plain.files)
         return self._plain.groups
 

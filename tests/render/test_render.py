@@ -8,7 +8,7 @@ import pytest
 from guard.base.errors import RenderError
 from guard.render.cache import Cache
 from guard.render.parse import Parser
-from guard.render.render import Groups, Renderer
+from guard.render.render import SAID_AGAIN, Groups, Renderer
 from guard.render.texts import Texts
 from guard.state.ids import Manifest, Origin
 from tests.render.trees import MemoryTree
@@ -211,6 +211,21 @@ async def test_a_bad_ignore_file_is_named(renderer: Renderer, text: bytes, told:
         await renderer.render(MemoryTree({".guardignore": text, "a.yaml": MAP}), "")
 
     assert str(caught.value) == told
+
+
+async def test_what_failed_is_not_tried_again_each_time(renderer: Renderer) -> None:
+    bad = MemoryTree({"a.yaml": "a: [\n"})
+    told: set[str] = set()
+    for _ in range(SAID_AGAIN + 2):
+        with pytest.raises(RenderError) as caught:
+            await renderer.render(bad, "")
+        told.add(str(caught.value))
+
+    assert len(told) == 1
+    assert bad.reads == ["a.yaml"] * 2
+    assert await renderer.render(MemoryTree({"a.yaml": MAP}), "")
+    with pytest.raises(RenderError):
+        await renderer.render(bad, "")
 
 
 async def test_endless_patterns_are_cut_off() -> None:
