@@ -75,10 +75,7 @@ class GitRef(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
         ]
         | None
     ) = None
-    commit: (
-        Annotated[str, Meta(description="A commit's full hash, SHA-1 or SHA-256.", pattern="^([0-9a-f]{40}|[0-9a-f]{64})$")]
-        | None
-    ) = None
+    commit: Annotated[str, Meta(description="A commit's full SHA-1 hash.", pattern="^[0-9a-f]{40}$")] | None = None
 
     def __post_init__(self) -> None:
         if sum(value is not None for value in (self.branch, self.tag, self.semver, self.commit)) > 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -112,9 +113,7 @@ class GitCommand:
         except OSError as error:
             raise SourceError(f"the folder of Git repositories cannot be used: {error}", where=str(self._directory)) from error
         if not (self._repository / "HEAD").exists():
-            made = self.run("init", "--bare", "--quiet", "--template=", "--", str(self._repository))
-            if made.status:
-                raise SourceError(f"no repository can be made: {made.err.strip()}", where=str(self._repository))
+            self._make()
 
     def run(
         self, *arguments: str, stdin: bytes = b"", most: int = MOST_OUTPUT, environment: Mapping[str, str] | None = None
@@ -147,6 +146,15 @@ class GitCommand:
             self._stopped = True
             if self._running is not None:
                 _signal(self._running, signal.SIGTERM)
+
+    def _make(self) -> None:
+        # Under another name until it is whole.
+        new = self._repository.with_suffix(".new")
+        shutil.rmtree(new, ignore_errors=True)
+        made = self.run("init", "--bare", "--quiet", "--template=", "--", str(new))
+        if made.status:
+            raise SourceError(f"no repository can be made: {made.err.strip()}", where=str(self._repository))
+        new.rename(self._repository)
 
     def _start(self, arguments: tuple[str, ...], stdin: int, more: Mapping[str, str]) -> subprocess.Popen[bytes]:
         # Imported here since GitPython looks for the git binary while it is imported.

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from guard.base.errors import SourceError
-from guard.source import manifests, refs, upkeep
+from guard.source import refs, upkeep
 from guard.source import revision as revisions
 from guard.source.address import GitRef, check_ref
 from guard.source.command import MOST_OUTPUT, GitCommand
@@ -25,7 +25,6 @@ from guard.source.include import Include
 from guard.source.listing import MOST_IN_FILE
 from guard.source.remote import REMOTE, Remote
 from guard.source.tree import GitTree
-from guard.state.snapshot import Snapshot
 
 __all__ = ["GitSource"]
 
@@ -65,6 +64,7 @@ class GitSource:
         self._git = GitCommand(directory=directory, repository=self._repository, timeout=timeout, most=most)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="git")
         self._known = ""  # the commit that the copy was last seen to hold for the ref
+        self._without_larger = MOST_IN_FILE  # 0 once the server was found to refuse that
 
     async def fetch(self) -> str:
         """Ask the remote what the ref names, and get it if it is new; forced pushes are followed. Returns the revision.
@@ -72,13 +72,6 @@ class GitSource:
         With nothing new this is one listing of that one ref, and nothing at all for a commit. Raises SourceError.
         """
         return await self._call(self._fetch)
-
-    async def read(self, revision: str, *, path: str) -> Snapshot:
-        """The manifests at and below `path` in a revision that was fetched at any time before; needs no network.
-
-        Raises RenderError where the revision is at fault (no such path, symbolic links), SourceError where the copy is.
-        """
-        return await self._call(lambda: self._read(revision, path))
 
     def tree(self, revision: str) -> GitTree:
         """The files of a revision that is held; reading them needs no network.
@@ -118,14 +111,15 @@ class GitSource:
 
     def _found(self) -> refs.Found:
         if self._ref.commit:
-            return refs.Found(name="", remote=self._ref.commit, target=self._ref.commit, commit=self._ref.commit)
+            return refs.Found(name="", remote=self._ref.commit, commit=self._ref.commit)
         option, names = refs.question(self._ref)
         listing = self._run("ls-remote", option, "--", REMOTE, *names, environment=self._remote.environment())
         return refs.answer(listing, self._ref)
 
     def _download(self, found: refs.Found) -> str:
         if upkeep.is_due(self._repository, most=self._most):
-            upkeep.tidy(self._run, self._repository)
+            with self._locked("keep"):
+                upkeep.tidy(self._run, self._repository)
         arguments = (
             "fetch",
             "--quiet",
@@ -139,10 +133,11 @@ class GitSource:
             f"+{found.remote}:{self._slot}",
         )
         try:
-            self._run(*arguments, environment=self._remote.environment(without_larger=MOST_IN_FILE))
+            self._run(*arguments, environment=self._remote.environment(without_larger=self._without_larger))
         except SourceError as error:
             if error.message != FILTER_REFUSED:
                 raise
+            self._without_larger = 0
             self._run(*arguments, environment=self._remote.environment())
         # It may have moved since it was asked for.
         return self._run("rev-parse", "--verify", "--end-of-options", f"{self._slot}^{{commit}}").decode().strip()
@@ -152,17 +147,13 @@ class GitSource:
         """What holds the last revision fetched, for all Syncs that follow the same."""
         return f"refs/guard/fetched/{_slug(str(self._ref))}"
 
-    def _read(self, revision: str, path: str) -> Snapshot:
-        commit = revisions.commit_of(revision)
-        if not self._holds(commit):
-            raise SourceError(f"{revision} is not in the local copy")
-        return manifests.read(self._run, revision=revision, commit=commit, path=path)
-
     def _keep(self, revision: str, owner: str) -> None:
-        self._run("update-ref", "--", f"refs/guard/kept/{_slug(owner or str(self._ref))}", revisions.commit_of(revision))
+        # Not while others decide what can go.
+        with self._locked("keep"):
+            self._run("update-ref", "--", f"refs/guard/kept/{_slug(owner or str(self._ref))}", revisions.commit_of(revision))
 
     def _holds(self, commit: str) -> bool:
-        return (self._repository / "HEAD").exists() and not self._git.run("cat-file", "-e", f"{commit}^{{commit}}").status
+        return not self._git.run("cat-file", "-e", f"{commit}^{{commit}}").status
 
     def _run(
         self, *arguments: str, stdin: bytes = b"", most: int = MOST_OUTPUT, environment: Mapping[str, str] | None = None
@@ -176,21 +167,26 @@ class GitSource:
 
     @contextmanager
     def _alone(self) -> Generator[None]:
-        """Hold the repository's lock: several Syncs may share it, and git's own locks make the second one fail."""
+        """Have the repository ready, and to oneself: several Syncs may share it, and git's own locks make the second one fail."""
+        with self._locked("fetch"):
+            upkeep.clear(self._repository)
+            self._git.prepare()
+            self._remote.prepare()
+            with self._remote.identified():
+                try:
+                    yield
+                except SourceError:
+                    # A server that sends too much would send it at every try.
+                    upkeep.clear(self._repository)
+                    raise
+
+    @contextmanager
+    def _locked(self, what: str) -> Generator[None]:
         try:
             self._repository.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with self._repository.with_suffix(".lock").open("w") as lock:
+            with self._repository.with_suffix(f".{what}").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                upkeep.clear(self._repository)
-                self._git.prepare()
-                self._remote.prepare()
-                with self._remote.identified():
-                    try:
-                        yield
-                    except SourceError:
-                        # A server that sends too much would send it at every try.
-                        upkeep.clear(self._repository)
-                        raise
+                yield
         except OSError as error:
             raise SourceError(f"the local copy cannot be used: {error}", where=str(self._repository)) from error
 

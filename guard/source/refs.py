@@ -14,13 +14,10 @@ _PEELED = "^{}"
 
 
 class Found(Struct, frozen=True):
-    """`name` as a revision shows it, `remote` the ref's full name; it holds `target`, and that leads to `commit`: to another one
-    if it is an annotated tag.
-    """
+    """`name` as a revision shows it, `remote` the ref's full name, and the commit that it leads to."""
 
     name: str
     remote: str
-    target: str
     commit: str
 
 
@@ -55,10 +52,10 @@ def answer(listing: bytes, ref: GitRef) -> Found:
     name = branch.removeprefix(_BRANCHES)
     if not is_name(name):
         raise SourceError("the repository's default branch has a name that cannot be", hint="name a branch in ref.branch")
-    return Found(name=name, remote=branch, target=values["HEAD"], commit=values["HEAD"])
+    return Found(name=name, remote=branch, commit=values["HEAD"])
 
 
 def _found(values: dict[str, str], *, name: str, remote: str, complaint: str) -> Found:
     if remote not in values:
         raise SourceError(f"the repository {complaint}")
-    return Found(name=name, remote=remote, target=values[remote], commit=values.get(f"{remote}{_PEELED}", values[remote]))
+    return Found(name=name, remote=remote, commit=values.get(f"{remote}{_PEELED}", values[remote]))

@@ -69,11 +69,3 @@ class File(msgspec.Struct, frozen=True):
     path: str
     blob: str
     data: bytes
-
-
-class Snapshot(msgspec.Struct, frozen=True):
-    """The files of `revision` at and below `path` (from the source's root, empty for the root itself), sorted by path."""
-
-    revision: str
-    path: str
-    files: tuple[File, ...]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 
 class Repository:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, kind: str = "sha1") -> None:
         self.path = path
         path.mkdir(parents=True)
-        self.git("init", "--quiet", "--initial-branch=main")
+        self.git("init", "--quiet", "--initial-branch=main", f"--object-format={kind}")
 
     @property
     def url(self) -> str:

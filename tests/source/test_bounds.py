@@ -162,7 +162,7 @@ async def test_paths_that_no_tool_could_use_are_refused(repository: Repository, 
 
 
 async def test_folders_without_end_are_refused(repository: Repository, source: Source) -> None:
-    depth = 20_000
+    depth = 3_000
     mark = "commit refs/heads/deep\ncommitter a <a@example.com> 0 +0000\ndata 0\nM 100644 inline "
     repository.git("fast-import", "--quiet", stdin=f"{mark}{'d/' * depth}a.yaml\ndata 1\n1\n\n")
     git = source(repository.url, ref=GitRef(branch="deep"))

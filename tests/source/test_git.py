@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from guard.base.errors import RenderError, SourceError
-from guard.source import GitCredentials, GitRef
+from guard.base.errors import SourceError
+from guard.source import GitCredentials, GitRef, GitSource
 from tests.source.conftest import Source
 from tests.source.githttp import PASSWORD, USER, serve
 from tests.source.repository import Repository, git_in
@@ -16,59 +16,28 @@ from tests.source.repository import Repository, git_in
 MANIFEST = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
 
 
+async def texts(git: GitSource, revision: str, folder: str = "") -> dict[str, str]:
+    """What the files of a folder hold."""
+    tree = git.tree(revision)
+    entries = await tree.entries(folder)
+    read = await tree.read(entry.blob for entry in entries)
+    return {entry.path: read[entry.blob].decode() for entry in entries}
+
+
 async def test_a_commit_is_fetched_and_read_from_a_path(repository: Repository, source: Source) -> None:
     commit = repository.commit({"apps/a.yaml": MANIFEST, "other/b.yaml": MANIFEST})
     git = source(repository.url, ref=GitRef(branch="main"))
 
     revision = await git.fetch()
-    snapshot = await git.read(revision, path="./apps/")
 
     assert revision == f"main@sha1:{commit}"
-    assert (snapshot.revision, snapshot.path) == (revision, "apps")
-    assert [(file.path, file.data) for file in snapshot.files] == [("apps/a.yaml", MANIFEST.encode())]
-    assert snapshot.files[0].blob == repository.git("rev-parse", "HEAD:apps/a.yaml")
+    assert await texts(git, revision, "./apps/") == {"apps/a.yaml": MANIFEST}
 
 
 async def test_a_file_url_is_fetched(repository: Repository, source: Source) -> None:
     commit = repository.commit({"a.yaml": MANIFEST})
 
     assert await source(f"file://{repository.path}").fetch() == f"main@sha1:{commit}"
-
-
-async def test_only_manifests_are_read_and_dot_files_left_out(repository: Repository, source: Source) -> None:
-    names = [
-        "z.yaml",
-        "b/c.yml",
-        "b/d.json",
-        "Kustomization",
-        "README.md",
-        ".hidden.yaml",
-        ".github/w.yaml",
-        "b/.x/y.yaml",
-        "a b/ü.yaml",
-    ]
-    repository.commit(dict.fromkeys(names, MANIFEST))
-    git = source(repository.url)
-
-    snapshot = await git.read(await git.fetch(), path="")
-
-    assert [file.path for file in snapshot.files] == ["Kustomization", "a b/ü.yaml", "b/c.yml", "b/d.json", "z.yaml"]
-
-
-async def test_contents_come_byte_for_byte(repository: Repository, source: Source) -> None:
-    contents = {
-        "empty.yaml": "",
-        "same.yaml": MANIFEST,
-        "same2.yaml": MANIFEST,
-        "no-newline.yaml": "a: 1",
-        "lines.yaml": "\n\n\n",
-    }
-    repository.commit(contents)
-    git = source(repository.url)
-
-    snapshot = await git.read(await git.fetch(), path=".")
-
-    assert {file.path: file.data.decode() for file in snapshot.files} == contents
 
 
 async def test_only_the_last_commit_is_fetched(repository: Repository, source: Source, tmp_path: Path) -> None:
@@ -92,7 +61,7 @@ async def test_a_forced_push_is_followed(repository: Repository, source: Source)
     after = await git.fetch()
 
     assert (before, after) == (f"main@sha1:{first}", f"main@sha1:{second}")
-    assert [(await git.read(revision, path="")).files[0].data for revision in (before, after)] == [b"2", b"3"]
+    assert [await texts(git, revision) for revision in (before, after)] == [{"a.yaml": "2"}, {"a.yaml": "3"}]
 
 
 async def test_a_rewind_is_followed(repository: Repository, source: Source) -> None:
@@ -105,7 +74,7 @@ async def test_a_rewind_is_followed(repository: Repository, source: Source) -> N
     revision = await git.fetch()
 
     assert revision == f"main@sha1:{first}"
-    assert (await git.read(revision, path="")).files[0].data == b"1"
+    assert await texts(git, revision) == {"a.yaml": "1"}
 
 
 async def test_a_vanished_branch_keeps_the_last_good_state(repository: Repository, source: Source) -> None:
@@ -119,7 +88,7 @@ async def test_a_vanished_branch_keeps_the_last_good_state(repository: Repositor
     with pytest.raises(SourceError, match="has no branch 'release/1'"):
         await git.fetch()
 
-    assert (await git.read(revision, path="")).files[0].data == b"1"
+    assert await texts(git, revision) == {"a.yaml": "1"}
 
 
 async def test_the_last_good_revision_outlives_a_restart_without_the_remote(repository: Repository, source: Source) -> None:
@@ -134,7 +103,7 @@ async def test_the_last_good_revision_outlives_a_restart_without_the_remote(repo
     with pytest.raises(SourceError, match="there is no Git repository here"):
         await after.fetch()
 
-    assert (await after.read(revision, path="")).files[0].data == b"1"
+    assert await texts(after, revision) == {"a.yaml": "1"}
 
 
 async def test_what_is_kept_survives_a_garbage_collection(repository: Repository, source: Source, tmp_path: Path) -> None:
@@ -147,7 +116,7 @@ async def test_what_is_kept_survives_a_garbage_collection(repository: Repository
     (copy,) = (tmp_path / "data").glob("*.git")
     git_in(copy, "gc", "--quiet", "--prune=now")
 
-    assert (await git.read(kept, path="")).files[0].data == b"1"
+    assert await texts(git, kept) == {"a.yaml": "1"}
 
 
 @pytest.mark.parametrize("annotated", [False, True])
@@ -160,7 +129,7 @@ async def test_a_tag_names_its_commit(repository: Repository, source: Source, *,
     revision = await git.fetch()
 
     assert revision == f"v1@sha1:{commit}"
-    assert (await git.read(revision, path="")).files[0].data == b"1"
+    assert await texts(git, revision) == {"a.yaml": "1"}
     assert await git.fetch() == revision
 
 
@@ -251,7 +220,7 @@ async def test_a_bare_commit_is_fetched_once(repository: Repository, source: Sou
     repository.path.rename(repository.path.with_name("gone"))
 
     assert revision == await git.fetch() == f"sha1:{commit}"
-    assert (await git.read(revision, path="")).files[0].data == b"1"
+    assert await texts(git, revision) == {"a.yaml": "1"}
 
 
 async def test_without_a_ref_the_default_branch_is_followed(repository: Repository, source: Source) -> None:
@@ -266,53 +235,32 @@ async def test_an_empty_repository_is_named(repository: Repository, source: Sour
         await source(repository.url).fetch()
 
 
+async def test_a_repository_of_another_kind_is_named(source: Source, tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "served" / "sha256", kind="sha256")
+    repository.commit({"a.yaml": "1"})
+
+    with pytest.raises(SourceError, match="repositories with SHA-256 objects are not supported"):
+        await source(repository.url).fetch()
+
+
+async def test_a_copy_that_was_being_made_when_guard_ended_is_made_anew(
+    repository: Repository, source: Source, tmp_path: Path
+) -> None:
+    commit = repository.commit({"a.yaml": "1"})
+    await source(repository.url).fetch()
+    (copy,) = (tmp_path / "data").glob("*.git")
+    half = copy.rename(copy.with_suffix(".new"))
+    (half / "HEAD").write_text("half of i")
+
+    assert await source(repository.url).fetch() == f"main@sha1:{commit}"
+    assert not half.exists()
+
+
 async def test_a_missing_commit_is_named(repository: Repository, source: Source) -> None:
     repository.commit({"a.yaml": "1"})
 
     with pytest.raises(SourceError, match="does not have what the ref names"):
         await source(repository.url, ref=GitRef(commit="1" * 40)).fetch()
-
-
-@pytest.mark.parametrize("path", ["nowhere", "apps/a.yaml", "apps/nowhere"])
-async def test_a_missing_path_names_path_and_revision(repository: Repository, source: Source, path: str) -> None:
-    repository.commit({"apps/a.yaml": MANIFEST})
-    git = source(repository.url)
-    revision = await git.fetch()
-
-    with pytest.raises(RenderError) as caught:
-        await git.read(revision, path=path)
-
-    assert repr(path) in str(caught.value)
-    assert revision in str(caught.value)
-
-
-async def test_a_revision_that_was_never_fetched_is_refused(repository: Repository, source: Source) -> None:
-    git = source(repository.url)
-
-    with pytest.raises(SourceError, match="not in the local copy"):
-        await git.read(f"main@sha1:{'1' * 40}", path="")
-    with pytest.raises(SourceError, match="is not a revision of a Git repository"):
-        await git.read("bucket@sha256:12", path="")
-
-
-async def test_a_symbolic_link_is_refused(repository: Repository, source: Source) -> None:
-    (repository.path / "apps").mkdir()
-    (repository.path / "apps" / "passwd.yaml").symlink_to("/etc/passwd")
-    repository.commit_all()
-    git = source(repository.url)
-
-    with pytest.raises(RenderError, match=r"apps/passwd\.yaml: is a symbolic link"):
-        await git.read(await git.fetch(), path="apps")
-
-
-async def test_a_submodule_is_refused(repository: Repository, source: Source) -> None:
-    repository.commit({"a.yaml": "1"})
-    repository.git("update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},vendor/lib")
-    repository.git("commit", "--quiet", "--message=submodule")
-    git = source(repository.url)
-
-    with pytest.raises(RenderError, match="vendor/lib: is a submodule"):
-        await git.read(await git.fetch(), path="")
 
 
 async def test_two_sources_of_one_repository_do_not_disturb_each_other(repository: Repository, source: Source) -> None:
@@ -370,10 +318,9 @@ async def test_a_private_repository_is_fetched_over_https(repository: Repository
         git = source(server.url("deploy/.git"), ref=GitRef(branch="main"), credentials=credentials)
 
         revision = await git.fetch()
-        snapshot = await git.read(revision, path="")
 
     assert revision == f"main@sha1:{commit}"
-    assert snapshot.files[0].data == MANIFEST.encode()
+    assert await texts(git, revision) == {"a.yaml": MANIFEST}
     kept = b"".join(path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file())
     assert PASSWORD.encode() not in kept
 
