@@ -165,7 +165,7 @@ class GitCommand:
         ours = {**self._environment(), **more}
         # GitPython hands the whole environment on; `env -u` takes away what would steer git.
         unset = [f"--unset={name}" for name in os.environ if name.startswith("GIT_") and name not in _KEPT | ours.keys()]
-        command = ["sh", "-c", _LIMITED, "sh", *self._limits, "env", *unset, "git", *arguments]
+        command = ["sh", "-c", _LIMITED, "sh", *self._limits, *(("env", *unset) if unset else ()), "git", *arguments]
         with self._guarding:
             if self._stopped:
                 raise SourceError("stopped")

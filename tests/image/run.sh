@@ -125,6 +125,8 @@ expect "the version" "guard, version $version" "$(image "gitops-guard:$version" 
 # shellcheck disable=SC2016 # the shell inside expands it
 expect "its user" "65532 65532" "$(inside 'echo "$(id -u) $(id -g)"')"
 expect "git" "git version" "$(inside 'git --version | cut -d" " -f1-2')"
+# It refuses to run for a user without a name.
+expect "ssh" "hostname git.example.com" "$(inside 'ssh -F /dev/null -G git.example.com | grep ^hostname')"
 expect "kustomize" "$("$kustomize" version)" "$(inside 'kustomize version')"
 expect "helm" "$("$helm" version --short)" "$(inside 'helm version --short')"
 expect "files that its user could change outside the data folder" "" \
