@@ -23,8 +23,8 @@ from collections.abc import Iterable
 REFUSED = 125  # the exit code when rights could not be taken away, as env(1) and timeout(1) have it
 NOT_STARTED = 126
 
-# What the dynamic loader of the interpreter may need, and the tool may not.
-_INTERPRETERS = ("LD_LIBRARY_PATH", "PYTHONHOME")
+# What the interpreter needs, or sets for itself, and the tool does not.
+_INTERPRETERS = ("LD_LIBRARY_PATH", "PYTHONHOME", "LC_CTYPE")
 
 _SIGKILL = 9
 _PR_SET_PDEATHSIG = 1

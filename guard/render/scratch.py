@@ -121,10 +121,8 @@ def _write(into: Path, files: Iterable[tuple[str, bytes]]) -> list[str]:
             # Nothing that is there already is written to, or through.
             with open(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as file:  # noqa: PTH123
                 file.write(data)
-        except FileExistsError as error:
-            raise RenderError("the repository holds the file twice", where=path) from error
-        except NotADirectoryError as error:
-            raise RenderError("the repository holds a file where it holds a folder, too", where=path) from error
+        except (FileExistsError, NotADirectoryError) as error:
+            raise RenderError("the repository holds two things in one place", where=path) from error
         except OSError as error:
             raise _disk(error, where=path) from error
     return pointers
