@@ -13,7 +13,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
-from aiohttp import web
 
 from guard import admission, api, certs, telemetry
 from guard.apply import Writer
@@ -25,6 +24,7 @@ from guard.base.holding import bound, held
 from guard.cluster import Client, Identity, Served, connect, discover, watch
 from guard.cluster.client import collection_path
 from guard.control import serve as serve_control
+from guard.control import serve_metrics
 from guard.heal import Repairer, Watching
 from guard.inspect import Comparison, Explanation, compare, explain
 from guard.registration import Registration, client_config
@@ -214,14 +214,9 @@ class Runtime:
         serving = admission.serve(app, listener, tls=self.tls.context, meter=self.metrics)
         await self._resources.enter_async_context(serving)
         if self.options.metrics_listen is not None:
-            operations = web.Application()
-            operations.router.add_get("/metrics", self._show_metrics)
-            metrics_listener = bound(self.options.metrics_listen)
+            metrics_listener = bound(self.options.metrics_listen, option="--metrics-listen")
             self._resources.callback(metrics_listener.close)
-            runner = web.AppRunner(operations, access_log=None)
-            await runner.setup()
-            self._resources.push_async_callback(runner.cleanup)
-            await web.SockSite(runner, metrics_listener).start()
+            await self._resources.enter_async_context(serve_metrics(metrics_listener, show=self._show_metrics))
         control = await serve_control(
             self.options.data_dir, journal=self.options.data_dir / "audit", diff=self._compare, explain=self._explain
         )
@@ -262,11 +257,10 @@ class Runtime:
             journal=self.options.data_dir / "audit",
         )
 
-    async def _show_metrics(self, _request: web.Request) -> web.Response:
+    def _show_metrics(self) -> tuple[bytes, str]:
         for sync in self.view.state.syncs():
             self.metrics.declared(sync=sync, objects=self.view.state.count_of(sync))
-        body, content_type = self.metrics.render()
-        return web.Response(body=body, headers={"Content-Type": content_type})
+        return self.metrics.render()
 
     def _not_ready(self) -> str:
         if not self.started.is_set():

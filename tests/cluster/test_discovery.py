@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from guard.cluster import Client, connect
-from guard.cluster.discovery import capabilities
+from guard.cluster import Client, connect, discover
 from tools import binaries
 from tools.controlplane import ControlPlane
 
@@ -9,7 +8,7 @@ from tools.controlplane import ControlPlane
 async def test_capabilities_are_the_servers_version_and_all_that_it_serves(control_plane: ControlPlane) -> None:
     client = Client(await connect(kubeconfig=control_plane.kubeconfig("admin"), context=None))
     try:
-        found = await capabilities(client)
+        found = (await discover(client)).capabilities
     finally:
         await client.close()
     assert found.version == f"v{binaries.pinned()['kube-apiserver']}"
