@@ -5,6 +5,7 @@ Standard library only: it may run before there is a virtual environment. As a mo
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tools import binaries
 from tools.binaries import ToolsError
 
 MISSING = "sshd not found; install your system's OpenSSH server: the tests start one of their own, so it need not run"
@@ -56,10 +58,16 @@ def _install() -> Path:
         raise ToolsError(
             "sshd not found; install your system's OpenSSH server (it need not run): the tests start one of their own"
         )
-    print("sshd: installing Debian's openssh-server without starting it", flush=True)
-    with _no_services():
-        _run(*_APT, "update")
-        _run(*_APT, "install", "--yes", "--no-install-recommends", "openssh-server")
+    lock = binaries.cache_root() / "sshd.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("a") as file:
+        # apt waits for nobody who reads its lists.
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if not find():
+            print("sshd: installing Debian's openssh-server without starting it", flush=True)
+            with _no_services():
+                _run(*_APT, "update")
+                _run(*_APT, "install", "--yes", "--no-install-recommends", "openssh-server")
     return locate()
 
 

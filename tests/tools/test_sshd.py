@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ def bare_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for folder in ("bin", "sbin"):
         (tmp_path / folder).mkdir()
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(sshd, "FOLDERS", (str(tmp_path / "sbin"),))
     monkeypatch.setattr(sshd, "POLICY", tmp_path / "policy-rc.d")
     monkeypatch.setattr(sshd, "BOOTED", tmp_path / "systemd")
@@ -69,6 +71,14 @@ def test_root_on_debian_gets_the_package_and_no_service_starts(
     assert said[0] == "sshd: installing Debian's openssh-server without starting it"
     assert said[1].split() == ["sshd", str(tmp_path / "sbin" / "sshd")]
     assert not sshd.POLICY.exists()
+
+
+@pytest.mark.usefixtures("apt")
+def test_installed_at_the_same_time_it_is_installed_once(tmp_path: Path) -> None:
+    with ThreadPoolExecutor() as pool:
+        assert [each.result() for each in [pool.submit(sshd.main) for _ in range(3)]] == [0, 0, 0]
+
+    assert (tmp_path / "calls").read_text().count("101 install") == 1
 
 
 def test_a_policy_that_is_there_stays(apt: Path) -> None:
