@@ -136,7 +136,7 @@ def _fault(body: Json) -> tuple[str, str, JsonObject | None] | None:
     return _fault_of_texts(metadata, "labels") or _fault_of_texts(metadata, "annotations")
 
 
-def _fault_of_texts(metadata: JsonObject, name: str) -> tuple[str, str, JsonObject] | None:
+def _fault_of_texts(metadata: JsonObject, name: str) -> tuple[str, str, JsonObject | None] | None:
     """What is wrong with labels or annotations: `version: 1.10`, `enabled: yes`. The API server says so, too, without a line."""
     if metadata.get(name) is not None and not is_object(metadata[name]):
         return f"metadata.{name} is {_called(metadata[name])}, not an object", "", metadata

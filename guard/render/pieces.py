@@ -23,7 +23,6 @@ LOOKED_AT = 4096  # where kubectl looks for the `{` of JSON
 
 _SPACE = re.compile(r"[ \t\r\n]*+")
 _LINE_END = re.compile(r"[ \t\r]*+\n?")
-_SEPARATOR = re.compile(r"^---([^\n]*+)\n?", re.MULTILINE)
 _EMPTY = re.compile(r"(?:---(?=[\r\n]))?[ \r\n]*+")
 _BYTE_ORDER_MARK = re.compile(r"(?<=[\r\n\x85\u2028\u2029])\ufeff")
 _NOTHING = re.compile(r"(?:[ \t\r\n\x85\u2028\u2029\ufeff]++|#[^\r\n\x85\u2028\u2029]*+|\.\.\.(?=\s|\Z))*+")
@@ -62,7 +61,7 @@ class Piece(Struct, frozen=True):
         if found := _DIRECTIVE.match(self.text):
             raise self.fault(found.end() - 1, "kubectl takes no directives", hint="leave out the lines that begin with %")
         # libyaml passes over it, and Go takes it for the beginning of a name.
-        if found := _BYTE_ORDER_MARK.search(self.text):
+        if "\ufeff" in self.text and (found := _BYTE_ORDER_MARK.search(self.text)):
             raise self.fault(found.start(), "a byte order mark in the middle of a document", hint="remove it")
 
     def is_indented_by_tab(self, index: int) -> bool:
@@ -129,19 +128,29 @@ class _Cut:
             return 0
 
     def yaml(self) -> Iterator[Piece]:
-        start = self._start
-        for found in _SEPARATOR.finditer(self.file[start:]):
+        at = self._separator(self._start)
+        while at >= 0:
+            end = self.file.find("\n", at) + 1 or len(self.file)
             # The first line of a piece stays with it.
-            parted = start + found.start() > self._start
+            parted = at > self._start
             if parted:
-                yield self._piece(start + found.start(), is_json=False)
-            told = found[1].strip()
+                yield self._piece(at, is_json=False)
+            behind = self.file[at + 3 : end]
+            told = behind.strip()
             if told and not told.startswith("#"):
-                at = start + found.end(1) - len(found[1].lstrip())
-                raise self._fault(at, "kubectl takes nothing but a comment after `---`", hint="put it into the next line")
+                index = end - len(behind.lstrip())
+                raise self._fault(index, "kubectl takes nothing but a comment after `---`", hint="put it into the next line")
             if parted:
-                self._piece(start + found.end(), is_json=False)
+                self._piece(end, is_json=False)
+            at = self._separator(end)
         yield self._piece(len(self.file), is_json=False)
+
+    def _separator(self, start: int) -> int:
+        """Where a line of `---` begins, from the beginning of a line on; -1 where none does."""
+        if self.file.startswith("---", start):
+            return start
+        found = self.file.find("\n---", start)
+        return found if found < 0 else found + 1
 
     def _piece(self, end: int, *, is_json: bool) -> Piece:
         text = self.file[self._start : end]

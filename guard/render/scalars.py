@@ -27,12 +27,14 @@ _WORDS: dict[str, bool | float | None] = {
     **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), math.inf),
     **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), -math.inf),
 }
+# A plain scalar that begins in another way is a text.
+FIRST = {word[:1] for word in _WORDS} | set("+-.0123456789")
 _INTEGER = re.compile(
     r"(?P<sign>[-+]?)(?:0[xX](?P<x>[0-9a-fA-F]+)|0[bB](?P<b>[01]+)|0[oO]?(?P<o>[0-7]+)|(?P<d>0|[1-9][0-9]*))", re.ASCII
 )
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", re.ASCII)
 # Here Go looks closer at underscores than elsewhere.
-_POINT_FIRST = re.compile(r"\.[0-9]+(?:_[0-9]+)*(?:[eE][-+]?[0-9]+(?:_[0-9]+)*)?", re.ASCII)
+_DOTTED = re.compile(r"\.[0-9]++(?:_[0-9]++)*+(?:[eE][-+]?[0-9]++(?:_[0-9]++)*+)?", re.ASCII)
 _DATE = r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})"
 _TIME = r"([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})(?:[.,][0-9]+)?"
 _TIMESTAMP = re.compile(rf"{_DATE}(?:[Tt]{_TIME}(?:Z|[-+][0-9]{{2}}:[0-9]{{2}})| {_TIME})?", re.ASCII)
@@ -47,7 +49,7 @@ class ScalarError(ValueError):
 def scalar(text: str, *, tag: str | None, plain: bool) -> Scalar:
     """The value of a scalar; `plain` says that it stands there without quotes. Raises ScalarError."""
     if tag is None:
-        return _resolved(text) if plain else text
+        return resolved(text) if plain else text
     match tag.removeprefix(_TAG):
         case "binary":
             return _binary(text)
@@ -56,7 +58,7 @@ def scalar(text: str, *, tag: str | None, plain: bool) -> Scalar:
                 raise ScalarError("is tagged !!timestamp but is none")
             return text
         case "int" | "float" | "bool" | "null" as name:
-            value = _resolved(text)
+            value = resolved(text)
             if name not in _names(value):
                 raise ScalarError(f"is tagged !!{name} but is none")
             return float(value) if name == "float" and value is not None else value
@@ -99,14 +101,17 @@ def key(value: Scalar) -> str:
             raise ScalarError("the number is too large for a key")
 
 
-def _resolved(text: str) -> Scalar:
+def resolved(text: str) -> Scalar:
+    """The value of a scalar without quotes or a tag."""
+    # Go looks at the first character first, so `_1` is a text.
+    if text[:1] not in FIRST:
+        return text
     if text in _WORDS:
         return _WORDS[text]
-    # Go looks at the first character before it looks for a number, so `_1` is a text.
     if text[0] not in "+-.0123456789":
         return text
     if text[0] == ".":
-        return _float(text) if _POINT_FIRST.fullmatch(text) else text
+        return _float(text) if _DOTTED.fullmatch(text) else text
     digits = text.replace("_", "")
     if digits.startswith(("0b-", "0b+")):  # which Go reads, too
         digits = f"{digits[2]}0b{digits[3:]}"

@@ -81,7 +81,7 @@ class _Builder:
             hint = "indent with spaces; YAML takes no tabs" if piece.is_indented_by_tab(at) else ""
             raise piece.fault(at, ", ".join(told for told in (error.context, error.problem) if told), hint=hint) from error
         except yaml.reader.ReaderError as error:
-            before = piece.text.encode()[: error.position].decode()
+            before = piece.text.encode()[: error.position].decode(errors="ignore")
             raise piece.fault(len(before), f"{error.reason}") from error
 
     def _document(self) -> Document | None:
@@ -98,7 +98,8 @@ class _Builder:
 
     def _value(self, event: yaml.Event, level: int) -> Json:
         if isinstance(event, yaml.ScalarEvent):
-            return self._json(self._scalar(event), event)
+            value = self._scalar(event)
+            return value if isinstance(value, str) else self._json(value, event)
         if isinstance(event, yaml.AliasEvent):
             return self._json(self._alias(event), event)
         if level > MOST_LEVELS:
@@ -123,19 +124,18 @@ class _Builder:
 
     def _mapping(self, start: yaml.Event, level: int) -> JsonObject:
         found: JsonObject = {}
-        given: dict[str, yaml.Event] = {}
+        given: dict[str, yaml.Mark] = {}  # no events: there may be a million
         event = self._next()
         line = self._line((start if isinstance(event, yaml.MappingEndEvent) else event).start_mark.index)
         while not isinstance(event, yaml.MappingEndEvent):
-            if isinstance(event, yaml.ScalarEvent) and event.value == "<<" and (event.implicit[0] or event.tag == scalars.MERGE):
-                self._anchor(event, event.value)
+            key = self._key(event)
+            if key == "<<" and _is_merge(event):
                 self._merge(found, self._next(), level)
+            elif key in given:
+                first = Lines(self._piece).at(given[key].index)
+                raise self._fault(event, f"the key {_shown(key)} stands twice, first in line {first}")
             else:
-                key = self._key(event)
-                if key in given:
-                    first = Lines(self._piece).at(given[key].start_mark.index)
-                    raise self._fault(event, f"the key {_shown(key)} stands twice, first in line {first}")
-                given[key] = event
+                given[key] = event.start_mark
                 found[key] = self._value(self._next(), level)
             event = self._next()
         self._end = event.end_mark.index
@@ -165,24 +165,28 @@ class _Builder:
             raise self._fault(event, str(error)) from error
 
     def _scalar(self, event: yaml.ScalarEvent) -> scalars.Scalar:
-        if event.tag is not None and self._piece.text.startswith(",", event.end_mark.index) and not event.value:
+        value = event.value
+        if event.tag is not None:
+            value = self._tagged(event)
+        elif event.implicit[0] and value[:1] in scalars.FIRST:
+            value = scalars.resolved(value)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = _Anchored(value=value, weight=event.end_mark.index - event.start_mark.index)
+        return value
+
+    def _tagged(self, event: yaml.ScalarEvent) -> scalars.Scalar:
+        if not event.value and self._piece.text.startswith(",", event.end_mark.index):
             raise self._fault(event, "a tag has to end with a space: Go takes a comma for a part of it")
         try:
-            value = scalars.scalar(event.value, tag=event.tag, plain=event.implicit[0])
+            return scalars.scalar(event.value, tag=event.tag, plain=event.implicit[0])
         except scalars.ScalarError as error:
             raise self._fault(event, str(error)) from error
-        self._anchor(event, value)
-        return value
 
     def _json(self, value: Json, event: yaml.Event) -> Json:
         try:
             return scalars.json_number(value)
         except scalars.ScalarError as error:
             raise self._fault(event, str(error)) from error
-
-    def _anchor(self, event: yaml.ScalarEvent, value: scalars.Scalar) -> None:
-        if event.anchor:
-            self._anchors[event.anchor] = _Anchored(value=value, weight=event.end_mark.index - event.start_mark.index)
 
     def _alias(self, event: yaml.AliasEvent) -> Json:
         """What the anchor stands for; a scalar before its way through JSON."""
@@ -198,6 +202,10 @@ class _Builder:
 
     def _fault(self, event: yaml.Event, message: str) -> RenderError:
         return self._piece.fault(event.start_mark.index, message)
+
+
+def _is_merge(event: yaml.Event) -> bool:
+    return isinstance(event, yaml.ScalarEvent) and (event.implicit[0] or event.tag == scalars.MERGE)
 
 
 def _shown(name: str) -> str:
