@@ -6,7 +6,7 @@ import asyncio
 import posixpath
 from collections.abc import Mapping
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from guard.base.errors import RenderError
 from guard.render import kustomization, scratch
@@ -16,7 +16,7 @@ from guard.state.snapshot import Entry, Tree, is_lfs_pointer
 
 # Installations of hundreds of applications have that many; each costs a listing.
 MOST_FOLDERS = 1000
-MOST_BYTES = 8 * 1024 * 1024  # of all kustomizations together
+MOST_BYTES = 4 * 1024 * 1024  # of all kustomizations together
 
 _CONTAINED = "kustomize reads files only at and below the kustomization's own folder, and elsewhere folders that have one"
 
@@ -56,7 +56,10 @@ class _Visit:
         pending = [folder]
         while pending:
             read = await self._read(pending)
-            self._folders.update({found.folder: found for found in read})
+            # Of the top one all is needed, of the others what they refer to.
+            self._folders.update(
+                {found.folder: found if found.folder == folder else structs.replace(found, value={}) for found in read}
+            )
             bases = [await self._followed(found, reference) for found in read for reference in found.references]
             pending = [base for base in dict.fromkeys(bases) if base is not None and base not in self._folders]
             if len(self._folders) + len(pending) > MOST_FOLDERS:

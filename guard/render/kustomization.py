@@ -19,8 +19,9 @@ from guard.render.yaml import documents
 from guard.state.fields import Path
 
 FILE_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
-MOST_BYTES = 1024 * 1024
-TOO_LARGE = f"is larger than {MOST_BYTES // 2**20} MiB, as no kustomization is"
+# One that lists 10,000 files by their names. It is read in Guard's own process, where that may take 15 MiB of memory at worst.
+MOST_BYTES = 512 * 1024
+TOO_LARGE = f"is larger than {MOST_BYTES // 2**10} KiB, as no kustomization is"
 
 ORIGINS = "originAnnotations"
 _METADATA = "buildMetadata"
