@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import os
 import random
 import statistics
 import sys
@@ -29,7 +30,7 @@ from guard.base.codec import child, children
 from guard.cluster import collection_path
 from guard.state.ids import GUARD_NAMESPACE
 from tools.controlplane import ControlPlane
-from tools.guardrun import GuardProcess, eventually, running, sync_document
+from tools.guardrun import GuardProcess, eventually, running, sync_document, with_tools
 
 # Guard looks by itself only after so long; a push wakes it.
 INTERVAL = "1h"
@@ -39,7 +40,7 @@ TOKEN = "correct-horse-battery"  # noqa: S105 (made up)
 SYNC_SECONDS = 900.0
 PROGRESS_SECONDS = 5.0
 # What comes after the applies: status, pins, the next look.
-SETTLE_SECONDS = 2.0
+SETTLE_SECONDS = 1.0
 
 
 class WatchedGuard(GuardProcess):
@@ -52,7 +53,15 @@ class WatchedGuard(GuardProcess):
     async def launch(self) -> None:
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "bench.guard_watched", str(self.seen), *self.arguments(), cwd=ROOT, stdout=log, stderr=log
+                sys.executable,
+                "-m",
+                "bench.guard_watched",
+                str(self.seen),
+                *self.arguments(),
+                cwd=ROOT,
+                env=with_tools(os.environ),
+                stdout=log,
+                stderr=log,
             )
 
 

@@ -57,13 +57,15 @@ async def up_to_index(sizes: Sequence[int], size: Size) -> JsonObject:
     """Without a cluster."""
     with tempfile.TemporaryDirectory(prefix="guard-bench-") as scratch:
         async with Repositories.of(sizes, Path(scratch)) as repositories:
-            for rounds, step in (
-                (size.loads, repositories.load),
-                (size.looks, repositories.look),
-                (size.commits, repositories.commit),
+            for what, rounds, step in (
+                ("loads", size.loads, repositories.load),
+                ("looks", size.looks, repositories.look),
+                ("commits", size.commits, repositories.commit),
             ):
+                started = perf_counter()
                 for _ in range(rounds):
                     await step()
+                print(f"  {rounds} rounds of {what}: {perf_counter() - started:.0f} s", flush=True)
             remotes = repositories.remotes
     report_loads(remotes)
     report_looks(remotes)

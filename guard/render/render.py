@@ -18,7 +18,7 @@ from guard.render.plain import MOST_IN_ALL, is_manifest, may_be_manifest
 from guard.render.texts import Texts
 from guard.render.tool import Tool, documents
 from guard.state.ids import Manifest, Origin
-from guard.state.snapshot import Entry, File, Tree, is_lfs_pointer
+from guard.state.snapshot import Changes, Entry, File, Tree, is_lfs_pointer
 
 # Files are read and parsed in batches, so that no more of a large repository than this is in memory as text, and so that what is
 # done with a batch in one go does not hold up the loop: for so many files that takes 4 ms at a time.
@@ -213,20 +213,26 @@ class Renderer:
 
 
 class _Listed:
-    """A tree of which each folder is listed once."""
+    """A tree of which each folder is listed once, and compared once."""
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
         self._entries: dict[str, tuple[Entry, ...]] = {}
+        self._changes: dict[tuple[str, str], Changes | None] = {}
         self.revision = tree.revision
         self.id = tree.id
-        self.changes = tree.changes
         self.read = tree.read
 
     async def entries(self, folder: str) -> tuple[Entry, ...]:
         if folder not in self._entries:
             self._entries[folder] = await self._tree.entries(folder)
         return self._entries[folder]
+
+    async def changes(self, folder: str, since: str) -> Changes | None:
+        asked = (folder, since)
+        if asked not in self._changes:
+            self._changes[asked] = await self._tree.changes(folder, since)
+        return self._changes[asked]
 
 
 async def _ignore_files(tree: Tree, entries: Iterable[Entry]) -> dict[str, bytes]:

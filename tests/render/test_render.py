@@ -75,7 +75,7 @@ async def test_a_change_of_one_file_reads_that_file_alone(renderer: Renderer) ->
 
     after = await renderer.render(second, "")
 
-    assert (second.listings, second.reads) == (0, ["7.yaml", "new.yaml"])
+    assert (second.listings, second.comparisons, second.reads) == (0, 1, ["7.yaml", "new.yaml"])
     assert before.keys() - after.keys() == {"9.yaml"}
     assert [path for path in after if after[path] is not before.get(path)] == ["7.yaml", "new.yaml"]
 

@@ -24,6 +24,7 @@ class MemoryTree:
     ) -> None:
         self.contents = {path: text.encode() if isinstance(text, str) else text for path, text in files.items()}
         self.listings = 0
+        self.comparisons = 0
         self.reads: list[str] = []
         self._revision = revision
         types: dict[str, EntryType] = {**dict.fromkeys(links, "link"), **dict.fromkeys(submodules, "submodule")}
@@ -54,6 +55,7 @@ class MemoryTree:
         return tuple(self.all(folder).values())
 
     async def changes(self, folder: str, since: str) -> Changes | None:
+        self.comparisons += 1
         name, _, old_folder = since.partition(":")
         known = self._before.get(name)
         if known is None or old_folder != folder:
