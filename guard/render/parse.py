@@ -8,7 +8,9 @@ import math
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+from msgspec import structs
 
 from guard.base import codec
 from guard.base.errors import RenderError
@@ -37,10 +39,14 @@ class Parser:
         self._cache = cache
         self._timeout = timeout
         self._idle: list[_Child] = []
+        self._ending: set[_Child] = set()
 
     async def close(self) -> None:
-        while self._idle:
-            await self._idle.pop().close()
+        """No child is left."""
+        for child in (*self._idle, *self._ending):
+            await child.close()
+        self._idle.clear()
+        self._ending.clear()
 
     async def made(self, key: str) -> bytes | None:
         """What a tool made of the inputs that `key` names, where that is kept."""
@@ -61,7 +67,10 @@ class Parser:
         if self._cache and found:
             # Faults name the file, so they are found anew.
             await self._cache.keep_parsed({key: parsed.manifests for key, parsed in found.items() if not parsed.faults})
-        return [found.get(key) or Parsed(manifests=known[key], faults=[]) for key in keys]
+        return [
+            _as_of(file.path, found[key], read_as=todo[key].path) if key in found else Parsed(manifests=known[key], faults=[])
+            for key, file in zip(keys, files, strict=True)
+        ]
 
     async def left_out(self, paths: list[str], files: dict[str, bytes]) -> frozenset[str]:
         """Which of the paths the ignore files leave out, by their contents. Raises RenderError, also for a bad pattern."""
@@ -102,10 +111,28 @@ class Parser:
 
     def _spare(self, child: _Child) -> None:
         if self._idle or child.parsed > MOST_IN_ONE:
-            child.kill()
+            self._end(child)
             return
         self._idle.append(child)
-        child.expire(IDLE_SECONDS, self._idle)
+        child.expire(IDLE_SECONDS, lambda: self._expired(child))
+
+    def _expired(self, child: _Child) -> None:
+        if child in self._idle:
+            self._idle.remove(child)
+            self._end(child)
+
+    def _end(self, child: _Child) -> None:
+        self._ending = {other for other in self._ending if not other.is_gone}
+        self._ending.add(child)
+        child.kill()
+
+
+def _as_of(path: str, parsed: Parsed, *, read_as: str) -> Parsed:
+    """What a file holds that was read under the name of another one of the same content."""
+    if path == read_as or not parsed.faults:
+        return parsed
+    faults = [structs.replace(fault, where=f"{path}{fault.where.removeprefix(read_as)}") for fault in parsed.faults]
+    return structs.replace(parsed, faults=faults)
 
 
 class _Child:
@@ -163,12 +190,11 @@ class _Child:
             start_new_session=True,  # an interrupt at the terminal is the parent's to handle
         )
 
-    def expire(self, seconds: float, idle: list[_Child]) -> None:
-        def expired() -> None:
-            if self in idle:
-                idle.remove(self)
-                self.kill()
+    @property
+    def is_gone(self) -> bool:
+        return self._reaped is not None and self._reaped.done()
 
+    def expire(self, seconds: float, expired: Callable[[], None]) -> None:
         self._expiry = asyncio.get_running_loop().call_later(seconds, expired)
 
     def kill(self) -> None:

@@ -61,6 +61,11 @@ async def test_all_faults_of_all_files_are_in_one_line(renderer: Renderer) -> No
     )
 
 
+async def test_two_files_of_one_faulty_content_are_both_named(renderer: Renderer) -> None:
+    with pytest.raises(RenderError, match=r"^a\.yaml:2:1: .*1 other error: b\.yaml:2:1: "):
+        await renderer.render(MemoryTree({"a.yaml": "a: [\n", "b.yaml": "a: [\n"}), "")
+
+
 async def test_very_many_faults_are_counted(renderer: Renderer) -> None:
     with pytest.raises(RenderError, match=r"9 other errors: .*; and 5 more"):
         await renderer.render(MemoryTree({f"{number}.yaml": "a: [\n" for number in range(10)}), "")
