@@ -33,7 +33,7 @@ SEED = 3
 MILLI = 1000.0
 LONGEST_MS = 20
 KINDS = ("callback", "stall", "collection")
-MOST_TOLD = 10
+MOST_TOLD = (("callback", 10), ("collection", 3))
 
 T = TypeVar("T")
 
@@ -214,8 +214,8 @@ def report_watched(found: Watched, objects: int) -> None:
         "\nFrom a push to a watch, in there: " + ", ".join(f"{name} {taken * MILLI:.0f}" for name, taken in found.steps.items())
     )
     for phase in phases:
-        for kind in ("callback", "collection"):
-            for one in phase.of(kind)[:MOST_TOLD]:
+        for kind, most in MOST_TOLD:
+            for one in phase.of(kind)[:most]:
                 print(f"  {phase.name}: {kind} {one.seconds * MILLI:.1f} ms: {one.what}")
     sys.stdout.flush()
 
