@@ -47,9 +47,11 @@ _MEMORY_WORDS = (b"out of memory", b"cannot allocate memory", b"failed to create
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """What a tool may take. A chart of 600 objects took Helm 1 s and 200 MB, 10,000 objects Kustomize 20 s and 800 MB."""
+    """What a tool may take. A chart of 5,000 objects took Helm 0.5 s of the processor and 78 MB; one kustomization of 1,000
+    Deployments took Kustomize 2.4 s and 44 MB, of 3,000 it took 42 s and 116 MB.
+    """
 
-    seconds: float = 60
+    seconds: float = 120
     memory: int = 1024 * 1024 * 1024
     output: int = 64 * 1024 * 1024
     told: int = 64 * 1024  # of its error output, from its end
