@@ -30,6 +30,7 @@ from guard.inspect import Comparison, Explanation, compare, explain
 from guard.registration import Registration, client_config
 from guard.render.cache import Cache
 from guard.render.parse import Parser
+from guard.render.scratch import sweep
 from guard.source import Receiver, poll
 from guard.state.desired import Declared, DesiredState, View
 from guard.state.fields import Path as FieldPath
@@ -111,6 +112,7 @@ class Runtime:
             await install_definition(self.client)
             for sync in configured:
                 await apply_sync(self.client, sync.manifest)
+            sweep(self.options.data_dir / "scratch")
             self._assemble()
             resources.push_async_callback(self.cache.close)
             resources.push_async_callback(self.parser.close)
@@ -344,6 +346,7 @@ class Runtime:
             view=self.view,
             parser=self.parser,
             directory=self.options.data_dir / "sources",
+            scratch=self.options.data_dir / "scratch",
         )
         self._syncs[sync.key] = Reconciler(
             sync,

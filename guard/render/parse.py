@@ -32,6 +32,10 @@ IDLE_SECONDS = 60.0
 MOST_IN_ONE = 64 * 1024 * 1024
 
 
+# Tools that run at once, for all Syncs.
+TURNS = 2
+
+
 class Parser:
     """Shared by all Syncs. `timeout` is in seconds, for one file."""
 
@@ -40,6 +44,8 @@ class Parser:
         self._timeout = timeout
         self._idle: list[_Child] = []
         self._ending: set[_Child] = set()
+        # For those who have a tool make something, of which a run may take a gigabyte and each core.
+        self.turns = asyncio.Semaphore(TURNS)
 
     async def close(self) -> None:
         """No child is left."""

@@ -132,7 +132,8 @@ class Renderer:
     async def _built(self, tool: Tool, tree: Tree, *, key: str) -> _Made:
         output = await self._parser.made(key)
         if output is None:
-            output = await tool.build(tree)
+            async with self._parser.turns:
+                output = await tool.build(tree)
         groups = await self._taken_apart(tool, output)
         # All of it could be read.
         await self._parser.keep_made(key, output)

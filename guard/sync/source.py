@@ -24,7 +24,7 @@ from guard.sync.secrets import Secrets
 
 class GitFolder:
     """The folder of a repository that a Sync names. `sync` gives the Sync as it is now, `served` what the API server serves now;
-    repositories lie below `directory`.
+    repositories lie below `directory`, and what is rendered for a moment below `scratch`.
     """
 
     def __init__(
@@ -36,12 +36,14 @@ class GitFolder:
         view: View,
         parser: Parser,
         directory: Path,
+        scratch: Path,
     ) -> None:
         self._sync = sync
         self._served = served
         self._secrets = secrets
         self._view = view
         self._directory = directory
+        self._scratch = scratch
         self._open: tuple[api.GitSource, GitCredentials] | None = None
         self._git: GitSource | None = None
         # Of the revision in force and the one that may come next.
@@ -62,11 +64,11 @@ class GitFolder:
                 case "YAML":
                     return None
                 case "Kustomize":
-                    return Kustomize(folder=folder, directory=self._directory, remote_bases=spec.kustomize.remote_bases)
+                    return Kustomize(folder=folder, directory=self._scratch, remote_bases=spec.kustomize.remote_bases)
                 case "Helm":
                     return Helm(
                         folder=folder,
-                        directory=self._directory,
+                        directory=self._scratch,
                         release=spec.helm.release_name or sync.metadata.name,
                         namespace=spec.target_namespace or "default",
                         values_files=spec.helm.values_files,
