@@ -30,7 +30,7 @@ from guard.base.codec import child, children
 from guard.cluster import collection_path
 from guard.state.ids import GUARD_NAMESPACE
 from tools.controlplane import ControlPlane
-from tools.guardrun import GuardProcess, eventually, running, sync_document, with_tools
+from tools.guardrun import GuardProcess, eventually, sync_document, with_tools
 
 # Guard looks by itself only after so long; a push wakes it.
 INTERVAL = "1h"
@@ -174,17 +174,17 @@ async def pushes(sizes: Sequence[int], rounds: int) -> list[Pushes]:
     """One after another in one Guard, the repository growing."""
     found: list[Pushes] = []
     async with cluster(GuardProcess) as where:
-        where.manifests.grow(sizes[0])
-        async with running(where.guard):
+        commit = where.manifests.grow(sizes[0])
+        async with _started(where):
             for objects in sizes:
-                commit = where.manifests.grow(objects)
-                await where.tell()
+                if objects > where.manifests.count:
+                    commit = where.manifests.grow(objects)
+                    await where.tell()
                 taken = await where.wait_for(commit)
                 async with where.observed() as observers:
                     await where.push(observers)
                     measured = [await _quiet_push(where, observers) for _ in range(rounds)]
                 found.append(Pushes(objects=objects, sync=taken, pushes=[one.seconds for one in measured]))
-            await where.guard.stop()
     return found
 
 
@@ -220,9 +220,7 @@ async def watched(objects: int, *, looks: int, commits: int) -> Watched:
         commit = where.manifests.grow(objects)
         guard = where.guard
         assert isinstance(guard, WatchedGuard)
-        try:
-            await guard.launch()
-            await _there(where)
+        async with _started(where):
             await where.wait_for(commit)
             await asyncio.sleep(SETTLE_SECONDS)
             marks = [("looks with nothing new", perf_counter())]
@@ -234,9 +232,6 @@ async def watched(objects: int, *, looks: int, commits: int) -> Watched:
                 measured = [await _quiet_push(where, observers) for _ in range(commits)]
             await asyncio.sleep(SETTLE_SECONDS)
             marks.append(("stopping", perf_counter()))
-            await guard.stop()
-        finally:
-            await guard.kill()
         seen = [codec.decode_as(line, Seen) for line in guard.seen.read_bytes().splitlines()]
     return Watched(phases=_phases(seen, marks), steps=_steps(seen, measured))
 
@@ -262,10 +257,17 @@ def _steps(seen: Sequence[Seen], measured: Sequence[Push]) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in taken.items()}
 
 
-async def _there(where: Cluster) -> None:
-    """The Sync itself is made by Guard."""
+@asynccontextmanager
+async def _started(where: Cluster) -> AsyncGenerator[None]:
+    """Guard runs, and has made its Sync; the first sync may take long."""
 
     async def made() -> bool:
         return (await where.client.send("GET", SYNC_PATH, caller=where.client.caller("admin"))).status == 200
 
-    await eventually(made, what=f"the Sync is there; the log ends:\n{where.guard.tail()}")
+    try:
+        await where.guard.launch()
+        await eventually(made, what="the Sync is there")
+        yield
+        await where.guard.stop()
+    finally:
+        await where.guard.kill()
