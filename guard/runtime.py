@@ -37,7 +37,18 @@ from guard.state.fields import Path as FieldPath
 from guard.state.ids import GUARD_NAMESPACE, Kind
 from guard.state.policy import Left, Policy
 from guard.state.vouched import Vouched
-from guard.sync import GitFolder, Plan, Reconciler, Secrets, apply_sync, compiled, hook_of, install_definition, wake_all
+from guard.sync import (
+    GitFolder,
+    Plan,
+    Reconciler,
+    Secrets,
+    apply_sync,
+    compiled,
+    hook_of,
+    install_definition,
+    refuse_conflicts,
+    wake_all,
+)
 
 SERVICE_NAMES = (f"guard.{GUARD_NAMESPACE}.svc", f"guard.{GUARD_NAMESPACE}.svc.cluster.local")
 
@@ -417,6 +428,8 @@ class Runtime:
     async def take(self, sync: str, found: Plan, *, revision: str, also: Iterable[Kind]) -> None:
         async with self._lock:
             before, gone = self.view.state, [declared.key for declared in found.gone]
+            # Another Sync may have been quicker while this one asked the API server.
+            refuse_conflicts(found, state=before, sync=sync)
             # Out of the loop: an index of 100,000 objects takes a fifth of a second, and reviews do not wait for it.
             state = await asyncio.to_thread(before.with_changes, sync, found.put, gone, revision=revision)
             # Kinds that the Sync is about to let go stay registered until what is left of them is pruned.

@@ -14,7 +14,7 @@ from guard.apply.wanted import depends_on_live, handed_over, wanted
 from guard.base.clock import Clock
 from guard.base.codec import JsonObject, child
 from guard.base.errors import ApiStatusError
-from guard.cluster import Client, object_path
+from guard.cluster import Client, collection_path, object_path
 from guard.state import drift, fields
 from guard.state.additions import Removal, additions, allowed_additions, field_set, shared_entries
 from guard.state.desired import Declared, Learned, View
@@ -266,6 +266,18 @@ class Writer:
         applied = wanted(declared.body, live, left)
         body = await self._client.apply(_path(declared), applied, manager=FIELD_MANAGER, force=True, dry_run=True)
         return learned(declared, body)
+
+    async def could_be_new(self, declared: Declared) -> bool:
+        """Whether the API server would take a manifest but for the object that is there: then what it has against the manifest is
+        that this object may not become so. Writes nothing. Raises Unreachable.
+        """
+        path = collection_path(declared.kind, namespace=declared.key.namespace)
+        try:
+            await self._client.create(path, wanted(declared.body, None, self._left(declared)), dry_run=True)
+        except ApiStatusError as error:
+            # It looks at the whole manifest before it looks whether the name is taken.
+            return error.reason == "AlreadyExists"
+        return False
 
     async def delete(self, declared_path: str, *, key: ObjectKey, uid: str, resource_version: str) -> bool:
         """Delete exactly the object that was looked at; False when it was gone. Raises ApiStatusError, a conflict among them when

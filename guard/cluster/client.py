@@ -190,6 +190,13 @@ class Client:
     async def post(self, path: str, body: JsonObject, *, manager: str = FIELD_MANAGER) -> JsonObject:
         return await self.call("POST", path, params={"fieldManager": manager}, body=body)
 
+    async def create(self, path: str, body: JsonObject, *, dry_run: bool, manager: str = FIELD_MANAGER) -> JsonObject:
+        """Fields that the kind does not know are errors, not dropped."""
+        params = {"fieldManager": manager, "fieldValidation": "Strict"}
+        if dry_run:
+            params["dryRun"] = "All"
+        return await self.call("POST", path, params=params, body=body)
+
     async def put(self, path: str, body: JsonObject, *, manager: str = FIELD_MANAGER) -> JsonObject:
         return await self.call("PUT", path, params={"fieldManager": manager}, body=body)
 

@@ -63,6 +63,8 @@ class Cache:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="cache")
         self._database: sqlite3.Connection | None = None
         self._is_broken = False
+        self._looked = 0  # on which day there was a look for what can go
+        self._written = 0  # bytes since
 
     async def close(self) -> None:
         await self._call(self._close)
@@ -107,8 +109,11 @@ class Cache:
     def _write(self, values: Mapping[bytes, bytes]) -> None:
         def write(database: sqlite3.Connection) -> None:
             with database:
+                if self._looked != self._today() or self._written > MOST_BYTES // 8:
+                    self._forget(database)
                 rows = [(name, value, self._today()) for name, value in values.items()]
                 database.executemany("INSERT OR REPLACE INTO made VALUES (?, ?, ?)", rows)
+                self._written += sum(map(len, values.values()))
 
         if values:
             self._with_database(write)
@@ -142,11 +147,13 @@ class Cache:
         return self._database
 
     def _forget(self, database: sqlite3.Connection) -> None:
-        database.execute("DELETE FROM made WHERE day < ?", (self._today() - KEPT_DAYS,))
-        (held,) = database.execute("SELECT total(length(value)) FROM made").fetchone()
-        if held > MOST_BYTES:
-            # What was of use today stays if anything does.
-            database.execute("DELETE FROM made WHERE day < ?", (self._today(),))
+        self._looked, self._written = self._today(), 0
+        database.execute("DELETE FROM made WHERE day < ?", (self._looked - KEPT_DAYS,))
+        # What was of use today stays if anything does.
+        for day in (self._looked, self._looked + 1):
+            (held,) = database.execute("SELECT total(length(value)) FROM made").fetchone()
+            if held > MOST_BYTES:
+                database.execute("DELETE FROM made WHERE day < ?", (day,))
 
     def _close(self) -> None:
         if self._database is not None:

@@ -191,7 +191,8 @@ class _Builder:
     def _alias(self, event: yaml.AliasEvent) -> Json:
         """What the anchor stands for; a scalar before its way through JSON."""
         if event.anchor not in self._anchors:
-            raise self._fault(event, f"the alias {_shown(event.anchor)} names no anchor")
+            # Its name is not shown: a password that begins with `*` and stands there without quotes looks like one.
+            raise self._fault(event, "the alias names no anchor", hint="put a text that begins with `*` in quotes")
         known = self._anchors[event.anchor]
         if known is None:
             raise self._fault(event, f"the anchor {_shown(event.anchor)} contains itself")
@@ -200,8 +201,8 @@ class _Builder:
             raise self._fault(event, f"the file's aliases stand for more than {MOST_ALIASED // 2**20} MiB")
         return known.value
 
-    def _fault(self, event: yaml.Event, message: str) -> RenderError:
-        return self._piece.fault(event.start_mark.index, message)
+    def _fault(self, event: yaml.Event, message: str, *, hint: str = "") -> RenderError:
+        return self._piece.fault(event.start_mark.index, message, hint=hint)
 
 
 def _is_merge(event: yaml.Event) -> bool:

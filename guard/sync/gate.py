@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from guard.apply import Writer, told
 from guard.base.concurrency import for_each
@@ -17,12 +17,16 @@ _MOST_NAMED = 5
 # How the API server begins when a field or its type is not what the kind has; it calls that an error of its own (500).
 _UNTYPED = "failed to create typed patch object"
 
-# A change of what may not be changed depends on what stands in the cluster: that is reported when it is applied.
-_IMMUTABLE = re.compile(r"immutable|[Ff]orbidden: updates to|may not be (?:changed|updated|unset)|cannot be changed")
+# What depends on the cluster, and is reported when it is applied: other webhooks and policies (which may answer as if the object
+# were invalid), and addresses and ports that another Service holds, and may give up in this very revision.
+_OTHERS = re.compile(r'^admission webhook "|is forbidden: ValidatingAdmissionPolicy |is already allocated')
 
 
-async def check(changed: Sequence[Declared], *, writer: Writer) -> dict[ObjectKey, Learned]:
-    """What the API server would store of each object that it was asked about.
+async def check(
+    changed: Sequence[Declared], *, due: Iterable[Declared] = (), declared: Collection[ObjectKey] = (), writer: Writer
+) -> dict[ObjectKey, Learned]:
+    """What the API server would store of each object that it was asked about, of a revision that declares these. What of it is
+    `due` was in force before, and has not been applied yet.
 
     Raises RenderError, naming file and line, for objects with fields that their kind does not have, or of the wrong type, or
     without those that it needs, or in a namespace that is not there; Unreachable when the API server is gone. Objects whose
@@ -31,26 +35,26 @@ async def check(changed: Sequence[Declared], *, writer: Writer) -> dict[ObjectKe
     """
     lessons: dict[ObjectKey, Learned] = {}
 
-    async def one(declared: Declared) -> str:
+    async def one(found: Declared) -> str:
         try:
-            lessons[declared.key] = await writer.ask(declared)
+            lessons[found.key] = await writer.ask(found)
         except ApiStatusError as error:
-            return _fault(error, declared)
+            return await _fault(error, found, declared=declared, writer=writer)
         return ""
 
-    asked = _askable(changed)
+    asked = _askable(changed, due=due)
     said = await for_each(asked, one, at_once=ASKED_AT_ONCE)
-    faults = [f"{declared.origin}: {declared.key}: {fault}" for declared, fault in zip(asked, said, strict=True) if fault]
+    faults = [f"{found.origin}: {found.key}: {fault}" for found, fault in zip(asked, said, strict=True) if fault]
     if faults:
         more = f"; and {len(faults) - _MOST_NAMED} more" if len(faults) > _MOST_NAMED else ""
         raise RenderError("; ".join(faults[:_MOST_NAMED]) + more)
     return lessons
 
 
-def _askable(changed: Iterable[Declared]) -> list[Declared]:
-    changed = tuple(changed)
-    namespaces = {declared.key.name for declared in changed if declared.kind == NAMESPACE}
-    definitions = {declared.key.name for declared in changed if declared.kind == DEFINITION}
+def _askable(changed: Sequence[Declared], *, due: Iterable[Declared]) -> list[Declared]:
+    coming = (*changed, *due)
+    namespaces = {declared.key.name for declared in coming if declared.kind == NAMESPACE}
+    definitions = {declared.key.name for declared in coming if declared.kind == DEFINITION}
     return [
         declared
         for declared in changed
@@ -58,13 +62,16 @@ def _askable(changed: Iterable[Declared]) -> list[Declared]:
     ]
 
 
-def _fault(error: ApiStatusError, declared: Declared) -> str:
+async def _fault(error: ApiStatusError, found: Declared, *, declared: Collection[ObjectKey], writer: Writer) -> str:
     """What keeps the object out, empty where that depends on what stands in the cluster."""
-    namespace = declared.key.namespace
-    if error.code == _NOT_FOUND and f'namespaces "{namespace}" not found' in error.message:
-        return f"there is no namespace {namespace}, nor does this revision declare it"
+    name = found.key.namespace
+    if error.code == _NOT_FOUND and f'namespaces "{name}" not found' in error.message:
+        is_declared = ObjectKey(group="", kind="Namespace", namespace="", name=name) in declared
+        return "" if is_declared else f"there is no namespace {name}, nor does this revision declare it"
+    if _OTHERS.search(error.message):
+        return ""
     if error.code == _BAD_REQUEST or error.message.startswith(_UNTYPED):
-        return told(error, declared.key)
-    if error.code == _UNPROCESSABLE and not _IMMUTABLE.search(error.message):
-        return told(error, declared.key)
+        return told(error, found.key)
+    if error.code == _UNPROCESSABLE and not await writer.could_be_new(found):
+        return told(error, found.key)
     return ""

@@ -9,11 +9,12 @@ from typing import TypeAlias
 from msgspec import Struct, structs
 
 from guard.apply import prepare
+from guard.base import naming
 from guard.base.codec import JsonObject, child, children
 from guard.base.errors import RenderError
 from guard.state.builtin import GROUPS
 from guard.state.definition import UNKNOWN, Definition, definition_of
-from guard.state.desired import Declared
+from guard.state.desired import Declared, DesiredState
 from guard.state.ids import Kind, Manifest, ObjectKey
 
 # An object in an early stage is there before the next stage begins: definitions and namespaces first, then what others refer to.
@@ -44,6 +45,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     # The kinds that the revision itself brings, by apiVersion and name, and the definition of each.
     coming: Mapping[tuple[str, str], Kind]
     definitions: Mapping[Kind, JsonObject]
+    # That of objects that name none.
+    namespace: str = ""
 
 
 NOTHING = Plan(groups={}, declared={}, objects={}, put=(), gone=(), coming={}, definitions={})
@@ -57,6 +60,20 @@ def without(plan: Plan, keys: Collection[ObjectKey]) -> Plan:
         objects={key: one for key, one in plan.objects.items() if key not in keys},
         put=tuple(one for one in plan.put if one.key not in keys),
     )
+
+
+def refuse_conflicts(plan: Plan, *, state: DesiredState, sync: str) -> None:
+    """Raises RenderError where another Sync holds what the plan declares."""
+    conflicts = state.conflicts(sync, plan.put)
+    if conflicts:
+        first = conflicts[0]
+        raise RenderError(
+            f"{first.loser.key} is declared by two Syncs: {first.holder.sync} ({first.holder.origin}) keeps it, "
+            f"{sync} declares it again"
+            + (f"; and {naming.plural(len(conflicts) - 1, 'more object')}" if len(conflicts) > 1 else ""),
+            where=str(first.loser.origin),
+            hint="remove it from one of them",
+        )
 
 
 class _Work(Struct, frozen=True):
@@ -148,6 +165,7 @@ def resolve(
         gone=tuple(old for old in gone if old.key not in objects),
         coming=coming,
         definitions=definitions,
+        namespace=namespace,
     )
 
 

@@ -20,7 +20,7 @@ from guard.audit.record import Event
 from guard.base import naming
 from guard.base.backoff import Backoff
 from guard.base.clock import Clock, rfc3339
-from guard.base.errors import ApiStatusError, ClusterError, GuardError, RenderError
+from guard.base.errors import ApiStatusError, ClusterError, GuardError, RenderError, SourceError
 from guard.cluster import Client, Served, definitions
 from guard.state.desired import Declared, DesiredState
 from guard.state.ids import NAMESPACE, Kind, ObjectKey
@@ -35,6 +35,8 @@ FAILURES_NAMED = 3
 LOOKED_FOR_ONE_BY_ONE = 20
 
 _log = telemetry.get("sync")
+
+_REASONS = {SourceError: "SourceFailed", RenderError: "RevisionRejected"}
 
 
 class Source(Protocol):
@@ -65,7 +67,7 @@ class Index(Protocol):
 
     async def take(self, sync: str, found: Plan, *, revision: str, also: Iterable[Kind]) -> None:
         """Put what differs of a Sync's objects in force: index, registration and watches, before anything is applied. `also` are
-        kinds that have to stay registered.
+        kinds that have to stay registered. Raises RenderError where another Sync holds one of them by now.
         """
         ...
 
@@ -121,6 +123,7 @@ class Reconciler:
         # What is in force, and by what was served when it was resolved.
         self._plan = plan.NOTHING
         self._served: Served | None = None
+        self._asked: Served | None = None
         # What of it was not applied yet (None: nothing was), what is to be pruned yet (None: look at all that is ours), and for
         # which goal, the revision aside.
         self._due: frozenset[ObjectKey] | None = None
@@ -128,6 +131,8 @@ class Reconciler:
         self._basis: _Goal | None = None
         # Resolve everything anew, since what is not in the manifests may have changed.
         self._anew = True
+        # Apply everything again, where healing is on.
+        self._again = False
         # What was applied since a start, to be told with the first attempt.
         self._recalled = Counts()
 
@@ -149,8 +154,7 @@ class Reconciler:
     def resync(self) -> None:
         """Apply everything again at once, whether or not anything seems to have changed; where healing is on."""
         if self.sync.spec.enforcement.heals:
-            self._done = self._basis = None
-            self._anew = True
+            self._again = self._anew = True
             self.wake.set()
 
     async def run(self) -> None:
@@ -226,16 +230,21 @@ class Reconciler:
                 return await self._recovered(revision)
             started = self._clock.monotonic()
             found = await self._resolve(revision)
-            self._refuse_conflicts(found)
-            lessons = await gate.check(self._changed(found), writer=self._writer)
-            # From here on what was in force is so no more; what fails before has changed nothing.
-            first, self._done = self._done is None, None
-            kinds = self.status.kinds
+            plan.refuse_conflicts(found, state=self._index.state, sync=self.name)
+            lessons = await gate.check(self._changed(found), due=self._due_of(found), declared=found.objects, writer=self._writer)
+        except GuardError as error:
+            await self._fail(error, revision=revision, requested=requested)
+            await self._go_on()
+            return False
+        # From here on what was in force is so no more; what fails before has changed nothing.
+        first, self._done = self._done is None or self._again, None
+        kinds = self.status.kinds
+        try:
             await self._take(found, revision=revision)
             self._writer.believe(lessons)
             self._anew = False
             self._begin(goal)
-            await self._announce(found)
+            await self._announce()
             recalled, self._recalled = self._recalled, Counts()
             done = await self._apply()
             held, pruned = await self._prune(revision, kinds)
@@ -256,6 +265,21 @@ class Reconciler:
         self._done = (goal, spec.enforcement)
         return True
 
+    async def _go_on(self) -> None:
+        """What is in force is applied, whatever keeps the next revision out: what could not be applied before, and all of it when
+        a resync asks for that.
+        """
+        heals = self.sync.spec.enforcement.heals
+        if self._again and heals:
+            self._again, self._due = False, None
+        if self._plan is plan.NOTHING or (not heals if self._due is None else not self._due):
+            return
+        try:
+            await self._announce()
+            await self._apply()
+        except ClusterError as error:
+            _log.warning("what is in force could not be applied", sync=self.name, error=str(error))
+
     async def _take(self, found: Plan, *, revision: str) -> None:
         """Put a plan in force, and remember what of it there is to do."""
         changed = {declared.key for declared in self._changed(found)}
@@ -264,7 +288,7 @@ class Reconciler:
             self._due = frozenset(key for key in self._due | changed if key in found.objects)
         if self._gone is not None:
             self._gone |= {declared.key: declared.kind for declared in found.gone}
-        self._plan = found
+        self._plan, self._served = found, self._asked
         self.loaded.set()
 
     def _changed(self, found: Plan) -> tuple[Declared, ...]:
@@ -273,21 +297,30 @@ class Reconciler:
         return tuple(one for one in found.put if one.key not in before or before[one.key].body is not one.body)
 
     def _begin(self, goal: _Goal) -> None:
-        """With another goal than the last one, but for the revision, there is everything to do."""
-        basis = self._basis_of(goal)
-        if self._basis != basis:
-            self._basis, self._due, self._gone = basis, None, None
+        """With another goal than the last one, but for the revision, there is everything to do; not where healing alone was
+        turned off since.
+        """
+        basis, before, heals = self._basis_of(goal), self._basis, goal.spec.enforcement.heals
+        is_turned_off = before is not None and not heals and _without_enforcement(before) == _without_enforcement(basis)
+        if (before != basis and not is_turned_off) or (self._again and heals):
+            self._due = self._gone = None
+        self._basis, self._again = basis, False
 
     def _basis_of(self, goal: _Goal) -> _Goal:
         """Enforcement counts where it heals: an apply after healing was turned off would undo what it was turned off for."""
         enforcement = goal.spec.enforcement if goal.spec.enforcement.heals else Enforcement(heal=False)
         return msgspec.structs.replace(goal, revision="", spec=msgspec.structs.replace(goal.spec, enforcement=enforcement))
 
-    async def _announce(self, found: Plan) -> None:
+    def _due_of(self, found: Plan) -> tuple[Declared, ...]:
+        """What of a plan is in force and was not applied yet."""
+        due = self._plan.objects.keys() if self._due is None else self._due
+        return tuple(found.objects[key] for key in due if key in found.objects)
+
+    async def _announce(self) -> None:
         """Name the kinds in the status before the first of their objects is applied: pruning goes by them, and so does what is
         registered while the Sync is not loaded, also after a Guard that was killed in between.
         """
-        kinds = {declared.kind for declared in found.put} - {*self.status.kinds}
+        kinds = self._index.state.kinds_of(self.name) - {*self.status.kinds}
         if kinds:
             status = msgspec.structs.replace(self.status, kinds=tuple(sorted({*kinds, *self.status.kinds})))
             await publish(self._client, self.sync, status)
@@ -319,9 +352,10 @@ class Reconciler:
         """Whether nothing is left to do. A change of enforcement alone applies everything again where healing is on; where it was
         just turned off, an apply would undo the very change that it was turned off for.
         """
-        if self._done is None:
+        enforcement = self.sync.spec.enforcement
+        if self._done is None or (self._again and enforcement.heals):
             return False
-        done, enforcement = self._done[0], self.sync.spec.enforcement
+        done = self._done[0]
         if _without_enforcement(done) != _without_enforcement(goal):
             return False
         if not enforcement.heals:
@@ -341,7 +375,8 @@ class Reconciler:
             return await self._resolved(groups, await self._index.served(fresh=True))
 
     async def _resolved(self, groups: Groups, served: Served) -> Plan:
-        before, anew = self._plan, self._anew or self._served is None or not served.same_as(self._served)
+        before, namespace = self._plan, self.sync.spec.target_namespace
+        anew = self._anew or before.namespace != namespace or self._served is None or not served.same_as(self._served)
         # Out of the loop: 10,000 manifests take a hundredth of a second here, and a third of one below.
         custom = await asyncio.to_thread(plan.kinds_to_define, groups, find=served.find, before=before, anew=anew)
         known = await definitions(self._client, custom)
@@ -353,26 +388,14 @@ class Reconciler:
                 define=lambda kind: known[kind] if kind in known else served.definition(kind),
                 sync=self.name,
                 label=self.label,
-                namespace=self.sync.spec.target_namespace,
+                namespace=namespace,
                 before=before,
                 anew=anew,
             )
 
         found = await asyncio.to_thread(resolved)
-        self._served = served
+        self._asked = served
         return found
-
-    def _refuse_conflicts(self, found: Plan) -> None:
-        conflicts = self._index.state.conflicts(self.name, found.put)
-        if conflicts:
-            first = conflicts[0]
-            raise RenderError(
-                f"{first.loser.key} is declared by two Syncs: {first.holder.sync} ({first.holder.origin}) keeps it, "
-                f"{self.name} declares it again"
-                + (f"; and {naming.plural(len(conflicts) - 1, 'more object')}" if len(conflicts) > 1 else ""),
-                where=str(first.loser.origin),
-                hint="remove it from one of them",
-            )
 
     async def _prune(self, revision: str, kinds: tuple[Kind, ...]) -> tuple[tuple[str, ...], int]:
         """Prune; returns what was held back or failed, and how many objects went."""
@@ -448,7 +471,7 @@ class Reconciler:
 
     async def _fail(self, error: GuardError, *, revision: str, requested: str) -> None:
         """The revision stays out, and what was in force stays in force."""
-        reason = {"SourceError": "SourceFailed", "RenderError": "RevisionRejected"}.get(type(error).__name__, "ClusterFailed")
+        reason = next((reason for kind, reason in _REASONS.items() if isinstance(error, kind)), "ClusterFailed")
         message = str(error)
         if message != self._failed_message:
             _log.warning("sync failed", sync=self.name, revision=revision, reason=reason, error=message)

@@ -161,3 +161,15 @@ async def test_what_nobody_asked_for_in_a_month_is_forgotten(tmp_path: Path) -> 
     assert await known(20, ask=b"asked")
     assert await known(40, ask=b"asked")
     assert not await known(40, ask=b"forgotten")
+
+
+async def test_what_is_past_the_limit_goes_while_the_cache_is_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("guard.render.cache.MOST_BYTES", 10_000)
+    cache = Cache(tmp_path / "cache.db", today=lambda: 1)
+
+    for number in range(100):
+        await cache.keep_output(str(number), os.urandom(1_000))
+
+    assert sum([await cache.output(str(number)) is not None for number in range(100)]) < 15
+    assert await cache.output("99") is not None
+    await cache.close()

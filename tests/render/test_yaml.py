@@ -31,7 +31,7 @@ FAULTS = [
     ("é: {b: 1, b: 2}\n", "1:11", "the key 'b' stands twice, first in line 1"),
     ("a: {<<: {b: 1}, b: 2, b: 3}\n", "1:23", "the key 'b' stands twice"),
     ("? a\n: 1\n? a\n", "3:3", "the key 'a' stands twice, first in line 1"),
-    ("a: *b\n", "1:4", "the alias 'b' names no anchor"),
+    ("a: *b\n", "1:4", "the alias names no anchor"),
     ("a: &b [*b]\n", "1:8", "the anchor 'b' contains itself"),
     ("a:\n  <<: [1]\n", "2:7", "`<<` takes an object"),
     ("a: !!int x\n", "1:4", "is tagged !!int but is none"),
