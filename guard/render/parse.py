@@ -111,7 +111,7 @@ class Parser:
             async with asyncio.TaskGroup() as group:
                 for _ in range(number):
                     group.create_task(work())
-        except* RenderError as errors:
+        except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
         return results
 

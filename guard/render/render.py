@@ -64,7 +64,7 @@ class _Refused(Struct, frozen=True):
     """What could not be rendered last, why, and how many more times that is said without another try."""
 
     what: str
-    error: RenderError
+    told: Fault
     left: int
 
 
@@ -85,7 +85,7 @@ class Renderer:
         self._detected = _Detected(folder="", id="", form="YAML")
         self._plain = _Plain(folder="", id="", files={}, ignoring={}, groups={})
         self._made = _Made(key="", via="", groups={})
-        self._refused = _Refused(what="", error=RenderError(""), left=0)
+        self._refused = _Refused(what="", told=Fault(where="", message=""), left=0)
 
     async def render(self, tree: Tree, folder: str, *, form: Form | Literal["Auto"] = "Auto", tool: MakeTool = no_tool) -> Groups:
         """The manifests of a folder of plain ones, or what the tool of its form makes of it; `Auto` goes by what it holds.
@@ -122,11 +122,13 @@ class Renderer:
         if refused.what == what and refused.left:
             work.close()
             self._refused = structs.replace(refused, left=refused.left - 1)
-            raise refused.error.with_traceback(None)
+            raise RenderError(refused.told.message, where=refused.told.where, hint=refused.told.hint)
         try:
             return await work
         except RenderError as error:
-            self._refused = _Refused(what=what, error=error, left=SAID_AGAIN)
+            # Not the error itself, whose frames hold all that was read.
+            told = Fault(where=error.where, message=error.message, hint=error.hint)
+            self._refused = _Refused(what=what, told=told, left=SAID_AGAIN)
             raise
 
     async def _built(self, tool: Tool, tree: Tree, *, key: str) -> _Made:

@@ -72,7 +72,7 @@ def refuse_conflicts(plan: Plan, *, state: DesiredState, sync: str) -> None:
             f"{sync} declares it again"
             + (f"; and {naming.plural(len(conflicts) - 1, 'more object')}" if len(conflicts) > 1 else ""),
             where=str(first.loser.origin),
-            hint="remove it from one of them",
+            hint="remove it from one of them; what moves from one Sync to another takes two commits",
         )
 
 

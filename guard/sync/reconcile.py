@@ -249,6 +249,8 @@ class Reconciler:
             done = await self._apply()
             held, pruned = await self._prune(revision, kinds)
             await self._index.settle(self.name)
+            # Before the status says that it is in force.
+            await self._source.keep(revision)
         except GuardError as error:
             await self._fail(error, revision=revision, requested=requested)
             return False
@@ -339,11 +341,11 @@ class Reconciler:
         return _Goal(revision=revision, spec=self.sync.spec, requested=_requested(self.sync))
 
     def _was_done(self) -> bool:
-        """Whether the status says that this very Sync was reconciled without fault."""
+        """Whether the status says that this very Sync was reconciled without fault, or that nothing but a newer revision is."""
         ready = find_condition(self.status.conditions, "Ready")
         return (
             ready is not None
-            and ready.status == "True"
+            and (ready.status == "True" or ready.reason in _REASONS.values())
             and self.status.observed_generation == self.sync.metadata.generation
             and self.status.last_handled_reconcile_at == _requested(self.sync)
         )
@@ -467,7 +469,6 @@ class Reconciler:
                 ended_jobs=self._ended_jobs(),
             )
         )
-        await self._source.keep(revision)
 
     async def _fail(self, error: GuardError, *, revision: str, requested: str) -> None:
         """The revision stays out, and what was in force stays in force."""
