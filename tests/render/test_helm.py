@@ -295,6 +295,16 @@ async def test_what_charts_say_of_inline_values_is_left_out(workshop: Workshop) 
     assert said == f"{TEMPLATE}:1: got … and … and …"
 
 
+async def test_what_charts_say_is_left_out_where_there_are_too_many_values_to_look_for(workshop: Workshop) -> None:
+    values = "password: correct-horse\n" + "".join(f"key-{number}: {'x' * 1000}\n" for number in range(1100))
+    files = {"c/Chart.yaml": CHART, "c/values.yaml": values, "c/templates/a.yaml": "{{ fail .Values.password }}"}
+
+    told = await workshop.refusal(workshop.helm("c"), files)
+
+    assert told.startswith("c/templates/a.yaml:1: the template has it fail")
+    assert "correct-horse" not in told
+
+
 async def test_a_render_that_takes_too_long_is_ended(workshop: Workshop) -> None:
     loop = "{{ range until 1000000 }}{{ range until 1000000 }}{{ end }}{{ end }}"
     said = await workshop.refusal(workshop.helm("charts/web", limits=Limits(seconds=1)), FILES | {TEMPLATE: loop})
