@@ -30,6 +30,7 @@ from guard.inspect import Comparison, Explanation, compare, explain
 from guard.registration import Registration, client_config
 from guard.render.cache import Cache
 from guard.render.parse import Parser
+from guard.render.scratch import sweep
 from guard.source import Receiver, poll
 from guard.state.desired import Declared, DesiredState, View
 from guard.state.fields import Path as FieldPath
@@ -99,6 +100,7 @@ class Runtime:
         async with AsyncExitStack() as resources:
             self._resources = resources
             resources.enter_context(held(self.options.data_dir))
+            await asyncio.to_thread(sweep, self._sources_folder)
             self.journal = Journal(self.options.data_dir / "audit")
             resources.callback(self.journal.close)
             self.references = References(self.clock)
@@ -121,6 +123,10 @@ class Runtime:
             await self._register(self.view.state)
             await self._listen(listener)
             await self._work(receiving)
+
+    @property
+    def _sources_folder(self) -> Path:
+        return self.options.data_dir / "sources"
 
     # ---- starting
 
@@ -343,7 +349,7 @@ class Runtime:
             served=lambda: self.served(fresh=True),
             view=self.view,
             parser=self.parser,
-            directory=self.options.data_dir / "sources",
+            directory=self._sources_folder,
         )
         self._syncs[sync.key] = Reconciler(
             sync,
