@@ -111,6 +111,7 @@ class Runtime:
         async with AsyncExitStack() as resources:
             self._resources = resources
             resources.enter_context(held(self.options.data_dir))
+            await asyncio.to_thread(sweep, self.options.data_dir / "scratch")
             self.journal = Journal(self.options.data_dir / "audit")
             resources.callback(self.journal.close)
             self.references = References(self.clock)
@@ -123,7 +124,6 @@ class Runtime:
             await install_definition(self.client)
             for sync in configured:
                 await apply_sync(self.client, sync.manifest)
-            sweep(self.options.data_dir / "scratch")
             self._assemble()
             resources.push_async_callback(self.cache.close)
             resources.push_async_callback(self.parser.close)

@@ -16,7 +16,7 @@ from guard.state.snapshot import Entry, Tree, is_lfs_pointer
 
 # Installations of hundreds of applications have that many; each costs a listing.
 MOST_FOLDERS = 1000
-MOST_BYTES = 4 * 1024 * 1024  # of all kustomizations together
+MOST_BYTES = 1024 * 1024  # of all kustomizations together
 
 _CONTAINED = "kustomize reads files only at and below the kustomization's own folder, and elsewhere folders that have one"
 

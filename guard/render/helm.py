@@ -25,6 +25,7 @@ from guard.state.ids import Manifest
 from guard.state.snapshot import Entry, Tree
 
 _NAME = "helm"
+LONGEST_RELEASE = 53  # helm's own limit
 _CHART = "Chart.yaml"
 # What the chart and the values files are called in the scratch folder: a name of the repository may hold a comma, which would
 # part one argument in two.
@@ -34,6 +35,8 @@ _VALUES_FOLDER = "values"
 # Shorter texts, and words of texts, stand for too much that is none of the values.
 _SHORTEST_VALUE = 4
 _SHORTEST_WORD = 6
+# Ten times the values of a large chart.
+_MOST_VALUES = 1024 * 1024
 _BETWEEN_WORDS = re.compile(r"[\s=:,;\"'@/]+")
 
 
@@ -60,6 +63,9 @@ class Helm(Struct, frozen=True, kw_only=True):
 
     async def key(self, tree: Tree) -> str:
         """A `guard.render.tool.Tool`'s."""
+        if len(self.release) > LONGEST_RELEASE:
+            told = f"a release is named by {LONGEST_RELEASE} characters at most, and {self.release!r} has {len(self.release)}"
+            raise RenderError(told, where=self.folder or ".", hint="set spec.helm.releaseName of the Sync")
         entries = await self._values_entries(tree)
         values = [entry.blob for entry in entries]
         told = codec.encode([self.folder, self.release, self.namespace, values, self.values, self.capabilities])
@@ -85,14 +91,16 @@ class Helm(Struct, frozen=True, kw_only=True):
             )
             known = {entry.path for entry in chart}
             if done.status:
-                values = await asyncio.to_thread(_leaves, made.files, self.values)
-                raise failure(
-                    done.told,
-                    root=made.files,
-                    names={path: entry.path for path, entry in moved.items()},
-                    place=lambda name: self._file(name, known),
-                    values=values,
-                    hint=f"`helm template {self.release} {self.folder or '.'}` in the repository says more",
+                # Looking for values in what was said takes long enough to be in the way of reviews.
+                raise await asyncio.to_thread(
+                    lambda: failure(
+                        done.told,
+                        root=made.files,
+                        names={path: entry.path for path, entry in moved.items()},
+                        place=lambda name: self._file(name, known),
+                        values=_leaves(made.files, self.values),
+                        hint=f"`helm template {self.release} {self.folder or '.'}` in the repository says more",
+                    )
                 )
             return await asyncio.to_thread(self._sourced, done.output, known)
 
@@ -200,10 +208,15 @@ def _named(output: bytes) -> Iterator[tuple[str, bytes]]:
             yield name, rest
 
 
-def _leaves(files: Path, inline: JsonObject) -> frozenset[str]:
-    """All texts and numbers in values: what an error may hold of them is not told."""
+def _leaves(files: Path, inline: JsonObject) -> frozenset[str] | None:
+    """All texts and numbers in values: what an error may hold of them is not told. None where they are too many: this is read
+    within Guard, and not by a child with limits of its own.
+    """
+    paths = (*files.glob("chart/**/values.yaml"), *files.glob("values/*.yaml"))
+    if sum(path.stat().st_size for path in paths) > _MOST_VALUES:
+        return None
     found: set[str] = set(_texts(inline))
-    for path in (*files.glob("chart/**/values.yaml"), *files.glob("values/*.yaml")):
+    for path in paths:
         try:
             for document in values_in(path.name, path.read_bytes()):
                 found.update(_texts(document.value))

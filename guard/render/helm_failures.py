@@ -13,7 +13,7 @@ from pathlib import Path
 from guard.base.errors import RenderError
 from guard.render.quoting import in_one_line, without, without_quotes
 
-MOST = 32 * 1024  # characters that are looked at
+MOST = 8 * 1024  # characters that are looked at: some of the patterns take the square of it
 
 _TEMPLATE = r"(?P<template>[\w./@+,=~-]+)"
 _AT = rf"{_TEMPLATE}:(?P<line>\d+)(?::\d+)?"
@@ -120,11 +120,12 @@ def failure(
     root: Path,
     names: Mapping[str, str],
     place: Callable[[str], str],
-    values: Collection[str],
+    values: Collection[str] | None,
     hint: str,
 ) -> RenderError:
     """The error for Helm's stderr. `names` are the repository's of files below `root`, `place` knows the file of a template by
-    Helm's name for it, `values` are what is not told, and `hint` is for failures without one of their own.
+    Helm's name for it, `values` are what is not told (None: they are not known), and `hint` is for failures without one of their
+    own.
     """
     text = told[-MOST:].decode(errors="replace").replace(f"{root}/", "").partition(_DEBUG)[0]
     # Warnings stand before it.
@@ -132,7 +133,10 @@ def failure(
     chart = place("")
     # What an author says is said in his words.
     if found := re.search(rf"execution error at \({_AT}\): (?P<words>.*)", text, re.DOTALL):
-        return RenderError(without(found["words"], values), where=f"{place(found['template'])}:{found['line']}")
+        where = f"{place(found['template'])}:{found['line']}"
+        if values is None:
+            return RenderError("the template has it fail, and may quote values in what it says of that", where=where, hint=hint)
+        return RenderError(without(found["words"], values), where=where)
     if _SCHEMA.search(text) and "failing loading" in text:
         hint = "a schema may refer only to what is in it"
         return RenderError("the chart's schema refers to something elsewhere", where=chart, hint=hint)

@@ -20,7 +20,7 @@ from guard.state.fields import Path
 
 FILE_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 # One that lists 10,000 files by their names. It is read in Guard's own process, where that may take 15 MiB of memory at worst.
-MOST_BYTES = 512 * 1024
+MOST_BYTES = 256 * 1024
 TOO_LARGE = f"is larger than {MOST_BYTES // 2**10} KiB, as no kustomization is"
 
 ORIGINS = "originAnnotations"

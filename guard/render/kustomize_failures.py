@@ -14,7 +14,7 @@ from pathlib import Path
 from guard.base.errors import RenderError
 from guard.render.quoting import in_one_line, readable, without_quotes
 
-MOST = 32 * 1024  # characters that are looked at
+MOST = 8 * 1024  # characters that are looked at: some of the patterns take the square of it
 
 _PATH = r"[\w./@+,=~-]+"
 _ID = r"[\w.\[\]~-]+/[\w.\[\]-]+"

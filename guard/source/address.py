@@ -19,6 +19,8 @@ Scheme: TypeAlias = Literal["file", "http", "https", "ssh"]
 
 # What git-check-ref-format(1) refuses, a leading dash and a trailing slash among it.
 _BAD_NAME = re.compile(r"^[-/.]|[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)|[/.]$|^@$")
+# What a Sync takes for a branch or a tag, and what hosts do.
+LONGEST_NAME = 255
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # No leading dash, which ssh would take for an option.
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -52,8 +54,8 @@ def check_ref(ref: GitRef) -> None:
 
 
 def is_name(text: str) -> bool:
-    """Whether a ref, or the last part of one, can be called so."""
-    return bool(text) and not _BAD_NAME.search(text)
+    """Whether a ref, or the last part of one, can be called so, and shown: to a terminal, and in a Sync's status."""
+    return 0 < len(text) <= LONGEST_NAME and text.isprintable() and not _BAD_NAME.search(text)
 
 
 def check_url(url: str) -> Scheme:

@@ -69,6 +69,8 @@ exec "$@"
 _BLOCK = 512  # of `ulimit -f`, by POSIX
 # A forged object can ask git for as much as it likes. A repository of 1 GiB takes a quarter of this.
 MOST_MEMORY = 4 * 1024**3
+# For a list of refs, which git holds as a whole before it says anything: twice what MOST_OUTPUT takes it.
+MOST_MEMORY_OF_LIST = 512 * 1024**2
 # More than git says of 100,000 files or of all refs of a large host.
 MOST_OUTPUT = 64 * 1024 * 1024
 # Enough for the reason; a server may add lines of its own without end.
@@ -99,7 +101,7 @@ class GitCommand:
         self._directory = directory
         self._repository = repository
         self._timeout = timeout
-        self._limits = (str(-(-most // _BLOCK)), str(MOST_MEMORY // 1024))
+        self._most = str(-(-most // _BLOCK))
         self._running: subprocess.Popen[bytes] | None = None
         self._handle: object = None
         self._stopped = False
@@ -116,15 +118,23 @@ class GitCommand:
             self._make()
 
     def run(
-        self, *arguments: str, stdin: bytes = b"", most: int = MOST_OUTPUT, environment: Mapping[str, str] | None = None
+        self,
+        *arguments: str,
+        stdin: bytes = b"",
+        most: int = MOST_OUTPUT,
+        memory: int = MOST_MEMORY,
+        environment: Mapping[str, str] | None = None,
     ) -> Output:
-        """Run `git *arguments`, and take up to `most` bytes from it. Raises SourceError when it takes too long or `stop` was
-        called, and TooMuch; a failure of git itself is the caller's to read.
+        """Run `git *arguments`, with so much memory, and take up to `most` bytes from it. Raises SourceError when it cannot be
+        started, takes too long or `stop` was called, and TooMuch; a failure of git itself is the caller's to read.
         """
-        with tempfile.TemporaryFile() as given:
-            given.write(stdin)
-            given.seek(0)
-            process = self._start(arguments, given.fileno(), environment or {})
+        try:
+            with tempfile.TemporaryFile() as given:
+                given.write(stdin)
+                given.seek(0)
+                process = self._start(arguments, given.fileno(), environment or {}, memory=memory)
+        except OSError as error:
+            raise SourceError(f"git cannot be started: {error}") from error
         try:
             out, err = _collected(process, most=most, timeout=self._timeout)
         except TimeoutError as error:
@@ -156,7 +166,7 @@ class GitCommand:
             raise SourceError(f"no repository can be made: {made.err.strip()}", where=str(self._repository))
         new.rename(self._repository)
 
-    def _start(self, arguments: tuple[str, ...], stdin: int, more: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    def _start(self, arguments: tuple[str, ...], stdin: int, more: Mapping[str, str], *, memory: int) -> subprocess.Popen[bytes]:
         # Imported here since GitPython looks for the git binary while it is imported.
         try:
             from git import Git
@@ -165,7 +175,8 @@ class GitCommand:
         ours = {**self._environment(), **more}
         # GitPython hands the whole environment on; `env -u` takes away what would steer git.
         unset = [f"--unset={name}" for name in os.environ if name.startswith("GIT_") and name not in _KEPT | ours.keys()]
-        command = ["sh", "-c", _LIMITED, "sh", *self._limits, *(("env", *unset) if unset else ()), "git", *arguments]
+        limits = (self._most, str(memory // 1024))
+        command = ["sh", "-c", _LIMITED, "sh", *limits, *(("env", *unset) if unset else ()), "git", *arguments]
         with self._guarding:
             if self._stopped:
                 raise SourceError("stopped")

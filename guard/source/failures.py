@@ -14,7 +14,7 @@ FILTER_REFUSED = "the server refuses to leave large files out"
 
 _HELD = "check what the Secret that secretRef names holds"
 _NETWORK = "check the URL, and the way there"
-# The longest reason that is given in git's own words; a server may have put its own into them.
+# The longest reason that is given; a server may have put its own words into it.
 _LONGEST = 300
 
 # Texts of git, of ssh, and of the TLS libraries that git is built with (OpenSSL, GnuTLS); the first that matches names the fault.
@@ -123,7 +123,7 @@ def failure(output: Output, *, credentials: GitCredentials) -> GitFailed:
     text = "\n".join(filter(None, lines))
     for pattern, message, hint in _KNOWN:
         if found := re.search(pattern, text):
-            return GitFailed(found.expand(message), hint=hint)
+            return GitFailed(found.expand(message)[:_LONGEST], hint=hint)
     told = next((line for line in lines if line.startswith(("fatal:", "error:", "ERR"))), next(filter(None, reversed(lines)), ""))
     reason = re.sub("^(fatal|error): ", "", told)[:_LONGEST]
     if output.status < 0:

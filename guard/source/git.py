@@ -1,4 +1,5 @@
-"""A Git repository as a source: one shallow, bare copy for each URL, from which any revision that is held can be read.
+"""A Git repository as a source: one shallow, bare copy for each URL and each Secret, from which any revision that is held can be
+read.
 
 A revision is held when it is the last one fetched of a ref, or kept for a Sync; others go when the copy has grown (`upkeep`).
 """
@@ -14,11 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from guard import telemetry
 from guard.base.errors import SourceError
 from guard.source import refs, upkeep
 from guard.source import revision as revisions
 from guard.source.address import GitRef, check_ref
-from guard.source.command import MOST_OUTPUT, GitCommand
+from guard.source.command import MOST_MEMORY, MOST_MEMORY_OF_LIST, MOST_OUTPUT, GitCommand
 from guard.source.credentials import GitCredentials
 from guard.source.failures import FILTER_REFUSED
 from guard.source.include import Include
@@ -30,6 +32,8 @@ __all__ = ["GitSource"]
 
 T = TypeVar("T")
 
+_log = telemetry.get("source")
+
 # Manifests of 100,000 objects are a tenth of it; the rest is for what else a repository holds.
 MOST_IN_FETCH = 1024**3
 
@@ -37,8 +41,9 @@ MOST_IN_FETCH = 1024**3
 class GitSource:
     """One ref of one repository. Calls of git block, so they queue on a thread of its own; errors name the URL, never a secret.
 
-    `include` are patterns of what is read at all, everything if empty; `most` is how many bytes one fetch may bring. Raises
-    ConfigError at once for a URL, ref or pattern that will never work, SourceError for credentials that cannot.
+    Who shares a copy can read what is in it, so that is shared by those of one URL and one `secret`, the name of where the
+    credentials come from. `include` are patterns of what is read at all, everything if empty; `most` is how many bytes one fetch
+    may bring. Raises ConfigError at once for a URL, ref or pattern that will never work, SourceError for credentials that cannot.
     """
 
     def __init__(
@@ -47,6 +52,7 @@ class GitSource:
         url: str,
         ref: GitRef | None = None,
         credentials: GitCredentials | None = None,
+        secret: str = "",
         include: Iterable[str] = (),
         directory: Path,
         timeout: float = 60,
@@ -57,13 +63,13 @@ class GitSource:
         self._url = url
         self._include = Include(include)
         self._most = most
-        self._repository = directory / f"{_slug(url)}.git"
+        self._repository = directory / f"{_slug(f'{url} {secret}' if secret else url)}.git"
         self._remote = Remote(
             url=url, credentials=credentials or GitCredentials(), directory=directory, repository=self._repository
         )
         self._git = GitCommand(directory=directory, repository=self._repository, timeout=timeout, most=most)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="git")
-        self._known = ""  # the commit that the copy was last seen to hold for the ref
+        self._known = ""  # the commit that the copy was last seen to hold for the ref, unless it was taken away meanwhile
         self._without_larger = MOST_IN_FILE  # 0 once the server was found to refuse that
 
     async def fetch(self) -> str:
@@ -101,7 +107,7 @@ class GitSource:
         with self._alone():
             found = self._found()
             commit = found.commit
-            if commit != self._known:
+            if commit != self._known or not (self._repository / self._slot).exists():
                 if self._holds(commit):
                     self._run("update-ref", "--", self._slot, commit)
                 else:
@@ -113,13 +119,14 @@ class GitSource:
         if self._ref.commit:
             return refs.Found(name="", remote=self._ref.commit, commit=self._ref.commit)
         option, names = refs.question(self._ref)
-        listing = self._run("ls-remote", option, "--", REMOTE, *names, environment=self._remote.environment())
+        asked = ("ls-remote", option, "--", REMOTE, *names)
+        listing = self._run(*asked, memory=MOST_MEMORY_OF_LIST, environment=self._remote.environment())
         return refs.answer(listing, self._ref)
 
     def _download(self, found: refs.Found) -> str:
         if upkeep.is_due(self._repository, most=self._most):
             with self._locked("keep"):
-                upkeep.tidy(self._run, self._repository)
+                self._tidy()
         arguments = (
             "fetch",
             "--quiet",
@@ -142,6 +149,14 @@ class GitSource:
         # It may have moved since it was asked for.
         return self._run("rev-parse", "--verify", "--end-of-options", f"{self._slot}^{{commit}}").decode().strip()
 
+    def _tidy(self) -> None:
+        try:
+            upkeep.tidy(self._run, self._repository)
+        except SourceError as error:
+            # A copy that stays as large as it is keeps nobody from what is new.
+            upkeep.clear(self._repository)
+            _log.warning("a local copy cannot be packed anew", where=str(self._repository), error=str(error))
+
     @property
     def _slot(self) -> str:
         """What holds the last revision fetched, for all Syncs that follow the same."""
@@ -156,11 +171,16 @@ class GitSource:
         return not self._git.run("cat-file", "-e", f"{commit}^{{commit}}").status
 
     def _run(
-        self, *arguments: str, stdin: bytes = b"", most: int = MOST_OUTPUT, environment: Mapping[str, str] | None = None
+        self,
+        *arguments: str,
+        stdin: bytes = b"",
+        most: int = MOST_OUTPUT,
+        memory: int = MOST_MEMORY,
+        environment: Mapping[str, str] | None = None,
     ) -> bytes:
         if not (self._repository / "HEAD").exists():
             raise SourceError("there is no local copy yet")
-        output = self._git.run(*arguments, stdin=stdin, most=most, environment=environment)
+        output = self._git.run(*arguments, stdin=stdin, most=most, memory=memory, environment=environment)
         if output.status:
             raise self._remote.failure(output)
         return output.out

@@ -36,7 +36,8 @@ def question(ref: GitRef) -> tuple[str, tuple[str, ...]]:
 
 def answer(listing: bytes, ref: GitRef) -> Found:
     """Read what `git ls-remote` prints: `<id>TAB<name>`, and `ref: <name>TAB<name>` for a symbolic ref. Raises SourceError."""
-    lines = [line.partition("\t") for line in listing.decode(errors="replace").splitlines()]
+    # Names may hold what Python takes for the end of a line as well, and so speak for another ref.
+    lines = [line.partition("\t") for line in listing.decode(errors="replace").split("\n")]
     values = {name: value for value, _, name in lines if not value.startswith("ref: ")}
     if ref.branch:
         return _found(values, name=ref.branch, remote=f"{_BRANCHES}{ref.branch}", complaint=f"has no branch {ref.branch!r}")

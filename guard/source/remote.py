@@ -9,6 +9,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from guard.base.errors import ConfigError
 from guard.source import files
 from guard.source.address import check_url, origin
 from guard.source.command import Output
@@ -56,6 +57,9 @@ class Remote:
     def __init__(self, *, url: str, credentials: GitCredentials, directory: Path, repository: Path) -> None:
         self._url = url
         self._scheme = check_url(url)
+        if self._scheme == "file" and Path(url.removeprefix("file://")).resolve().is_relative_to(directory.resolve()):
+            # The copies of others, whose credentials this one may not have.
+            raise ConfigError(f"{url} is in Guard's own folder", hint="name the repository that the copy was made of")
         check_credentials(credentials, scheme=self._scheme)
         self._credentials = credentials
         self._directory = directory

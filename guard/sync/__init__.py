@@ -3,8 +3,9 @@
 from guard.sync.definition import apply_sync, install_definition
 from guard.sync.plan import Groups, Plan, refuse_conflicts, resolve, stages
 from guard.sync.policy import compiled
+from guard.sync.ports import Index, Source
 from guard.sync.pushing import hook_of, wake_all
-from guard.sync.reconcile import Index, Reconciler, Source
+from guard.sync.reconcile import Reconciler
 from guard.sync.secrets import Secrets
 from guard.sync.source import GitFolder
 

@@ -7,13 +7,12 @@ poll tries again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Protocol
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from guard import api, telemetry
-from guard.api import REQUESTED_AT, EndedJob, Enforcement, ObjectCounts, Sync, SyncStatus, find_condition, label_value
+from guard import telemetry
+from guard.api import EndedJob, Enforcement, ObjectCounts, Sync, SyncStatus, find_condition, label_value
 from guard.apply import Writer
 from guard.audit import Counts, Record, References
 from guard.audit.record import Event
@@ -22,11 +21,13 @@ from guard.base.backoff import Backoff
 from guard.base.clock import Clock, rfc3339
 from guard.base.errors import ApiStatusError, ClusterError, GuardError, RenderError, SourceError
 from guard.cluster import Client, Served, definitions
-from guard.state.desired import Declared, DesiredState
+from guard.state.desired import Declared
 from guard.state.ids import NAMESPACE, Kind, ObjectKey
 from guard.sync import gate, plan, prune
 from guard.sync.applying import Done, apply_all, learn_all
+from guard.sync.goal import Goal, goal_of, last_request
 from guard.sync.plan import Groups, Plan
+from guard.sync.ports import Index, Source
 from guard.sync.status import Outcome, advanced, publish
 
 RETRY_FIRST_SECONDS, RETRY_MOST_SECONDS = 2.0, 60.0
@@ -37,51 +38,6 @@ LOOKED_FOR_ONE_BY_ONE = 20
 _log = telemetry.get("sync")
 
 _REASONS = {SourceError: "SourceFailed", RenderError: "RevisionRejected"}
-
-
-class Source(Protocol):
-    """Where one Sync's manifests come from."""
-
-    async def fetch(self) -> str:
-        """The newest revision. Raises SourceError."""
-        ...
-
-    async def groups(self, revision: str) -> Groups:
-        """A revision's manifests; groups in which nothing changed are the same as before. Raises RenderError or SourceError."""
-        ...
-
-    async def keep(self, revision: str) -> None:
-        """This revision is in force: keep it at hand, also without the source."""
-        ...
-
-    async def close(self) -> None: ...
-
-
-class Index(Protocol):
-    """The desired state in force, and who has to know when it changes. Runtime is behind it."""
-
-    @property
-    def state(self) -> DesiredState: ...
-
-    async def served(self, *, fresh: bool) -> Served: ...
-
-    async def take(self, sync: str, found: Plan, *, revision: str, also: Iterable[Kind]) -> None:
-        """Put what differs of a Sync's objects in force: index, registration and watches, before anything is applied. `also` are
-        kinds that have to stay registered. Raises RenderError where another Sync holds one of them by now.
-        """
-        ...
-
-    async def settle(self, sync: str) -> None:
-        """Everything is applied and pruned: let go of kinds that nobody declares."""
-        ...
-
-
-class _Goal(msgspec.Struct, frozen=True, kw_only=True):
-    """What an attempt is for: with it reached there is nothing to apply, and where only the revision is new what changed."""
-
-    revision: str
-    spec: api.SyncSpec
-    requested: str
 
 
 class Reconciler:
@@ -116,7 +72,7 @@ class Reconciler:
         self._wait = wait
         self._synced = synced
         self._drifted = drifted
-        self._done: tuple[_Goal, Enforcement] | None = None
+        self._done: tuple[Goal, Enforcement] | None = None
         self._backoff = Backoff(first=RETRY_FIRST_SECONDS, most=RETRY_MOST_SECONDS)
         self._failed_message = ""
         self._learning: asyncio.Task[None] | None = None
@@ -128,7 +84,7 @@ class Reconciler:
         # which goal, the revision aside.
         self._due: frozenset[ObjectKey] | None = None
         self._gone: dict[ObjectKey, Kind] | None = None
-        self._basis: _Goal | None = None
+        self._basis: Goal | None = None
         # Resolve everything anew, since what is not in the manifests may have changed.
         self._anew = True
         # Apply everything again, where healing is on.
@@ -148,7 +104,7 @@ class Reconciler:
         """A newer version of the resource; a change of its spec or a request to reconcile is looked at at once."""
         known = self.sync
         self.sync = sync
-        if sync.metadata.generation != known.metadata.generation or _requested(sync) != _requested(known):
+        if sync.metadata.generation != known.metadata.generation or last_request(sync) != last_request(known):
             self.wake.set()
 
     def resync(self) -> None:
@@ -197,7 +153,7 @@ class Reconciler:
             found = plan.without(found, lost)
             await self._take(found, revision=revision)
             self._anew = bool(lost)
-            goal = self._goal(revision)
+            goal = goal_of(self.sync, revision)
             if self.sync.spec.enforcement.heals:
                 self._begin(goal)
                 self._recalled = (await self._apply()).counts
@@ -220,12 +176,12 @@ class Reconciler:
 
     async def attempt(self) -> bool:
         """One round. True when the Sync is as it should be."""
-        requested = _requested(self.sync)
+        requested = last_request(self.sync)
         spec = self.sync.spec
         revision = ""
         try:
             revision = await self._source.fetch()
-            goal = self._goal(revision)
+            goal = goal_of(self.sync, revision)
             if self._is_done(goal):
                 return await self._recovered(revision)
             started = self._clock.monotonic()
@@ -298,20 +254,15 @@ class Reconciler:
         before = self._plan.objects
         return tuple(one for one in found.put if one.key not in before or before[one.key].body is not one.body)
 
-    def _begin(self, goal: _Goal) -> None:
+    def _begin(self, goal: Goal) -> None:
         """With another goal than the last one, but for the revision, there is everything to do; not where healing alone was
         turned off since.
         """
-        basis, before, heals = self._basis_of(goal), self._basis, goal.spec.enforcement.heals
-        is_turned_off = before is not None and not heals and _without_enforcement(before) == _without_enforcement(basis)
+        basis, before, heals = goal.basis, self._basis, goal.spec.enforcement.heals
+        is_turned_off = before is not None and not heals and before.without_enforcement == basis.without_enforcement
         if (before != basis and not is_turned_off) or (self._again and heals):
             self._due = self._gone = None
         self._basis, self._again = basis, False
-
-    def _basis_of(self, goal: _Goal) -> _Goal:
-        """Enforcement counts where it heals: an apply after healing was turned off would undo what it was turned off for."""
-        enforcement = goal.spec.enforcement if goal.spec.enforcement.heals else Enforcement(heal=False)
-        return msgspec.structs.replace(goal, revision="", spec=msgspec.structs.replace(goal.spec, enforcement=enforcement))
 
     def _due_of(self, found: Plan) -> tuple[Declared, ...]:
         """What of a plan is in force and was not applied yet."""
@@ -337,9 +288,6 @@ class Reconciler:
         self._due = done.failed
         return done
 
-    def _goal(self, revision: str) -> _Goal:
-        return _Goal(revision=revision, spec=self.sync.spec, requested=_requested(self.sync))
-
     def _was_done(self) -> bool:
         """Whether the status says that this very Sync was reconciled without fault, or that nothing but a newer revision is."""
         ready = find_condition(self.status.conditions, "Ready")
@@ -347,10 +295,10 @@ class Reconciler:
             ready is not None
             and (ready.status == "True" or ready.reason in _REASONS.values())
             and self.status.observed_generation == self.sync.metadata.generation
-            and self.status.last_handled_reconcile_at == _requested(self.sync)
+            and self.status.last_handled_reconcile_at == last_request(self.sync)
         )
 
-    def _is_done(self, goal: _Goal) -> bool:
+    def _is_done(self, goal: Goal) -> bool:
         """Whether nothing is left to do. A change of enforcement alone applies everything again where healing is on; where it was
         just turned off, an apply would undo the very change that it was turned off for.
         """
@@ -358,12 +306,12 @@ class Reconciler:
         if self._done is None or (self._again and enforcement.heals):
             return False
         done = self._done[0]
-        if _without_enforcement(done) != _without_enforcement(goal):
+        if done.without_enforcement != goal.without_enforcement:
             return False
         if not enforcement.heals:
             # Remembered, so that turning healing on again is a change, and applies.
             self._done = (goal, enforcement)
-            self._basis = self._basis_of(goal)
+            self._basis = goal.basis
         return enforcement == self._done[1]
 
     async def _resolve(self, revision: str) -> Plan:
@@ -535,14 +483,6 @@ class Reconciler:
                 took_ms=round(took, 1),
             )
         )
-
-
-def _without_enforcement(goal: _Goal) -> _Goal:
-    return msgspec.structs.replace(goal, spec=msgspec.structs.replace(goal.spec, enforcement=Enforcement()))
-
-
-def _requested(sync: Sync) -> str:
-    return sync.metadata.annotations.get(REQUESTED_AT, "")
 
 
 def _shown(counts: Counts) -> dict[str, int]:

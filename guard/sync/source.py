@@ -108,6 +108,7 @@ class GitFolder:
                 url=spec.url,
                 ref=GitRef(branch=ref.branch or "", tag=ref.tag or "", semver=ref.semver or "", commit=ref.commit or ""),
                 credentials=credentials,
+                secret=f"{sync.metadata.namespace}/{spec.secret_ref.name}" if spec.secret_ref else "",
                 include=spec.include,
                 directory=self._directory,
             )

@@ -13,6 +13,7 @@ import yaml
 
 from guard.base.codec import Json
 from guard.base.errors import RenderError
+from guard.render.helm import Helm
 from guard.render.process import Limits
 from guard.state.capabilities import Capabilities
 from tests.render.workshop import Workshop
@@ -295,6 +296,16 @@ async def test_what_charts_say_of_inline_values_is_left_out(workshop: Workshop) 
     assert said == f"{TEMPLATE}:1: got … and … and …"
 
 
+async def test_what_charts_say_is_left_out_where_there_are_too_many_values_to_look_for(workshop: Workshop) -> None:
+    values = "password: correct-horse\n" + "".join(f"key-{number}: {'x' * 1000}\n" for number in range(1100))
+    files = {"c/Chart.yaml": CHART, "c/values.yaml": values, "c/templates/a.yaml": "{{ fail .Values.password }}"}
+
+    told = await workshop.refusal(workshop.helm("c"), files)
+
+    assert told.startswith("c/templates/a.yaml:1: the template has it fail")
+    assert "correct-horse" not in told
+
+
 async def test_a_render_that_takes_too_long_is_ended(workshop: Workshop) -> None:
     loop = "{{ range until 1000000 }}{{ range until 1000000 }}{{ end }}{{ end }}"
     said = await workshop.refusal(workshop.helm("charts/web", limits=Limits(seconds=1)), FILES | {TEMPLATE: loop})
@@ -307,3 +318,11 @@ def archive(path: Path, files: dict[str, str]) -> None:
             member = tarfile.TarInfo(name)
             member.size = len(text)
             tar.addfile(member, io.BytesIO(text.encode()))
+
+
+async def test_a_name_that_is_too_long_for_a_release_is_said(workshop: Workshop) -> None:
+    tree = await workshop.commit({"web/Chart.yaml": "apiVersion: v2\nname: web\nversion: 1.0.0\n"})
+    chart = Helm(folder="web", directory=workshop.scratches, release="x" * 54)
+
+    with pytest.raises(RenderError, match=r"53 characters at most.*spec\.helm\.releaseName"):
+        await chart.key(tree)

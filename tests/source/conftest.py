@@ -30,12 +30,20 @@ async def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
         *,
         ref: GitRef | None = None,
         credentials: GitCredentials | None = None,
+        secret: str = "",
         include: Sequence[str] = (),
         timeout: float = 30,
         most: int = MOST_IN_FETCH,
     ) -> GitSource:
         source = GitSource(
-            url=url, ref=ref, credentials=credentials, include=include, directory=tmp_path / "data", timeout=timeout, most=most
+            url=url,
+            ref=ref,
+            credentials=credentials,
+            secret=secret,
+            include=include,
+            directory=tmp_path / "data",
+            timeout=timeout,
+            most=most,
         )
         made.append(source)
         return source

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import itertools
 import os
 from pathlib import Path
 
@@ -169,3 +172,47 @@ async def test_folders_without_end_are_refused(repository: Repository, source: S
 
     with pytest.raises((RenderError, SourceError), match=r"is too long|git failed"):
         await git.tree(await git.fetch()).entries("")
+
+
+async def test_a_copy_that_cannot_be_packed_anew_keeps_nobody_from_what_is_new(
+    repository: Repository, source: Source, tmp_path: Path
+) -> None:
+    for number in range(upkeep.MOST_LARGE + 3):
+        repository.git("checkout", "--quiet", "--orphan", f"branch-{number}")
+        (repository.path / "large.bin").write_bytes(os.urandom(LARGE))
+        commit = repository.commit_all()
+
+        fetched = await source(repository.url, ref=GitRef(branch=f"branch-{number}"), most=LARGE * 2).fetch()
+
+        assert fetched == f"branch-{number}@sha1:{commit}"
+    assert not list(copy_of(tmp_path).glob("objects/**/tmp_*"))
+
+
+async def test_a_list_of_refs_without_end_is_given_up_before_it_fills_the_memory(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("guard.source.git.MOST_MEMORY_OF_LIST", 256 * 1024**2)
+    async with await asyncio.start_server(_list_without_end, "127.0.0.1", 0) as server:
+        git = source(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/deploy", ref=GitRef(semver="1.x"))
+        with pytest.raises(SourceError, match="git needs more memory than Guard gives it"):
+            await git.fetch()
+
+
+async def _list_without_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    head = await reader.readuntil(b"\r\n\r\n")
+    with contextlib.closing(writer), contextlib.suppress(ConnectionError):
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/x-git-upload-pack-")
+        if head.startswith(b"GET"):
+            writer.write(b"advertisement\r\n\r\n" + _line(b"# service=git-upload-pack\n") + b"0000")
+            writer.write(_line(b"version 2\n") + _line(b"ls-refs=unborn\n") + _line(b"fetch=shallow filter\n") + b"0000")
+            await writer.drain()
+            return
+        writer.write(b"result\r\n\r\n")
+        for number in itertools.count():
+            name = b"refs/tags/%d-%s" % (number, b"x" * 900)
+            writer.write(_line(b"%040x %s\n" % (number + 1, name)))
+            await writer.drain()
+
+
+def _line(data: bytes) -> bytes:
+    return b"%04x" % (len(data) + 4) + data

@@ -50,6 +50,10 @@ def test_what_a_server_says_cannot_move_the_cursor_or_go_on_for_ever() -> None:
     assert len(text) < 400
 
 
+def test_what_a_server_puts_into_a_known_complaint_does_not_go_on_for_ever() -> None:
+    assert len(told(f"fatal: Could not resolve host: {'x' * 10_000}")) < 400
+
+
 def test_secrets_in_complaints_are_taken_out() -> None:
     credentials = GitCredentials(username="ada", password="s3cret")
 

@@ -1,6 +1,12 @@
 from __future__ import annotations
 
+import time
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pathspec import GitIgnoreSpec
+from pathspec.patterns.gitignore.base import GitIgnorePatternError
 
 from guard.base.errors import ConfigError
 from guard.source.include import Include
@@ -47,3 +53,31 @@ def test_what_git_would_not_know_is_refused(pattern: str) -> None:
 def test_patterns_that_let_nothing_in_are_refused(patterns: list[str]) -> None:
     with pytest.raises(ConfigError, match="leave out everything"):
         Include(patterns)
+
+
+_WORDS = st.sampled_from(["a", "b", "*", "**", "/", "/**/", "?", "[ab]", "*a", "!", ".", "\\*"])
+_NAMES = st.text("ab.*", min_size=1, max_size=4).filter(lambda name: name not in {".", ".."})
+
+
+@given(pattern=st.lists(_WORDS, min_size=1, max_size=8).map("".join), names=st.lists(_NAMES, min_size=1, max_size=6))
+def test_patterns_match_what_they_do_elsewhere(pattern: str, names: list[str]) -> None:
+    path = "/".join(names)
+    try:
+        expected = GitIgnoreSpec.from_lines(["*", pattern]).match_file(path)
+        include = Include(["*", pattern])
+    except (GitIgnorePatternError, ConfigError):
+        return
+    assert include.wants(path) == expected
+
+
+@pytest.mark.parametrize(
+    "pattern", ["*a*a*a*a*a*b", "**/*a*/**/*a*b", "*a*/*a*/*a*/x", "/a/**/*a*/**/*a/**/b", "?*a*?*a[a-z]*a*a*b"]
+)
+@pytest.mark.parametrize("path", ["/".join(["a" * 255] * 16), "/".join(["a" * 39] * 100)])
+def test_no_pattern_takes_long(pattern: str, path: str) -> None:
+    include = Include([pattern])
+    began = time.thread_time()
+
+    assert not include.wants(path)
+
+    assert time.thread_time() - began < 0.5

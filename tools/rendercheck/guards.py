@@ -32,6 +32,7 @@ class Guard:
             view=View(),
             parser=self._parser,
             directory=scratch / "guard",
+            scratch=scratch / "renders",
         )
         self._revision = ""
         # As in Guard's image.
