@@ -29,6 +29,7 @@ WORKING = {
     "web/templates/secret.yaml": SECRET,
     "web/ci/long-values.yaml": "name: long\n",
     "plain/map.yaml": f"{MAP}data: {{a: '1', b: yes}}\n",
+    "plain/null.yaml": MAP.replace("{name: a}", "{name: b, namespace: null}"),
     "plain/.github/work.yaml": "on: push\n",
 }
 
@@ -57,7 +58,7 @@ def test_what_guard_renders_is_found_to_be_the_same(repository: Repository) -> N
         "  same        Helm web with web/ci/long-values.yaml",
         f"{repository.path} {commit[:12]}: 1 kustomizations, 2 charts, 1 plain folders",
     ]
-    assert lines[5].startswith("  4 same; 4 objects the same; ")
+    assert lines[5].startswith("  4 same; 5 objects the same; ")
     assert done.returncode == 0
 
 

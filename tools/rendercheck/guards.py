@@ -9,6 +9,7 @@ from pathlib import Path
 from kubernetes_asyncio.client import Configuration
 
 from guard import api
+from guard.base.codec import JsonObject, child
 from guard.base.errors import RenderError
 from guard.cluster import Client, Connection, Served
 from guard.render.parse import Parser
@@ -53,7 +54,7 @@ class Guard:
             groups = await self._folder.groups(self._revision)
         except RenderError as error:
             return Made(objects=[], complaint=str(error))
-        return Made(objects=[manifest.body for group in groups.values() for manifest in group])
+        return Made(objects=[_as_kubectl_has_it(manifest.body) for group in groups.values() for manifest in group])
 
     async def close(self) -> None:
         await self._folder.close()
@@ -61,6 +62,14 @@ class Guard:
 
     def _sync(self) -> api.Sync:
         return api.Sync(metadata=api.Metadata(name="check"), spec=self._spec)
+
+
+def _as_kubectl_has_it(body: JsonObject) -> JsonObject:
+    """A namespace that is null is taken out by kubectl; to the API server it is none either way."""
+    metadata = child(body, "metadata")
+    if metadata.get("namespace", "") is not None:
+        return body
+    return {**body, "metadata": {name: value for name, value in metadata.items() if name != "namespace"}}
 
 
 async def _served() -> Served:
