@@ -380,7 +380,7 @@ async def test_a_large_kustomization_is_not_read(workshop: Workshop) -> None:
     files = {"kustomization.yaml": "#" * (kustomization.MOST_BYTES + 1)}
     assert (
         await workshop.refusal(workshop.kustomize(""), files)
-        == "kustomization.yaml: is larger than 512 KiB, as no kustomization is"
+        == "kustomization.yaml: is larger than 256 KiB, as no kustomization is"
     )
 
 
