@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from guard.base import codec
-from guard.base.codec import JsonObject
+from guard.base.codec import JsonObject, child, children
 from tools.controlplane import Completed, ControlPlane, Identity
 from tools.guardrun import GuardProcess, Repository, eventually, running, sync_document
 
@@ -21,6 +21,9 @@ PAST_THE_WEBHOOK = (
     "--as-group=platform",
     "--as-group=system:authenticated",
 )
+
+
+SYNCS = "/apis/gitopsguard.dev/v1alpha1/namespaces/guard-system/syncs"
 
 
 class World:
@@ -194,6 +197,67 @@ spec: {spec}
 def fresh() -> str:
     """A name that no other test uses."""
     return f"t{secrets.token_hex(4)}"
+
+
+class Followed:
+    """A repository of its own that a Sync of its own follows, looking every second."""
+
+    def __init__(self, world: World, repository: Repository, name: str) -> None:
+        self.world = world
+        self.repository = repository
+        self.name = name
+
+    async def commit(self, files: dict[str, str | None]) -> None:
+        await self.world.guard.applied(self.repository.commit(files), sync=self.name)
+
+    async def applied(self, commit: str) -> None:
+        await self.world.guard.applied(commit, sync=self.name)
+
+    async def ready(self) -> JsonObject:
+        status = child(await self.world.guard.sync(self.name), "status")
+        unknown: JsonObject = {}
+        return next((found for found in children(status, "conditions") if found["type"] == "Ready"), unknown)
+
+    async def says(self, text: str, *, reason: str = "") -> str:
+        async def told() -> bool:
+            ready = await self.ready()
+            return ready.get("status") == "False" and text in str(ready["message"]) and reason in str(ready["reason"])
+
+        await eventually(told, what=f"{self.name} says {text!r}; the log ends:\n{self.world.guard.tail()}")
+        return str((await self.ready())["message"])
+
+    async def data(self, name: str) -> JsonObject:
+        found: JsonObject = (await self.world.get(f"configmap/{name}", "default"))["data"]
+        return found
+
+    async def color(self) -> str:
+        return str((await self.world.get(f"configmap/{self.name}", "default"))["data"]["color"])
+
+    async def becomes(self, color: str) -> None:
+        async def became() -> bool:
+            return await self.color() == color
+
+        await eventually(became, what=f"{self.name} is {color}; the log ends:\n{self.world.guard.tail()}")
+
+    async def patch(self, spec: JsonObject) -> None:
+        patch = codec.encode({"spec": spec}).decode()
+        await self.world.plane.kubectl(
+            "patch", "sync", self.name, "-n", "guard-system", "--type=merge", "-p", patch, identity="admin"
+        )
+        await self.world.seen(self.name)
+
+    def colored(self, color: str) -> str:
+        return config_map(self.name, "default", f"  color: {color}")
+
+
+@pytest.fixture
+async def followed(world: World, fresh: str, tmp_path: Path) -> AsyncIterator[Followed]:
+    found = Followed(world, Repository(tmp_path / "repository"), fresh)
+    commit = found.repository.commit({"map.yaml": found.colored("blue")})
+    await world.plane.call("POST", SYNCS, body=sync_document(fresh, found.repository.directory))
+    await world.guard.applied(commit, sync=fresh)
+    yield found
+    await world.plane.kubectl("delete", "sync", fresh, "-n", "guard-system", identity="admin")
 
 
 class App:

@@ -2,58 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from guard.base.codec import JsonObject, child, children
-from tests.e2e.conftest import World, config_map
-from tools.guardrun import Repository, eventually, sync_document
+from tests.e2e.conftest import Followed, config_map
+from tools.guardrun import eventually
 
 MANY = 60
-
-
-class Followed:
-    """A repository of its own that a Sync of its own follows, looking every second."""
-
-    def __init__(self, world: World, repository: Repository, name: str) -> None:
-        self.world = world
-        self.repository = repository
-        self.name = name
-
-    async def ready(self) -> JsonObject:
-        """The Sync's Ready condition."""
-        status = child(await self.world.guard.sync(self.name), "status")
-        (ready,) = [found for found in children(status, "conditions") if found["type"] == "Ready"]
-        return ready
-
-    async def applied(self, commit: str) -> None:
-        await self.world.guard.applied(commit, sync=self.name)
-
-    async def says(self, text: str) -> None:
-        """Wait until the Sync is not ready, and says so."""
-
-        async def told() -> bool:
-            ready = await self.ready()
-            return ready["status"] == "False" and text in str(ready["message"])
-
-        await eventually(told, what=f"{self.name} says {text!r}; the log ends:\n{self.world.guard.tail()}")
-
-    async def data(self, name: str) -> JsonObject:
-        found: JsonObject = (await self.world.get(f"configmap/{name}", "default"))["data"]
-        return found
-
-
-@pytest.fixture
-async def followed(world: World, fresh: str, tmp_path: Path) -> AsyncIterator[Followed]:
-    repository = Repository(tmp_path / "repository")
-    commit = repository.commit({"map.yaml": config_map(fresh, "default", "  color: blue")})
-    body = sync_document(fresh, repository.directory)
-    await world.plane.call("POST", "/apis/gitopsguard.dev/v1alpha1/namespaces/guard-system/syncs", body=body)
-    await world.guard.applied(commit, sync=fresh)
-    yield Followed(world, repository, fresh)
-    await world.plane.kubectl("delete", "sync", fresh, "-n", "guard-system", identity="admin")
 
 
 async def test_a_commit_of_one_object_asks_about_that_object_alone(followed: Followed) -> None:

@@ -2,74 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from guard.base import codec
-from guard.base.codec import JsonObject, child, children
-from tests.e2e.conftest import World, config_map
+from tests.e2e.conftest import SYNCS, Followed, World, config_map
 from tools.guardrun import Repository, eventually, sync_document
 
-SYNCS = "/apis/gitopsguard.dev/v1alpha1/namespaces/guard-system/syncs"
 HOOKS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
 MANY = 600
-
-
-class Followed:
-    """A repository of its own that a Sync of its own follows, looking every second."""
-
-    def __init__(self, world: World, repository: Repository, name: str) -> None:
-        self.world = world
-        self.repository = repository
-        self.name = name
-
-    async def commit(self, files: dict[str, str | None]) -> None:
-        await self.world.guard.applied(self.repository.commit(files), sync=self.name)
-
-    async def ready(self) -> JsonObject:
-        status = child(await self.world.guard.sync(self.name), "status")
-        unknown: JsonObject = {}
-        return next((found for found in children(status, "conditions") if found["type"] == "Ready"), unknown)
-
-    async def says(self, text: str, *, reason: str = "") -> str:
-        async def told() -> bool:
-            ready = await self.ready()
-            return ready.get("status") == "False" and text in str(ready["message"]) and reason in str(ready["reason"])
-
-        await eventually(told, what=f"{self.name} says {text!r}; the log ends:\n{self.world.guard.tail()}")
-        return str((await self.ready())["message"])
-
-    async def color(self) -> str:
-        return str((await self.world.get(f"configmap/{self.name}", "default"))["data"]["color"])
-
-    async def becomes(self, color: str) -> None:
-        async def became() -> bool:
-            return await self.color() == color
-
-        await eventually(became, what=f"{self.name} is {color}; the log ends:\n{self.world.guard.tail()}")
-
-    async def patch(self, spec: JsonObject) -> None:
-        patch = codec.encode({"spec": spec}).decode()
-        await self.world.plane.kubectl(
-            "patch", "sync", self.name, "-n", "guard-system", "--type=merge", "-p", patch, identity="admin"
-        )
-        await self.world.seen(self.name)
-
-    def colored(self, color: str) -> str:
-        return config_map(self.name, "default", f"  color: {color}")
-
-
-@pytest.fixture
-async def followed(world: World, fresh: str, tmp_path: Path) -> AsyncIterator[Followed]:
-    found = Followed(world, Repository(tmp_path / "repository"), fresh)
-    commit = found.repository.commit({"map.yaml": found.colored("blue")})
-    await world.plane.call("POST", SYNCS, body=sync_document(fresh, found.repository.directory))
-    await world.guard.applied(commit, sync=fresh)
-    yield found
-    await world.plane.kubectl("delete", "sync", fresh, "-n", "guard-system", identity="admin")
 
 
 @asynccontextmanager
