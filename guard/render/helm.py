@@ -209,8 +209,8 @@ def _named(output: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def _leaves(files: Path, inline: JsonObject) -> frozenset[str] | None:
-    """All texts and numbers in values: what an error may hold of them is not told. None where they are too many: this is read
-    within Guard, and not by a child with limits of its own.
+    """All texts and numbers in values: what an error may hold of them is not told. None where they are too many, since this is
+    read within Guard and not by a child with limits of its own, or where Guard cannot read what Helm may have read.
     """
     paths = (*files.glob("chart/**/values.yaml"), *files.glob("values/*.yaml"))
     if sum(path.stat().st_size for path in paths) > _MOST_VALUES:
@@ -221,7 +221,7 @@ def _leaves(files: Path, inline: JsonObject) -> frozenset[str] | None:
             for document in values_in(path.name, path.read_bytes()):
                 found.update(_texts(document.value))
         except RenderError:
-            continue  # what cannot be read gave Helm no values either
+            return None
     return frozenset(text for text in found if len(text) >= _SHORTEST_VALUE)
 
 

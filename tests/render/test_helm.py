@@ -326,3 +326,15 @@ async def test_a_name_that_is_too_long_for_a_release_is_said(workshop: Workshop)
 
     with pytest.raises(RenderError, match=r"53 characters at most.*spec\.helm\.releaseName"):
         await chart.key(tree)
+
+
+async def test_of_values_that_guard_reads_otherwise_than_helm_nothing_is_told(workshop: Workshop) -> None:
+    """Helm takes the last of two keys, and Guard none of them."""
+    values = "password: first-of-two\npassword: correct-horse-battery\n"
+    files = {"c/Chart.yaml": CHART, "c/values.yaml": values, "c/templates/a.yaml": "{{ fail .Values.password }}"}
+
+    told = await workshop.refusal(workshop.helm("c"), files)
+
+    assert told.startswith("c/templates/a.yaml:1: the template has it fail")
+    assert "correct" not in told
+    assert "horse" not in told
