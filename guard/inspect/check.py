@@ -80,7 +80,7 @@ class Question(msgspec.Struct, frozen=True):
 
 def question(name: str, data: bytes, *, namespace: str = "default") -> Question:
     """What a file asks. Raises ConfigError or RenderError, with the place, for what is neither."""
-    # The API server's own JSON takes no YAML parser, which needs 0.4 ms per KB.
+    # The API server's own JSON takes no YAML parser, which needs 0.2 ms per KB.
     try:
         bodies = [(name, codec.decode(data))]
     except DecodeError:
