@@ -18,7 +18,7 @@ from guard.base.errors import RenderError
 from guard.render import process, scratch, tool
 from guard.render.helm_failures import failure
 from guard.render.process import Limits
-from guard.render.tool import documents, placed, sourced
+from guard.render.tool import placed, sourced
 from guard.render.yaml import documents as values_in
 from guard.state.capabilities import Capabilities
 from guard.state.ids import Manifest
@@ -197,15 +197,15 @@ def _missing(path: str) -> RenderError:
 
 
 def _named(output: bytes) -> Iterator[tuple[str, bytes]]:
-    """Each document with the name that Helm gives its template. Of a file with definitions only the first document has one."""
+    """Each document with the name that Helm gives its template. A file with definitions has it at its beginning only, which may
+    be a document of comments.
+    """
     name = ""
-    for document in documents(output):
-        found = tool.source_of(document)
-        if found is None:
+    for piece in tool.pieces(output):
+        found = tool.source_of(piece)
+        name, document = found or (name, piece)
+        if tool.holds_something(document):
             yield name, document
-        else:
-            name, rest = found
-            yield name, rest
 
 
 def _leaves(files: Path, inline: JsonObject) -> frozenset[str] | None:

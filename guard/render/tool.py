@@ -52,16 +52,21 @@ def documents(output: bytes) -> Iterator[bytes]:
 
     A stream with directives or with ends of documents comes as one piece.
     """
-    if _UNUSUAL.search(output):
-        yield output
-        return
+    return filter(holds_something, pieces(output))
+
+
+def pieces(output: bytes) -> Iterator[bytes]:
+    """All documents of a stream, those among them that hold nothing but comments."""
     start = 0
-    for found in _SEPARATOR.finditer(output):
-        if _CONTENT.search(output, start, found.start()):
+    if not _UNUSUAL.search(output):
+        for found in _SEPARATOR.finditer(output):
             yield output[start : found.start()]
-        start = found.start()
-    if _CONTENT.search(output, start):
-        yield output[start:]
+            start = found.start()
+    yield output[start:]
+
+
+def holds_something(document: bytes) -> bool:
+    return _CONTENT.search(document) is not None
 
 
 def sourced(document: bytes, *, path: str) -> bytes:

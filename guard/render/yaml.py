@@ -22,6 +22,8 @@ MOST_LEVELS = 200
 MOST_ALIASED = 3 * 1024 * 1024
 
 LONGEST_NAME = 80  # that is shown: a message is one line for a terminal
+# `[2001:db8::]`, which kubectl reads as a text.
+_HINTS = {"found unexpected ':'": "between brackets, put a text that ends with a colon in quotes"}
 
 
 class Document(Struct, frozen=True):
@@ -78,7 +80,9 @@ class _Builder:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             at = mark.index if mark else 0
-            hint = "indent with spaces; YAML takes no tabs" if piece.is_indented_by_tab(at) else ""
+            hint = (
+                "indent with spaces; YAML takes no tabs" if piece.is_indented_by_tab(at) else _HINTS.get(error.problem or "", "")
+            )
             raise piece.fault(at, ", ".join(told for told in (error.context, error.problem) if told), hint=hint) from error
         except yaml.reader.ReaderError as error:
             before = piece.text.encode()[: error.position].decode(errors="ignore")

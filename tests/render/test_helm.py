@@ -101,6 +101,20 @@ async def test_each_object_knows_its_template(workshop: Workshop) -> None:
     }
 
 
+async def test_a_definition_knows_its_file_whatever_that_begins_with(workshop: Workshop) -> None:
+    named = DEFINITION.partition("---")[0].replace
+    definitions = {"a": named("foos", "as"), "b": f"---\n{named('foos', 'bs')}", "c": f"# Made.\n\n---\n{named('foos', 'cs')}"}
+    files = {f"crds/{name}.yaml": text for name, text in definitions.items()}
+    tree = await workshop.commit({**FILES, **{f"charts/web/{path}": text for path, text in files.items()}})
+
+    found = await workshop.manifests(workshop.helm("charts/web"), tree)
+
+    origins = {manifest.body["metadata"]["name"]: manifest.origin.file for manifest in found}
+    assert {name: origins[f"{name}s.example.com"] for name in definitions} == {
+        name: f"charts/web/crds/{name}.yaml" for name in definitions
+    }
+
+
 async def test_an_archive_in_charts_is_the_origin_of_what_it_makes(workshop: Workshop) -> None:
     folder = workshop.repository.path / "charts" / "web" / "charts"
     workshop.repository.commit(FILES)

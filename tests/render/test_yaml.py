@@ -106,6 +106,12 @@ def test_a_tab_is_explained() -> None:
         values("a:\n\t- b\n")
 
 
+def test_an_address_that_ends_with_colons_is_explained() -> None:
+    with pytest.raises(RenderError, match=r"^a\.yaml:1:25: .*put a text that ends with a colon in quotes"):
+        values("a: [192.0.2.0, 2001:db8::]\n")
+    assert values("a: ['2001:db8::', 2001:db8::1]\n") == [{"a": ["2001:db8::", "2001:db8::1"]}]
+
+
 def test_other_encodings_are_refused_and_a_byte_order_mark_is_not() -> None:
     assert values(b"\xef\xbb\xbfa: 1") == [{"a": 1}]
     with pytest.raises(RenderError, match=r"^a\.yaml:2:4: is not UTF-8"):
