@@ -18,7 +18,7 @@ from guard.render.render import Renderer
 from guard.render.texts import Texts
 from guard.source import GitCredentials, GitRef, GitSource
 from guard.state.desired import View
-from guard.sync.plan import NOTHING, resolve
+from guard.sync.plan import NOTHING, compare, resolve
 
 SYNC, LABEL = "guard-system/apps", "guard-system.apps"
 SERVED = Served((CONFIG_MAP, DEPLOYMENT), scaled=(DEPLOYMENT,))
@@ -71,9 +71,8 @@ class Follower:
         groups = await self._renderer.render(self._source.tree(revision), "")
         self._texts.keep({revision, self.view.state.revision(SYNC)})
         rendered = perf_counter()
-        found = await asyncio.to_thread(
-            resolve, groups, find=SERVED.find, define=SERVED.definition, sync=SYNC, label=LABEL, before=self._plan
-        )
+        work = await asyncio.to_thread(compare, groups, before=self._plan)
+        found = await asyncio.to_thread(resolve, work, find=SERVED.find, define=SERVED.definition, sync=SYNC, label=LABEL)
         resolved = perf_counter()
         gone = [declared.key for declared in found.gone]
         state = await asyncio.to_thread(self.view.state.with_changes, SYNC, found.put, gone, revision=revision)

@@ -24,7 +24,7 @@ from guard.render.tool import Tool
 from guard.state import fields
 from guard.state.desired import Declared, DesiredState, View
 from guard.state.ids import Kind, Manifest, ObjectKey
-from guard.sync.plan import resolve
+from guard.sync.plan import compare, resolve
 
 # Nobody knows which Sync will follow the folder; its label is taken from what is checked, as far as that has one.
 SYNC = "guard-system/check"
@@ -89,7 +89,8 @@ class Desired:
     def _resolved(self, manifests: Iterable[Manifest], *, label: str = LABEL) -> tuple[Declared, ...]:
         # Each by itself, so that they stay in order.
         groups = {str(number): (manifest,) for number, manifest in enumerate(manifests)}
-        return tuple(resolve(groups, find=self._kinds.find, sync=SYNC, label=label, define=define).objects.values())
+        found = resolve(compare(groups), find=self._kinds.find, sync=SYNC, label=label, define=define)
+        return tuple(found.objects.values())
 
     def faults(self) -> Iterator[Fault]:
         """Each manifest's own fault, and doubles. Only the first few of them are in the error of `view`."""

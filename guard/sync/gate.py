@@ -7,13 +7,13 @@ from collections.abc import Collection, Iterable, Sequence
 
 from guard.apply import Writer, told
 from guard.base.concurrency import for_each
-from guard.base.errors import ApiStatusError, RenderError
+from guard.base.errors import ApiStatusError
 from guard.state.desired import Declared, Learned
 from guard.state.ids import DEFINITION, NAMESPACE, ObjectKey
+from guard.sync.plan import rejected
 
 ASKED_AT_ONCE = 10  # as many as are applied at once: nothing else of this Sync goes on meanwhile
 _BAD_REQUEST, _NOT_FOUND, _UNPROCESSABLE = 400, 404, 422
-_MOST_NAMED = 5
 # How the API server begins when a field or its type is not what the kind has; it calls that an error of its own (500).
 _UNTYPED = "failed to create typed patch object"
 
@@ -46,8 +46,7 @@ async def check(
     said = await for_each(asked, one, at_once=ASKED_AT_ONCE)
     faults = [f"{found.origin}: {found.key}: {fault}" for found, fault in zip(asked, said, strict=True) if fault]
     if faults:
-        more = f"; and {len(faults) - _MOST_NAMED} more" if len(faults) > _MOST_NAMED else ""
-        raise RenderError("; ".join(faults[:_MOST_NAMED]) + more)
+        raise rejected(faults)
     return lessons
 
 

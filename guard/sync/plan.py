@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache
 from typing import TypeAlias
 
@@ -76,60 +76,57 @@ def refuse_conflicts(plan: Plan, *, state: DesiredState, sync: str) -> None:
         )
 
 
-class _Work(Struct, frozen=True):
-    """Which groups are resolved anew, beside which plan, and which of its groups are gone."""
+class Work(Struct, frozen=True, kw_only=True):
+    """What there is to resolve of a revision: which of its groups (`fresh`), beside which plan, and which groups of that are gone
+    (`lost`). Where it is `anew`, beside nothing.
+    """
 
+    groups: Groups
+    before: Plan
+    beside: Plan
     fresh: list[str]
     lost: list[str]
-    beside: Plan
+    coming: Mapping[tuple[str, str], Kind]
+    definitions: Mapping[Kind, JsonObject]
 
 
-def _work(groups: Groups, before: Plan, *, anew: bool) -> _Work:
+def compare(groups: Groups, *, before: Plan = NOTHING, anew: bool = False) -> Work:
+    """What was resolved in `before` of the same groups is taken from there, so that only groups that are new cost anything; where
+    those define kinds, or with `anew`, all are resolved.
+    """
     fresh = [name for name, manifests in groups.items() if before.groups.get(name) is not manifests]
     lost = [name for name in before.groups if name not in groups]
     touched = [manifest for name in fresh for manifest in groups[name]]
     touched += [manifest for name in (*fresh, *lost) for manifest in before.groups.get(name, ())]
+    beside, coming, definitions = before, before.coming, before.definitions
     if anew or any(map(_defines, touched)):
-        return _Work(list(groups), [], NOTHING)
-    return _Work(fresh, lost, before)
+        fresh, lost, beside = list(groups), [], NOTHING
+        coming, definitions = _coming(groups)
+    return Work(groups=groups, before=before, beside=beside, fresh=fresh, lost=lost, coming=coming, definitions=definitions)
 
 
-def kinds_to_define(groups: Groups, *, find: Find, before: Plan = NOTHING, anew: bool = False) -> frozenset[Kind]:
-    """The custom kinds of what `resolve` is about to resolve anew, those that the revision defines itself aside."""
-    work = _work(groups, before, anew=anew)
-    coming = _coming(groups)[0] if work.beside is NOTHING else before.coming
-    found = (
-        find(*_kind_name(manifest)) for name in work.fresh for manifest in groups[name] if _kind_name(manifest) not in coming
-    )
-    return frozenset(kind for kind in found if kind is not None and kind.group not in GROUPS)
+def kinds_to_define(work: Work, *, find: Find) -> frozenset[Kind]:
+    """The custom kinds of what `resolve` is about to resolve, those that the revision defines itself aside."""
+    names = {_kind_name(manifest) for name in work.fresh for manifest in work.groups[name]} - work.coming.keys()
+    return frozenset(kind for name in names if (kind := find(*name)) is not None and kind.group not in GROUPS)
 
 
 def resolve(
-    groups: Groups,
-    *,
-    find: Find,
-    sync: str,
-    label: str,
-    namespace: str = "",
-    define: Define = lambda _kind: UNKNOWN,
-    before: Plan = NOTHING,
-    anew: bool = False,
+    work: Work, *, find: Find, sync: str, label: str, namespace: str = "", define: Define = lambda _kind: UNKNOWN
 ) -> Plan:
     """The plan of a revision, whole or not at all.
 
     `find` maps (apiVersion, kind) to a served kind, `define` a kind that the revision does not define to what is known of it;
-    `namespace` is that of objects that name none. What was resolved in `before` by the same of them is taken from there, so that
-    only groups that are new cost anything; where those define kinds, or with `anew`, all are resolved.
+    `namespace` is that of objects that name none. Where another of these three counts than before, all has to be resolved anew.
 
     Raises RenderError, naming file and line, for unknown kinds, namespaces that are missing or out of place, and objects
     declared twice.
     """
-    work = _work(groups, before, anew=anew)
-    coming, definitions = _coming(groups) if work.beside is NOTHING else (before.coming, before.definitions)
+    groups, before = work.groups, work.before
 
     @cache
     def definition(kind: Kind) -> Definition:
-        return definition_of(definitions[kind], kind.version) if kind in definitions else define(kind)
+        return definition_of(work.definitions[kind], kind.version) if kind in work.definitions else define(kind)
 
     objects = {**work.beside.objects}
     dropped = [old for name in (*work.fresh, *work.lost) for old in work.beside.declared.get(name, ())]
@@ -140,7 +137,7 @@ def resolve(
     for name in work.fresh:
         found: list[Declared] = []
         for manifest in groups[name]:
-            kind, fault = _kind_of(manifest, find=find, coming=coming, namespace=namespace)
+            kind, fault = _kind_of(manifest, find=find, coming=work.coming, namespace=namespace)
             if kind is None:
                 faults.append(f"{manifest.origin}: {fault}")
                 continue
@@ -153,8 +150,7 @@ def resolve(
             found.append(one)
         declared[name] = tuple(found)
     if faults:
-        more = f"; and {len(faults) - _MOST_NAMED} more" if len(faults) > _MOST_NAMED else ""
-        raise RenderError("; ".join(faults[:_MOST_NAMED]) + more)
+        raise rejected(faults)
     put = (one for name in work.fresh for one in declared[name])
     gone = dropped if work.beside is before else before.objects.values()
     return Plan(
@@ -163,10 +159,16 @@ def resolve(
         objects=objects,
         put=tuple(one for one in put if before.objects.get(one.key) is not one),
         gone=tuple(old for old in gone if old.key not in objects),
-        coming=coming,
-        definitions=definitions,
+        coming=work.coming,
+        definitions=work.definitions,
         namespace=namespace,
     )
+
+
+def rejected(faults: Sequence[str]) -> RenderError:
+    """What keeps a revision out, in one line; each fault names its place."""
+    more = f"; and {len(faults) - _MOST_NAMED} more" if len(faults) > _MOST_NAMED else ""
+    return RenderError("; ".join(faults[:_MOST_NAMED]) + more)
 
 
 def _kind_of(

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from guard import telemetry
-from guard.api import EndedJob, Enforcement, ObjectCounts, Sync, SyncStatus, find_condition, label_value
+from guard.api import EndedJob, ObjectCounts, Sync, SyncStatus, find_condition, label_value
 from guard.apply import Writer
 from guard.audit import Counts, Record, References
 from guard.audit.record import Event
@@ -38,6 +38,13 @@ LOOKED_FOR_ONE_BY_ONE = 20
 _log = telemetry.get("sync")
 
 _REASONS = {SourceError: "SourceFailed", RenderError: "RevisionRejected"}
+
+
+class _Resolved(msgspec.Struct, frozen=True):
+    """A revision's plan, and by what was served when it was resolved."""
+
+    plan: Plan
+    served: Served
 
 
 class Reconciler:
@@ -72,14 +79,13 @@ class Reconciler:
         self._wait = wait
         self._synced = synced
         self._drifted = drifted
-        self._done: tuple[Goal, Enforcement] | None = None
+        self._done: Goal | None = None
         self._backoff = Backoff(first=RETRY_FIRST_SECONDS, most=RETRY_MOST_SECONDS)
         self._failed_message = ""
         self._learning: asyncio.Task[None] | None = None
         # What is in force, and by what was served when it was resolved.
         self._plan = plan.NOTHING
         self._served: Served | None = None
-        self._asked: Served | None = None
         # What of it was not applied yet (None: nothing was), what is to be pruned yet (None: look at all that is ours), and for
         # which goal, the revision aside.
         self._due: frozenset[ObjectKey] | None = None
@@ -148,10 +154,10 @@ class Reconciler:
         if not revision:
             return
         try:
-            found = await self._resolve(revision)
-            lost = {conflict.loser.key for conflict in self._index.state.conflicts(self.name, found.put)}
-            found = plan.without(found, lost)
-            await self._take(found, revision=revision)
+            resolved = await self._resolve(revision)
+            lost = {conflict.loser.key for conflict in self._index.state.conflicts(self.name, resolved.plan.put)}
+            found = plan.without(resolved.plan, lost)
+            await self._take(found, served=resolved.served, revision=revision)
             self._anew = bool(lost)
             goal = goal_of(self.sync, revision)
             if self.sync.spec.enforcement.heals:
@@ -160,7 +166,7 @@ class Reconciler:
             elif was_done:
                 # Healing is off for a reason, and a restart is none to undo what people did meanwhile.
                 self._begin(goal)
-                self._done, self._due = (goal, self.sync.spec.enforcement), frozenset()
+                self._done, self._due = goal, frozenset()
                 objects = tuple(found.objects.values())
                 self._learning = asyncio.create_task(self._learn(objects), name=f"learn {self.name}")
         except Exception as error:  # noqa: BLE001 (the first attempt, which follows, says what is wrong)
@@ -177,7 +183,6 @@ class Reconciler:
     async def attempt(self) -> bool:
         """One round. True when the Sync is as it should be."""
         requested = last_request(self.sync)
-        spec = self.sync.spec
         revision = ""
         try:
             revision = await self._source.fetch()
@@ -185,7 +190,8 @@ class Reconciler:
             if self._is_done(goal):
                 return await self._recovered(revision)
             started = self._clock.monotonic()
-            found = await self._resolve(revision)
+            resolved = await self._resolve(revision)
+            found = resolved.plan
             plan.refuse_conflicts(found, state=self._index.state, sync=self.name)
             lessons = await gate.check(self._changed(found), due=self._due_of(found), declared=found.objects, writer=self._writer)
         except GuardError as error:
@@ -196,7 +202,7 @@ class Reconciler:
         first, self._done = self._done is None or self._again, None
         kinds = self.status.kinds
         try:
-            await self._take(found, revision=revision)
+            await self._take(found, served=resolved.served, revision=revision)
             self._writer.believe(lessons)
             self._anew = False
             self._begin(goal)
@@ -220,7 +226,7 @@ class Reconciler:
         await self._finish(revision, counts, failures, first=first, requested=requested, started=started)
         if failures:
             return False
-        self._done = (goal, spec.enforcement)
+        self._done = goal
         return True
 
     async def _go_on(self) -> None:
@@ -230,7 +236,8 @@ class Reconciler:
         heals = self.sync.spec.enforcement.heals
         if self._again and heals:
             self._again, self._due = False, None
-        if self._plan is plan.NOTHING or (not heals if self._due is None else not self._due):
+        is_due = heals if self._due is None else bool(self._due)
+        if self._plan is plan.NOTHING or not is_due:
             return
         try:
             await self._announce()
@@ -238,7 +245,7 @@ class Reconciler:
         except ClusterError as error:
             _log.warning("what is in force could not be applied", sync=self.name, error=str(error))
 
-    async def _take(self, found: Plan, *, revision: str) -> None:
+    async def _take(self, found: Plan, *, served: Served, revision: str) -> None:
         """Put a plan in force, and remember what of it there is to do."""
         changed = {declared.key for declared in self._changed(found)}
         await self._index.take(self.name, found, revision=revision, also=self.status.kinds)
@@ -246,7 +253,7 @@ class Reconciler:
             self._due = frozenset(key for key in self._due | changed if key in found.objects)
         if self._gone is not None:
             self._gone |= {declared.key: declared.kind for declared in found.gone}
-        self._plan, self._served = found, self._asked
+        self._plan, self._served = found, served
         self.loaded.set()
 
     def _changed(self, found: Plan) -> tuple[Declared, ...]:
@@ -302,19 +309,15 @@ class Reconciler:
         """Whether nothing is left to do. A change of enforcement alone applies everything again where healing is on; where it was
         just turned off, an apply would undo the very change that it was turned off for.
         """
-        enforcement = self.sync.spec.enforcement
-        if self._done is None or (self._again and enforcement.heals):
+        heals = goal.spec.enforcement.heals
+        if self._done is None or (self._again and heals) or self._done.without_enforcement != goal.without_enforcement:
             return False
-        done = self._done[0]
-        if done.without_enforcement != goal.without_enforcement:
-            return False
-        if not enforcement.heals:
+        if not heals:
             # Remembered, so that turning healing on again is a change, and applies.
-            self._done = (goal, enforcement)
-            self._basis = goal.basis
-        return enforcement == self._done[1]
+            self._done, self._basis = goal, goal.basis
+        return self._done == goal
 
-    async def _resolve(self, revision: str) -> Plan:
+    async def _resolve(self, revision: str) -> _Resolved:
         groups = await self._source.groups(revision)
         if not any(groups.values()):
             raise RenderError(f"the revision declares nothing below {self.sync.spec.path}", hint="nothing is changed or pruned")
@@ -324,28 +327,23 @@ class Reconciler:
             # A kind may have come since the API server was last asked.
             return await self._resolved(groups, await self._index.served(fresh=True))
 
-    async def _resolved(self, groups: Groups, served: Served) -> Plan:
+    async def _resolved(self, groups: Groups, served: Served) -> _Resolved:
         before, namespace = self._plan, self.sync.spec.target_namespace
         anew = self._anew or before.namespace != namespace or self._served is None or not served.same_as(self._served)
         # Out of the loop: 10,000 manifests take a hundredth of a second here, and a third of one below.
-        custom = await asyncio.to_thread(plan.kinds_to_define, groups, find=served.find, before=before, anew=anew)
+        work = await asyncio.to_thread(plan.compare, groups, before=before, anew=anew)
+        custom = await asyncio.to_thread(plan.kinds_to_define, work, find=served.find)
         known = await definitions(self._client, custom)
-
-        def resolved() -> Plan:
-            return plan.resolve(
-                groups,
-                find=served.find,
-                define=lambda kind: known[kind] if kind in known else served.definition(kind),
-                sync=self.name,
-                label=self.label,
-                namespace=namespace,
-                before=before,
-                anew=anew,
-            )
-
-        found = await asyncio.to_thread(resolved)
-        self._asked = served
-        return found
+        found = await asyncio.to_thread(
+            plan.resolve,
+            work,
+            find=served.find,
+            define=lambda kind: known[kind] if kind in known else served.definition(kind),
+            sync=self.name,
+            label=self.label,
+            namespace=namespace,
+        )
+        return _Resolved(found, served)
 
     async def _prune(self, revision: str, kinds: tuple[Kind, ...]) -> tuple[tuple[str, ...], int]:
         """Prune; returns what was held back or failed, and how many objects went."""
@@ -397,7 +395,7 @@ class Reconciler:
         self._failed_message = message if failures else ""
         self._synced(self.name, "failed" if failures else "applied")
         _log.info("synced", sync=self.name, revision=revision, took_ms=round(took, 1), **_shown(counts))
-        kinds = tuple(sorted(self._index.state.kinds_of(self.name)))
+        kinds = self._index.state.kinds_of(self.name)
         await self._publish(
             Outcome(
                 ready=not failures,
@@ -412,7 +410,7 @@ class Reconciler:
                     failed=len(failures),
                 ),
                 # A kind that could not be pruned yet has to be looked at again.
-                kinds=tuple(sorted({*kinds, *self.status.kinds})) if failures else kinds,
+                kinds=tuple(sorted(kinds.union(self.status.kinds) if failures else kinds)),
                 handled=requested,
                 ended_jobs=self._ended_jobs(),
             )

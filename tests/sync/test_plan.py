@@ -9,7 +9,7 @@ from guard.base.errors import RenderError
 from guard.state.definition import Definition
 from guard.state.desired import Declared
 from guard.state.ids import DEFINITION, NAMESPACE, Kind, Manifest, Origin
-from guard.sync.plan import NOTHING, Plan, kinds_to_define, resolve, stages, without
+from guard.sync.plan import NOTHING, Plan, compare, kinds_to_define, resolve, stages, without
 
 CONFIG_MAP = Kind(group="", version="v1", kind="ConfigMap", resource="configmaps", namespaced=True)
 SERVED = {(kind.api_version, kind.kind): kind for kind in (CONFIG_MAP, NAMESPACE, DEFINITION)}
@@ -25,13 +25,11 @@ def manifest(kind: str, name: str, *, line: int, api_version: str = "v1", namesp
 def planned(*groups: tuple[Manifest, ...], before: Plan = NOTHING, namespace: str = "", anew: bool = False) -> Plan:
     """The plan of groups that are named by letters."""
     return resolve(
-        dict(zip("abcdefgh", groups, strict=False)),
+        compare(dict(zip("abcdefgh", groups, strict=False)), before=before, anew=anew),
         find=lambda version, kind: SERVED.get((version, kind)),
         sync="ns/s",
         label="ns.s",
         namespace=namespace,
-        before=before,
-        anew=anew,
     )
 
 
@@ -89,9 +87,9 @@ def test_the_revisions_own_definition_of_a_kind_counts_before_the_clusters() -> 
     def find(version: str, kind: str) -> Kind | None:
         return served.get((version, kind))
 
-    groups = {"a.yaml": manifests}
-    assert kinds_to_define(groups, find=find) == {gadget}
-    found = resolve(groups, find=find, sync="ns/s", label="ns.s", define=lambda _kind: theirs).objects.values()
+    work = compare({"a.yaml": manifests})
+    assert kinds_to_define(work, find=find) == {gadget}
+    found = resolve(work, find=find, sync="ns/s", label="ns.s", define=lambda _kind: theirs).objects.values()
     assert [declared.scale for declared in found][1:] == [("f:spec", "f:size"), ("f:spec", "f:other")]
 
 
