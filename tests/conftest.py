@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from guard.cluster import Client, connect
 from tools.controlplane import ControlPlane
 
 
@@ -15,6 +16,14 @@ async def control_plane(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterat
     """One real API server for the session, without controllers: started by the first test that asks for it."""
     async with ControlPlane.start(tmp_path_factory.mktemp("plane")) as plane:
         yield plane
+
+
+@pytest.fixture
+async def client(control_plane: ControlPlane) -> AsyncIterator[Client]:
+    """Guard's own client, with an administrator's rights on the session's API server."""
+    found = Client(await connect(kubeconfig=control_plane.kubeconfig("admin")))
+    yield found
+    await found.close()
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 
 import pytest
 
@@ -25,13 +25,6 @@ class Dying(Client):
 
     async def apply(self, path: str, *_: object, **__: object) -> JsonObject:
         raise Unreachable("killed", where=path)
-
-
-@pytest.fixture
-async def client(control_plane: ControlPlane) -> AsyncIterator[Client]:
-    found = Client(await connect(kubeconfig=control_plane.kubeconfig("admin")))
-    yield found
-    await found.close()
 
 
 def writer(client: Client, *rules: Ignore) -> Writer:

@@ -1,20 +1,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator
 
 import pytest
 
 from guard.base.errors import SourceError
-from guard.cluster import Client, connect, read_secret
+from guard.cluster import Client, read_secret
 from tools.controlplane import ControlPlane
-
-
-@pytest.fixture
-async def client(control_plane: ControlPlane) -> AsyncIterator[Client]:
-    found = Client(await connect(kubeconfig=control_plane.kubeconfig("admin")))
-    yield found
-    await found.close()
 
 
 async def create(plane: ControlPlane, namespace: str, **data: bytes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -19,16 +19,8 @@ from guard.state.ids import FIELD_MANAGER
 from guard.state.policy import NOTHING_LEFT, Left
 from tests.inspect.apiserver import answering
 from tests.state.samples import CONFIG_MAP, SECRET, declared_as, object_of, view_of
-from tools.controlplane import ControlPlane
 
 SERVICE = Kind(group="", version="v1", kind="Service", resource="services", namespaced=True)
-
-
-@pytest.fixture
-async def client(control_plane: ControlPlane) -> AsyncIterator[Client]:
-    found = Client(await connect(kubeconfig=control_plane.kubeconfig("admin")))
-    yield found
-    await found.close()
 
 
 async def applied(client: Client, kind: Kind, namespace: str, **body: Json) -> Declared:

@@ -9,7 +9,7 @@ import pytest
 
 from guard.base.codec import JsonObject
 from guard.base.errors import ApiStatusError
-from guard.cluster import Client, connect, object_path
+from guard.cluster import Client, object_path
 from guard.render.manifests import parse
 from guard.state.ids import DEFINITION, Kind
 from tests.render.golden import SCALARS
@@ -34,13 +34,6 @@ async def control_plane(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterat
     """One by itself: other tests look at all the kinds that theirs serves."""
     async with ControlPlane.start(tmp_path_factory.mktemp("golden")) as plane:
         yield plane
-
-
-@pytest.fixture
-async def client(control_plane: ControlPlane) -> AsyncIterator[Client]:
-    found = Client(await connect(kubeconfig=control_plane.kubeconfig("admin")))
-    yield found
-    await found.close()
 
 
 async def defined(client: Client) -> None:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
 from guard.api import Sync, parse_sync
-from guard.apply import Writer
-from guard.audit import References
-from guard.base.clock import SystemClock
 from guard.base.codec import JsonObject
 from guard.base.errors import SourceError
-from guard.cluster import Client, connect
+from guard.cluster import Client
 from guard.source import Hook, poll
-from guard.state import DesiredState, View
+from guard.state import DesiredState
 from guard.sync import Groups, Reconciler, hook_of, wake_all
-from tests.sync.test_recall import Indexed
-from tools.controlplane import ControlPlane
+from tests.sync.reconcilers import Indexed, Wait, reconciler_of
 from tools.guardrun import eventually
 
 HOUR = 3600.0
@@ -44,13 +40,6 @@ class Unreachable:
     async def close(self) -> None: ...
 
 
-@pytest.fixture
-async def client(control_plane: ControlPlane) -> AsyncIterator[Client]:
-    found = Client(await connect(kubeconfig=control_plane.kubeconfig("admin")))
-    yield found
-    await found.close()
-
-
 def sync(name: str, url: str, *, push: JsonObject | None = None) -> Sync:
     body: JsonObject = {
         "apiVersion": "gitopsguard.dev/v1alpha1",
@@ -63,21 +52,8 @@ def sync(name: str, url: str, *, push: JsonObject | None = None) -> Sync:
 
 def reconciler(client: Client, of: Sync, source: Unreachable) -> Reconciler:
     """One that waits an hour after each attempt, unless it is woken."""
-    clock = SystemClock()
-    wait: Callable[[asyncio.Event, float], Awaitable[bool]] = lambda wake, _seconds: poll(interval=HOUR, wake=wake)  # noqa: E731
-    return Reconciler(
-        of,
-        source=source,
-        index=Indexed(DesiredState()),
-        client=client,
-        writer=Writer(client, view=View(), clock=clock),
-        clock=clock,
-        references=References(clock),
-        write=lambda _record: None,
-        wait=wait,
-        synced=lambda _sync, _result: None,
-        drifted=lambda _sync: 0,
-    )
+    wait: Wait = lambda wake, _seconds: poll(interval=HOUR, wake=wake)  # noqa: E731
+    return reconciler_of(of, source=source, index=Indexed(DesiredState()), client=client, wait=wait)
 
 
 @pytest.fixture

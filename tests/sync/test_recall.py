@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from guard.api import Sync, parse_sync
-from guard.apply import Writer
-from guard.audit import References
-from guard.base.clock import SystemClock
 from guard.base.codec import JsonObject
-from guard.base.errors import SourceError, Unreachable
-from guard.cluster import Client, Served, connect, object_path
-from guard.state import DesiredState, View
-from guard.state.ids import Kind, Manifest, Origin
-from guard.sync import Groups, Plan
+from guard.base.errors import SourceError
+from guard.cluster import Client, object_path
+from guard.state import DesiredState
+from guard.state.ids import Manifest, Origin
+from guard.sync import Groups
 from guard.sync.reconcile import Reconciler
 from tests.state.samples import CONFIG_MAP, declared_as, object_of
-from tools.controlplane import ControlPlane
+from tests.sync.reconcilers import Indexed, reconciler_of
 
 REVISION = "main@sha1:a"
 ROUNDS_SECONDS = 20.0
@@ -44,34 +41,6 @@ class Remembered:
     async def keep(self, revision: str) -> None: ...
 
     async def close(self) -> None: ...
-
-
-class Indexed:
-    """The index by itself; what is served it hears when the API server is `up`."""
-
-    def __init__(self, state: DesiredState) -> None:
-        self.state = state
-        self.up = False
-        self.also: tuple[Kind, ...] = ()
-
-    async def served(self, *, fresh: bool) -> Served:
-        if not self.up:
-            raise Unreachable(f"the API server hangs up ({fresh=})", where="discovery")
-        return Served([CONFIG_MAP])
-
-    async def take(self, sync: str, found: Plan, *, revision: str, also: Iterable[Kind]) -> None:
-        gone = [declared.key for declared in found.gone]
-        self.state = self.state.with_changes(sync, found.put, gone, revision=revision)
-        self.also = tuple(also)
-
-    async def settle(self, sync: str) -> None: ...
-
-
-@pytest.fixture
-async def client(control_plane: ControlPlane) -> AsyncIterator[Client]:
-    found = Client(await connect(kubeconfig=control_plane.kubeconfig("admin")))
-    yield found
-    await found.close()
 
 
 def sync(*, heal: bool = True) -> Sync:
@@ -111,20 +80,7 @@ async def rounds(
             await asyncio.Event().wait()
         return False
 
-    clock = SystemClock()
-    reconciler = Reconciler(
-        sync(heal=heal),
-        source=source,
-        index=index,
-        client=client,
-        writer=Writer(client, view=View(), clock=clock),
-        clock=clock,
-        references=References(clock),
-        write=lambda _record: None,
-        wait=wait,
-        synced=lambda _sync, _result: None,
-        drifted=lambda _sync: 0,
-    )
+    reconciler = reconciler_of(sync(heal=heal), source=source, index=index, client=client, wait=wait)
     running = asyncio.create_task(reconciler.run())
     try:
         async with asyncio.timeout(ROUNDS_SECONDS):

@@ -1,22 +1,14 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from guard.base.errors import SourceError
-from guard.cluster import Client, connect
+from guard.cluster import Client
 from guard.sync import Secrets
 from tools.controlplane import ControlPlane
-
-
-@pytest.fixture
-async def client(control_plane: ControlPlane) -> AsyncIterator[Client]:
-    found = Client(await connect(kubeconfig=control_plane.kubeconfig("admin")))
-    yield found
-    await found.close()
 
 
 async def test_files_count_before_the_cluster(
