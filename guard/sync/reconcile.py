@@ -182,11 +182,12 @@ class Reconciler:
 
     async def attempt(self) -> bool:
         """One round. True when the Sync is as it should be."""
-        requested = last_request(self.sync)
+        # As it is now: what changes meanwhile is another goal, and looked at again.
+        sync, requested = self.sync, last_request(self.sync)
         revision = ""
         try:
             revision = await self._source.fetch()
-            goal = goal_of(self.sync, revision)
+            goal = goal_of(sync, revision)
             if self._is_done(goal):
                 return await self._recovered(revision)
             started = self._clock.monotonic()

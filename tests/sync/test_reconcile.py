@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from guard.api import REQUESTED_AT, parse_sync
+from guard.cluster import Client
+from guard.state import DesiredState, Manifest
+from guard.state.ids import Origin
+from guard.sync import Groups, Reconciler
+from tests.sync.reconcilers import Indexed, reconciler_of
+
+SYNC = {
+    "apiVersion": "gitopsguard.dev/v1alpha1",
+    "kind": "Sync",
+    "metadata": {"name": "asked", "namespace": "default", "generation": 1},
+    "spec": {"source": {"git": {"url": "https://git.example.com/deploy"}}},
+}
+
+
+class AskedMeanwhile:
+    """A source during whose first fetch somebody runs `guard reconcile`."""
+
+    def __init__(self, namespace: str) -> None:
+        self.fetches = 0
+        self.reconciler: Reconciler
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mine", "namespace": namespace}}
+        self._groups: Groups = {"a.yaml": (Manifest(body=body, origin=Origin(file="a.yaml", line=1)),)}
+
+    async def fetch(self) -> str:
+        self.fetches += 1
+        if self.fetches == 1:
+            known = self.reconciler.sync
+            metadata = msgspec.structs.replace(known.metadata, annotations={REQUESTED_AT: "now"})
+            self.reconciler.update(msgspec.structs.replace(known, metadata=metadata))
+        return "main@sha1:a"
+
+    async def groups(self, revision: str) -> Groups:
+        assert revision == "main@sha1:a"
+        return self._groups
+
+    async def keep(self, revision: str) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+async def test_a_request_that_comes_during_a_fetch_is_answered(client: Client, namespace: str) -> None:
+    source, index = AskedMeanwhile(namespace), Indexed(DesiredState())
+    index.up = True
+    waits = 0
+
+    async def wait(wake: asyncio.Event, _seconds: float) -> bool:
+        nonlocal waits
+        waits += 1
+        await wake.wait()
+        wake.clear()
+        return True
+
+    source.reconciler = reconciler_of(parse_sync(SYNC, where="test"), source=source, index=index, client=client, wait=wait)
+    running = asyncio.create_task(source.reconciler.run())
+    async with asyncio.timeout(20):
+        while waits < 2:  # noqa: ASYNC110 (no event tells that it waits)
+            await asyncio.sleep(0.01)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await source.reconciler.close()
+
+    assert source.fetches == 2
+    assert source.reconciler.status.last_handled_reconcile_at == "now"
