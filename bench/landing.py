@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import os
 import random
 import statistics
 import sys
@@ -30,7 +29,7 @@ from guard.base.codec import child, children
 from guard.cluster import collection_path
 from guard.state.ids import GUARD_NAMESPACE
 from tools.controlplane import ControlPlane
-from tools.guardrun import GuardProcess, eventually, sync_document, with_tools
+from tools.guardrun import GuardProcess, eventually, sync_document
 
 # Guard looks by itself only after so long; a push wakes it.
 INTERVAL = "1h"
@@ -46,23 +45,14 @@ SETTLE_SECONDS = 1.0
 class WatchedGuard(GuardProcess):
     """`bench.guard_watched` in place of `guard run`."""
 
+    folder = ROOT
+
     @property
     def seen(self) -> Path:
         return self.directory / "seen.jsonl"
 
-    async def launch(self) -> None:
-        with self.log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "bench.guard_watched",
-                str(self.seen),
-                *self.arguments(),
-                cwd=ROOT,
-                env=with_tools(os.environ),
-                stdout=log,
-                stderr=log,
-            )
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "bench.guard_watched", str(self.seen), *self.arguments()]
 
 
 class Push(msgspec.Struct, frozen=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import platform
 import sys
@@ -19,7 +18,7 @@ from bench.objects import NAMESPACE
 from guard.base import codec
 from guard.base.codec import JsonObject
 from tools.controlplane import ControlPlane
-from tools.guardrun import GuardProcess, Repository, running, sync_document, with_tools
+from tools.guardrun import GuardProcess, Repository, running, sync_document
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("gitops-guard", "aiohttp", "msgspec", "uvloop")
@@ -32,6 +31,7 @@ _USER_TICKS, _SYSTEM_TICKS = 11, 12
 class BenchGuard(GuardProcess):
     """`bench.guard_with_noop` in place of `guard run`."""
 
+    folder = ROOT
     profile: Path | None = None
 
     @property
@@ -39,21 +39,9 @@ class BenchGuard(GuardProcess):
         """What the denying no-op answers, as JSON."""
         return self.directory / "denial.json"
 
-    async def launch(self) -> None:
-        arguments = [*self.arguments(), "--denial", str(self.denial)]
-        if self.profile is not None:
-            arguments += ["--profile", str(self.profile.absolute())]
-        with self.log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "bench.guard_with_noop",
-                *arguments,
-                cwd=ROOT,
-                env=with_tools(os.environ),
-                stdout=log,
-                stderr=log,
-            )
+    def command(self) -> list[str]:
+        profile = ["--profile", str(self.profile.absolute())] if self.profile is not None else []
+        return [sys.executable, "-m", "bench.guard_with_noop", *self.arguments(), "--denial", str(self.denial), *profile]
 
 
 class Setting(msgspec.Struct, frozen=True):

@@ -118,6 +118,8 @@ def sync_document(
 class GuardProcess:
     """One `guard run`. `start` waits until its Syncs were looked at; everything it says goes to `log`."""
 
+    folder: Path | None = None  # the current one
+
     def __init__(
         self,
         plane: ControlPlane,
@@ -175,10 +177,14 @@ class GuardProcess:
             *(("--receiver-listen", f"127.0.0.1:{self.receiver_port}") if self.receiver_port else ()),
         ]
 
+    def command(self) -> list[str]:
+        """What is run, in `folder`."""
+        return [*guard_command(), *self.arguments()]
+
     async def launch(self) -> None:
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *guard_command(), *self.arguments(), env=with_tools(os.environ), stdout=log, stderr=log
+                *self.command(), cwd=self.folder, env=with_tools(os.environ), stdout=log, stderr=log
             )
 
     async def start(self) -> None:

@@ -28,6 +28,10 @@ SYNC = Kind(group=GROUP, version=VERSION, kind="Sync", resource="syncs", namespa
 # `guard reconcile` sets it; the value, any text, is echoed as status.lastHandledReconcileAt once that has been done.
 REQUESTED_AT = f"{GROUP}/requestedAt"
 
+# RFC 1123, as the API server has it for names of namespaces.
+DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+DNS_LABEL_OR_NOTHING = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$"
+
 # What git itself refuses in the name of a ref, and a leading dash, which it would take for an option.
 REF_PATTERN = r"^[^-\s~^:?*\[\\][^\s~^:?*\[\\]*$"
 
@@ -236,7 +240,7 @@ class Enforcement(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     heal: Annotated[bool, Meta(description="Put drift right; when not set, as mode is Deny or not.")] | None = None
     additions: Annotated[Additions, Meta(description="Fields that Git does not declare, put on a declared object.")] = "Deny"
     strict_namespaces: Annotated[
-        tuple[Annotated[str, Meta(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")], ...],
+        tuple[Annotated[str, Meta(max_length=63, pattern=DNS_LABEL)], ...],
         Meta(description="In these, people may create only what Git declares.", max_length=256),
     ] = ()
     ignore: Annotated[
@@ -274,7 +278,7 @@ class Helm(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, 
         Meta(
             description="The Sync's name if empty.",
             max_length=53,
-            extra_json_schema={"pattern": r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$"},
+            extra_json_schema={"pattern": DNS_LABEL_OR_NOTHING},
         ),
     ] = ""
     values_files: Annotated[
@@ -317,7 +321,7 @@ class SyncSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
         Meta(
             description="The namespace of objects that name none, and of a Helm release.",
             max_length=63,
-            extra_json_schema={"pattern": r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$"},
+            extra_json_schema={"pattern": DNS_LABEL_OR_NOTHING},
         ),
     ] = ""
     renderer: Annotated[RendererName, Meta(description="What makes manifests of the folder; Auto goes by what it holds.")] = (
@@ -373,7 +377,7 @@ class Metadata(Struct, frozen=True, kw_only=True, rename="camel"):
     """The part of an object's metadata that Guard reads."""
 
     name: Annotated[str, Meta(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")]
-    namespace: Annotated[str, Meta(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")] = GUARD_NAMESPACE
+    namespace: Annotated[str, Meta(max_length=63, pattern=DNS_LABEL)] = GUARD_NAMESPACE
     uid: str = ""
     resource_version: str = ""
     generation: int = 0

@@ -29,13 +29,18 @@ spec:
           envFrom: [{configMapRef: {name: settings}}]
 """
 
-KUSTOMIZATION: dict[str, str | None] = {
-    "base/kustomization.yaml": "resources: [web.yaml]\nconfigMapGenerator:\n- {name: settings, files: [app.conf]}\n",
-    "base/web.yaml": DEPLOYMENT,
-    "base/app.conf": "color=blue\n",
-    "overlays/prod/kustomization.yaml": "namespace: {namespace}\nresources: [../../base]\npatches: [{{path: replicas.yaml}}]\n",
-    "overlays/prod/replicas.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {replicas: 3}\n",
-}
+
+def kustomization(namespace: str) -> dict[str, str | None]:
+    return {
+        "base/kustomization.yaml": "resources: [web.yaml]\nconfigMapGenerator:\n- {name: settings, files: [app.conf]}\n",
+        "base/web.yaml": DEPLOYMENT,
+        "base/app.conf": "color=blue\n",
+        "overlays/prod/kustomization.yaml": (
+            f"namespace: {namespace}\nresources: [../../base]\npatches: [{{path: replicas.yaml}}]\n"
+        ),
+        "overlays/prod/replicas.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {replicas: 3}\n",
+    }
+
 
 CHART: dict[str, str | None] = {
     "charts/web/Chart.yaml": "apiVersion: v2\nname: web\nversion: 1.2.3\n",
@@ -100,8 +105,7 @@ async def says(world: World, sync: str, text: str) -> None:
 async def test_a_kustomization_is_rendered_and_a_refusal_names_its_files(
     world: World, repository: Repository, follow: Follow, fresh: str
 ) -> None:
-    overlay = str(KUSTOMIZATION["overlays/prod/kustomization.yaml"]).format(namespace=fresh)
-    commit = repository.commit({**KUSTOMIZATION, "overlays/prod/kustomization.yaml": overlay})
+    commit = repository.commit(kustomization(fresh))
     await follow("overlays/prod")
     await world.guard.applied(commit, sync=fresh)
 
@@ -131,8 +135,7 @@ async def test_a_kustomization_is_rendered_and_a_refusal_names_its_files(
 async def test_a_kustomization_that_cannot_be_built_changes_nothing(
     world: World, repository: Repository, follow: Follow, fresh: str
 ) -> None:
-    overlay = str(KUSTOMIZATION["overlays/prod/kustomization.yaml"]).format(namespace=fresh)
-    good = repository.commit({**KUSTOMIZATION, "overlays/prod/kustomization.yaml": overlay})
+    good = repository.commit(kustomization(fresh))
     await follow("overlays/prod")
     await world.guard.applied(good, sync=fresh)
     before = await world.get("deployment/web", fresh)
