@@ -165,7 +165,7 @@ class Runtime:
         self.cache = Cache(self.options.data_dir / "cache" / "manifests.db", today=lambda: clock.now().toordinal())
         self.parser = Parser(cache=self.cache)
         self.secrets = Secrets(self.client, directory=self.options.credentials_dir)
-        self.writer = Writer(self.client, view=view, clock=clock, left=self._left)
+        self.writer = Writer(lambda _sync: self.client, view=view, clock=clock, left=self._left)
         self.repairer = Repairer(
             view=view,
             writer=self.writer,

@@ -365,7 +365,11 @@ class Reconciler:
         for candidate in found:
             try:
                 gone += await self._writer.delete(
-                    candidate.path, key=candidate.key, uid=candidate.uid, resource_version=candidate.resource_version
+                    candidate.path,
+                    key=candidate.key,
+                    sync=self.name,
+                    uid=candidate.uid,
+                    resource_version=candidate.resource_version,
                 )
             except ApiStatusError as error:
                 failures.append(f"{candidate.key} could not be pruned: {error.message}")
