@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Protocol
 
@@ -22,7 +22,7 @@ from guard.base.errors import JournalError
 from guard.base.naming import printable
 from guard.state.desired import View
 from guard.state.policy import Policy
-from guard.state.requesters import Requester
+from guard.state.requesters import ACTING_EXTRA, Requester
 from guard.state.vouched import Vouched
 
 FRAMES = 8
@@ -48,7 +48,8 @@ def _at_once(work: Callable[[], None]) -> None:
 
 class Judge:
     """Answers reviews: decides, records what it refuses, and words the answer. `later` is given what nobody has to wait for: the
-    event loop does it when the answer is on its way, and before it hears of anything that comes of it.
+    event loop does it when the answer is on its way, and before it hears of anything that comes of it. `proves` tells whether
+    Guard itself acts in the name of a user, by what the request brings as proof.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Judge:
         clock: Clock,
         meter: Meter,
         vouched: Vouched | None = None,
+        proves: Callable[[str, Collection[str]], bool] = lambda _username, _given: False,
         locate: message.Locate = message.at_the_object,
         later: Callable[[Callable[[], None]], object] = _at_once,
     ) -> None:
@@ -70,6 +72,7 @@ class Judge:
         self._references = references
         self._clock = clock
         self._meter = meter
+        self._proves = proves
         self._locate = locate
         self._later = later
         self._complained, self._unsaid = -COMPLAINT_SECONDS, 0
@@ -118,7 +121,7 @@ class Judge:
     def _judge(self, parsed: Review) -> tuple[Answer, str]:
         policy = self._policy()
         request = parsed.request
-        case = Case(request, view=self._view, policy=policy, now=self._clock.now())
+        case = Case(request, view=self._view, policy=policy, now=self._clock.now(), acting=self._is_acting(request))
         decision = answered(case)
         if request.is_undecoded:
             self._meter.undecoded()
@@ -141,6 +144,10 @@ class Judge:
             return Answer(uid=request.uid, allowed=False, status=status, audit_annotations=notes), decision.reason
         lines = wording.warnings() if decision.verdict == "warn" else ()
         return Answer(uid=request.uid, allowed=True, warnings=lines, audit_annotations=notes), decision.reason
+
+    def _is_acting(self, request: Request) -> bool:
+        proof = (request.user_info.extra or {}).get(ACTING_EXTRA)
+        return proof is not None and self._proves(request.user_info.username, proof)
 
     def _vouch(self, case: Case, decision: Decision) -> None:
         """Tell healing of an update that is to be stored and leaves what Git declares alone."""

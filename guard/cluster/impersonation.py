@@ -11,14 +11,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from urllib.parse import quote
 
 from guard.base.clock import Clock
+from guard.state.requesters import ACTING_EXTRA
 
-EXTRA = "gitopsguard.dev/acting"
 # The API server takes the lower case of what follows the prefix, and then its percent encoding off.
-EXTRA_HEADER = f"Impersonate-Extra-{quote(EXTRA, safe='')}"
+EXTRA_HEADER = f"Impersonate-Extra-{quote(ACTING_EXTRA, safe='')}"
 USER_HEADER = "Impersonate-User"
 
 KEY_BYTES = 32  # as many as SHA-256 makes use of; 16 could not be guessed either
@@ -42,7 +42,7 @@ class Impersonation:
         _, key = self._keys[-1]
         return {USER_HEADER: username, EXTRA_HEADER: _proof(key, username)}
 
-    def is_proof(self, username: str, given: Iterable[str]) -> bool:
+    def is_proof(self, username: str, given: Collection[str]) -> bool:
         """Whether these values of the extra prove that Guard itself is acting for the user. Takes as long for any."""
         self._expire()
         expected = [_proof(key, username).encode() for _, key in self._keys]

@@ -5,7 +5,8 @@ import re
 from guard.base.clock import SystemClock
 from guard.base.codec import child
 from guard.cluster import Client, Impersonation
-from guard.cluster.impersonation import EXTRA, EXTRA_HEADER, GRACE_SECONDS, ROTATE_SECONDS
+from guard.cluster.impersonation import EXTRA_HEADER, GRACE_SECONDS, ROTATE_SECONDS
+from guard.state.requesters import ACTING_EXTRA
 
 ALICE, BOB = "system:serviceaccount:team-a:deployer", "system:serviceaccount:team-b:deployer"
 
@@ -33,7 +34,7 @@ async def test_a_request_is_made_in_the_name_of_the_account_and_its_groups(clien
     user = child(child(answer, "status"), "userInfo")
     assert user["username"] == ALICE
     assert set(user["groups"]) == {"system:serviceaccounts", "system:serviceaccounts:team-a", "system:authenticated"}
-    assert impersonation.is_proof(ALICE, user["extra"][EXTRA])
+    assert impersonation.is_proof(ALICE, user["extra"][ACTING_EXTRA])
     own = await client.post(WHO, {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"})
     assert child(child(own, "status"), "userInfo")["username"] != ALICE
 
