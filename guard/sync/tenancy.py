@@ -9,6 +9,7 @@ from __future__ import annotations
 from guard.api import Sync
 from guard.base.errors import ConfigError
 from guard.source.address import check_url
+from guard.state.desired import is_tenants
 from guard.state.ids import GUARD_NAMESPACE
 from guard.state.requesters import SERVICE_ACCOUNT
 
@@ -17,7 +18,7 @@ DEFAULT_ACCOUNT = "default"
 
 
 def is_tenant(sync: Sync) -> bool:
-    return sync.metadata.namespace != GUARD_NAMESPACE
+    return is_tenants(sync.key)
 
 
 def account_of(sync: Sync) -> str:
