@@ -28,16 +28,19 @@ HINT = "bind it a Role or ClusterRole that allows get, create, patch and delete,
 
 async def check(objects: Iterable[Declared], *, user: str, client: Client) -> None:
     """Raises RenderError, naming file and line, where the account may not patch an object, or is not there; ClusterError."""
+    if not await _exists(user, client=client):
+        raise RenderError(f"there is no {shown(user)}", hint="create it, or name another in spec.serviceAccountName")
     denied = await forbidden(objects, user=user, client=client)
     if denied:
         raise rejected([f"{one.origin}: {one.key}: {shown(user)} may not {VERB} {_what(one)}" for one in denied], hint=HINT)
 
 
 async def forbidden(objects: Iterable[Declared], *, user: str, client: Client) -> list[Declared]:
-    """Those of the objects that the account may not patch. `client` asks, and is not the account's own. Raises RenderError where
-    there is no such account, ClusterError.
+    """Those of the objects that the account may not patch; all of them where it is not there. `client` asks, and is not the
+    account's own. Raises ClusterError.
     """
-    await _exists(user, client=client)
+    if not await _exists(user, client=client):
+        return list(objects)
     groups: dict[tuple[Kind, str], list[Declared]] = {}
     for one in objects:
         groups.setdefault((one.kind, one.key.namespace), []).append(one)
@@ -63,7 +66,7 @@ def _what(one: Declared) -> str:
     return f"{one.kind.resource}{'.' if one.kind.group else ''}{one.kind.group} {where}"
 
 
-async def _exists(user: str, *, client: Client) -> None:
+async def _exists(user: str, *, client: Client) -> bool:
     """The API server takes any name for one that acts, and roles may still be bound to one that was deleted."""
     namespace, _, name = user.removeprefix(SERVICE_ACCOUNT).partition(":")
     try:
@@ -71,7 +74,8 @@ async def _exists(user: str, *, client: Client) -> None:
     except ApiStatusError as error:
         if error.code != NOT_FOUND:
             raise
-        raise RenderError(f"there is no {shown(user)}", hint="create it, or name another in spec.serviceAccountName") from error
+        return False
+    return True
 
 
 async def _may(user: str, kind: Kind, *, namespace: str, client: Client, name: str = "") -> bool:

@@ -178,7 +178,7 @@ async def test_the_proof_of_one_account_opens_nothing_of_another(following: Tena
         "create",
         "rolebinding",
         tenant.namespace,
-        "--clusterrole=admin",
+        "--clusterrole=cluster-admin",
         f"--user={tenant.user}",
         "-n",
         "default",

@@ -75,5 +75,6 @@ async def test_an_account_that_is_not_there_is_said_so(control_plane: ControlPla
     user = f"system:serviceaccount:{team}:gone"
     await allow(control_plane, team, user, {"": ["configmaps"]})
 
+    assert await forbidden(declared(team), user=user, client=client) == declared(team)
     with pytest.raises(RenderError, match=rf"there is no service account {team}/gone \(create it"):
         await check(declared(team), user=user, client=client)
