@@ -28,7 +28,7 @@ HINT = "bind it a Role or ClusterRole that allows get, create, patch and delete,
 
 async def check(objects: Iterable[Declared], *, user: str, client: Client) -> None:
     """Raises RenderError, naming file and line, where the account may not patch an object, or is not there; ClusterError."""
-    if not await _exists(user, client=client):
+    if user and not await _exists(user, client=client):
         raise RenderError(f"there is no {shown(user)}", hint="create it, or name another in spec.serviceAccountName")
     denied = await forbidden(objects, user=user, client=client)
     if denied:
@@ -37,8 +37,10 @@ async def check(objects: Iterable[Declared], *, user: str, client: Client) -> No
 
 async def forbidden(objects: Iterable[Declared], *, user: str, client: Client) -> list[Declared]:
     """Those of the objects that the account may not patch; all of them where it is not there. `client` asks, and is not the
-    account's own. Raises ClusterError.
+    account's own. Nothing is forbidden to Guard itself, who is no `user`. Raises ClusterError.
     """
+    if not user:
+        return []
     if not await _exists(user, client=client):
         return list(objects)
     groups: dict[tuple[Kind, str], list[Declared]] = {}
