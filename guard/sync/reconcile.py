@@ -95,6 +95,8 @@ class Reconciler:
         self._anew = True
         # Apply everything again, where healing is on.
         self._again = False
+        # Something that was left to people by break-glass may be due.
+        self._released = False
         # What was applied since a start, to be told with the first attempt.
         self._recalled = Counts()
 
@@ -118,6 +120,11 @@ class Reconciler:
         if self.sync.spec.enforcement.heals:
             self._again = self._anew = True
             self.wake.set()
+
+    def closed(self) -> None:
+        """Break-glass on something is over: what was left to people meanwhile is due."""
+        self._released = True
+        self.wake.set()
 
     async def run(self) -> None:
         self._recall_ended_jobs()
@@ -209,6 +216,7 @@ class Reconciler:
             self._begin(goal)
             await self._announce()
             recalled, self._recalled = self._recalled, Counts()
+            self._released = False
             done = await self._apply()
             held, pruned = await self._prune(revision, kinds)
             await self._index.settle(self.name)
@@ -224,7 +232,7 @@ class Reconciler:
             pruned=pruned,
             failed=len(failures),
         )
-        await self._finish(revision, counts, failures, first=first, requested=requested, started=started)
+        await self._finish(revision, counts, failures, opened=len(done.opened), first=first, requested=requested, started=started)
         if failures:
             return False
         self._done = goal
@@ -293,7 +301,7 @@ class Reconciler:
         due = tuple(objects.values()) if self._due is None else tuple(objects[key] for key in self._due)
         clean = self.sync.spec.enforcement.additions == "Deny"
         done = await apply_all(due, client=self._client, writer=self._writer, clean=clean)
-        self._due = done.failed
+        self._due = done.failed | done.opened
         return done
 
     def _was_done(self) -> bool:
@@ -311,7 +319,13 @@ class Reconciler:
         just turned off, an apply would undo the very change that it was turned off for.
         """
         heals = goal.spec.enforcement.heals
-        if self._done is None or (self._again and heals) or self._done.without_enforcement != goal.without_enforcement:
+        released = self._released and bool(self._due or self._gone)
+        if (
+            self._done is None
+            or released
+            or (self._again and heals)
+            or self._done.without_enforcement != goal.without_enforcement
+        ):
             return False
         if not heals:
             # Remembered, so that turning healing on again is a change, and applies.
@@ -362,7 +376,10 @@ class Reconciler:
             return (f"nothing is pruned: {doubt}; to confirm, annotate the Sync with {prune.CONFIRM}={revision}",), 0
         failures: list[str] = []
         gone = 0
+        opened = [candidate for candidate in found if self._writer.is_open(candidate.key, sync=self.name)]
         for candidate in found:
+            if candidate in opened:
+                continue
             try:
                 gone += await self._writer.delete(
                     candidate.path, key=candidate.key, uid=candidate.uid, resource_version=candidate.resource_version
@@ -370,7 +387,7 @@ class Reconciler:
             except ApiStatusError as error:
                 failures.append(f"{candidate.key} could not be pruned: {error.message}")
         if not failures:
-            self._gone = {}
+            self._gone = {candidate.key: candidate.kind for candidate in opened}
         return tuple(failures), gone
 
     async def _finish(
@@ -379,6 +396,7 @@ class Reconciler:
         counts: Counts,
         failures: tuple[str, ...],
         *,
+        opened: int,
         first: bool,
         requested: str,
         started: float,
@@ -389,6 +407,8 @@ class Reconciler:
             if not failures
             else f"{naming.plural(len(failures), 'fault')} at {revision}: " + "; ".join(failures[:FAILURES_NAMED])
         )
+        if opened:
+            message += f"; {naming.plural(opened, 'object')} left to people by break-glass"
         took = (self._clock.monotonic() - started) * 1000
         news = counts.applied or counts.pruned or first
         if news if not failures else message != self._failed_message:
@@ -411,7 +431,7 @@ class Reconciler:
                     failed=len(failures),
                 ),
                 # A kind that could not be pruned yet has to be looked at again.
-                kinds=tuple(sorted(kinds.union(self.status.kinds) if failures else kinds)),
+                kinds=tuple(sorted(kinds.union(self.status.kinds) if failures or self._gone else kinds)),
                 handled=requested,
                 ended_jobs=self._ended_jobs(),
             )
