@@ -8,12 +8,10 @@ from guard.api.breakglass import (
     BreakGlassSpec,
     BreakGlassStatus,
     BreakGlassTarget,
-    OneObject,
-    OneSync,
     parse_break_glass,
     written_target,
 )
-from guard.api.conditions import Condition, find_condition, set_condition
+from guard.api.conditions import Condition, ConditionStatus, find_condition, set_condition, without_condition
 from guard.api.config import ConfiguredSync, load_config
 from guard.api.crd import break_glass_crd, sync_crd
 from guard.api.duration import seconds, written
@@ -47,6 +45,7 @@ __all__ = [
     "BreakGlassStatus",
     "BreakGlassTarget",
     "Condition",
+    "ConditionStatus",
     "ConfiguredSync",
     "DeletionPolicy",
     "Dependency",
@@ -59,8 +58,6 @@ __all__ = [
     "Kustomize",
     "Metadata",
     "ObjectCounts",
-    "OneObject",
-    "OneSync",
     "Progress",
     "Push",
     "PushType",
@@ -78,6 +75,7 @@ __all__ = [
     "seconds",
     "set_condition",
     "sync_crd",
+    "without_condition",
     "written",
     "written_target",
 ]
