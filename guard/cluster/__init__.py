@@ -6,6 +6,7 @@ from guard.cluster.discovery import Served, definitions, discover
 from guard.cluster.identity import Identity, identity_objects, whoami
 from guard.cluster.impersonation import Impersonation
 from guard.cluster.secrets import read_secret
+from guard.cluster.servertime import ServerClock
 from guard.cluster.watch import Event, watch, watch_metadata
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Identity",
     "Impersonation",
     "Served",
+    "ServerClock",
     "collection_path",
     "connect",
     "definitions",
