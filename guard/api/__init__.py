@@ -2,6 +2,7 @@
 and the file that holds them outside a cluster.
 """
 
+from guard.api.awaiting import Awaited, awaited
 from guard.api.conditions import Condition, find_condition, set_condition
 from guard.api.config import ConfiguredSync, load_config
 from guard.api.crd import sync_crd
@@ -9,9 +10,11 @@ from guard.api.duration import seconds
 from guard.api.enforcement import Enforcement
 from guard.api.names import API_VERSION, GROUP, VERSION
 from guard.api.source import GitRef, GitSource, Push, PushType, SecretReference, Source
+from guard.api.standing import Standing, Waiting, standing, standings
 from guard.api.status import EndedJob, HealthCounts, ObjectCounts, Progress, SyncStatus
 from guard.api.sync import (
     REQUESTED_AT,
+    SUSPEND_REASON,
     SYNC,
     DeletionPolicy,
     Dependency,
@@ -28,8 +31,10 @@ __all__ = [
     "API_VERSION",
     "GROUP",
     "REQUESTED_AT",
+    "SUSPEND_REASON",
     "SYNC",
     "VERSION",
+    "Awaited",
     "Condition",
     "ConfiguredSync",
     "DeletionPolicy",
@@ -48,14 +53,19 @@ __all__ = [
     "PushType",
     "SecretReference",
     "Source",
+    "Standing",
     "Sync",
     "SyncSpec",
     "SyncStatus",
+    "Waiting",
+    "awaited",
     "find_condition",
     "label_value",
     "load_config",
     "parse_sync",
     "seconds",
     "set_condition",
+    "standing",
+    "standings",
     "sync_crd",
 ]

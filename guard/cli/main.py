@@ -10,12 +10,23 @@ from importlib.metadata import version
 from typing import NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from guard.base.errors import GuardError
 from guard.base.naming import printable
 
-# Module below guard.cli for each command.
-COMMANDS = ("audit", "check", "diff", "explain", "reconcile", "run", "status")
+# Module below guard.cli for each command, and what it does in a line: help and completion load none of them.
+COMMANDS = {
+    "audit": "What was refused, healed and synced, and why.",
+    "check": "Offline: whether a folder is a good revision, and what a change would meet.",
+    "diff": "Where the cluster differs from Git, field by field.",
+    "explain": "All about one object.",
+    "reconcile": "Look at the source of a Sync now.",
+    "resume": "Go on with a Sync that was suspended.",
+    "run": "Keep the cluster equal to Git until told to stop.",
+    "status": "How the Syncs stand.",
+    "suspend": "Stop fetching, applying, pruning and healing for a Sync.",
+}
 
 FINE, UNUSABLE = 0, 2
 TRACEBACK = "GUARD_TRACEBACK"  # in the environment, with any value: where an unforeseen error came from
@@ -31,14 +42,26 @@ class _Commands(click.Group):
         command: click.Command = importlib.import_module(f"guard.cli.{cmd_name}").command
         return command
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 (click's signature)
+        with formatter.section("Commands"):
+            formatter.write_dl([*COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        named = [CompletionItem(name, help=what) for name, what in COMMANDS.items() if name.startswith(incomplete)]
+        return named + click.Command.shell_complete(self, ctx, incomplete)
+
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("gitops-guard"), prog_name="guard")
-def guard() -> None:
+@click.pass_context
+def guard(context: click.Context) -> None:
     """Keeps a Kubernetes cluster equal to Git: applies it, refuses manual changes, heals the rest.
 
     Exit codes: 0 fine, 1 drift or denial found, 2 no answer: wrong usage or configuration, or an error.
     """
+    # https://no-color.org, for all commands.
+    if os.environ.get("NO_COLOR"):
+        context.color = False
 
 
 def main() -> None:

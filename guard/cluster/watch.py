@@ -7,7 +7,7 @@ Relists on 410 Gone and on a stream that stays silent, with jittered backoff. Th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from typing import Generic, Literal, TypeVar
 
 import aiohttp
@@ -48,7 +48,7 @@ class _Line(msgspec.Struct, frozen=True):
     object: msgspec.Raw
 
 
-def watch(client: Client, path: str, *, labels: str = "", fields: str = "") -> AsyncIterator[Event[JsonObject]]:
+def watch(client: Client, path: str, *, labels: str = "", fields: str = "") -> AsyncGenerator[Event[JsonObject]]:
     """Yield LISTED first and after each relist, then single changes. `labels` and `fields` are selectors. Ends only when
     cancelled.
     """
@@ -65,7 +65,7 @@ def watch(client: Client, path: str, *, labels: str = "", fields: str = "") -> A
     return _follow(_Stream(client, path, params=params, accept=JSON, decode=decode, objects=objects), nothing={})
 
 
-def watch_metadata(client: Client, path: str, *, labels: str) -> AsyncIterator[Event[Metadata]]:
+def watch_metadata(client: Client, path: str, *, labels: str) -> AsyncGenerator[Event[Metadata]]:
     """The same, of the objects' metadata alone."""
     params = {"labelSelector": labels}
 
@@ -85,7 +85,7 @@ def _version(body: JsonObject) -> str:
     return child(body, "metadata").get("resourceVersion", "")
 
 
-async def _follow(stream: _Stream[T], *, nothing: T) -> AsyncIterator[Event[T]]:
+async def _follow(stream: _Stream[T], *, nothing: T) -> AsyncGenerator[Event[T]]:
     """`nothing` stands for the object of an event that has none."""
     backoff = Backoff(first=0.2, most=30.0)
     version = ""
