@@ -6,13 +6,14 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from guard.api import Standing
+from guard.api import Progress, Standing
 from guard.base.clock import Clock, SystemClock, rfc3339_seconds
 from guard.base.naming import listed
 from guard.cli.output import console, json_line, line, structured
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
 
 # Where nothing can be redrawn, a line for so much of the work.
 STEPS = 10
@@ -29,16 +30,16 @@ class Following:
         self._interruption = ""
         self._said: dict[str, str] = {}
         self._steps: dict[str, int] = {}
-        self._bars: dict[str, TaskID] = {}
-        self._progress: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._bars: Bars | None = None
         self._is_terminal = form == "table" and sys.stdout.isatty()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, _kind: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None) -> None:
-        if self._progress is not None:
-            self._progress.stop()
+        if self._bars is not None:
+            self._bars.stop()
 
     def show(self, standing: Standing) -> None:
         """What is new about it; nothing where nothing is."""
@@ -46,14 +47,15 @@ class Following:
         if self._form != "table":
             self._structured(standing)
             return
-        if self._is_terminal:
-            self._draw(standing)
-        else:
-            self._step(standing)
+        if standing.progress.total:
+            (self._draw if self._is_terminal else self._step)(standing.sync, standing.progress)
+            return
+        self._end(standing.sync)
         self.say(standing.sync, *_told(standing))
 
     def deleted(self, sync: str) -> None:
         if self._form == "table":
+            self._end(sync)
             self.say(sync, "Deleted")
         else:
             line(f"{sync} was deleted", err=True)
@@ -78,41 +80,37 @@ class Following:
             line("---")
             structured(standing, form=self._form)
 
-    def _step(self, standing: Standing) -> None:
-        done, total = standing.progress.done, standing.progress.total
-        step = done * STEPS // total if total else 0
-        if step and step > self._steps.get(standing.sync, 0):
-            self.say(standing.sync, "Applying", f"{done:,} of {total:,} objects")
-        self._steps[standing.sync] = step
+    def _step(self, sync: str, progress: Progress) -> None:
+        step = progress.done * STEPS // progress.total
+        if step > self._steps.get(sync, -1):
+            self._steps[sync] = step
+            self.say(sync, "Applying", f"{progress.done:,} of {progress.total:,} objects")
 
-    def _draw(self, standing: Standing) -> None:
-        """A bar for each Sync that applies."""
-        done, total = standing.progress.done, standing.progress.total
-        bar = self._bars.get(standing.sync)
-        if not total:
-            if bar is not None and self._progress is not None:
-                self._progress.remove_task(self._bars.pop(standing.sync))
-                self._stop_unless_needed()
-            return
-        if self._progress is None:
-            self._progress = _progress()
-            self._progress.start()
-        if bar is None:
-            self._bars[standing.sync] = self._progress.add_task(standing.sync, total=total, completed=done)
-        else:
-            self._progress.update(bar, total=total, completed=done)
+    def _draw(self, sync: str, progress: Progress) -> None:
+        if self._bars is None:
+            self._bars = _bars()
+            self._bars.start()
+        if sync not in self._tasks:
+            self._tasks[sync] = self._bars.add_task(sync)
+        self._bars.update(self._tasks[sync], total=progress.total, completed=progress.done)
 
-    def _stop_unless_needed(self) -> None:
-        if self._progress is not None and not self._bars:
-            self._progress.stop()
-            self._progress = None
+    def _end(self, sync: str) -> None:
+        """Of an apply: its bar goes, and the terminal is as it was once there is none."""
+        self._steps.pop(sync, None)
+        task = self._tasks.pop(sync, None)
+        if self._bars is not None and task is not None:
+            self._bars.remove_task(task)
+            if not self._tasks:
+                self._bars.stop()
+                self._bars = None
 
 
-def _progress() -> Progress:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+def _bars() -> Bars:
+    from rich.progress import BarColumn, MofNCompleteColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
 
-    # The bar is gone when it is done: the line that follows says how it ended.
-    return Progress(
+    # A bar is gone when it is done: the line that follows says how it ended.
+    return Bars(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
@@ -124,9 +122,7 @@ def _progress() -> Progress:
 
 
 def _told(standing: Standing) -> tuple[str, str]:
-    """The word and what stands behind it, without the counts of an apply under way, which would be a line each."""
-    if standing.progress.total and not standing.suspended:
-        return "Applying", f"{standing.progress.total:,} objects"
+    """The word, and what stands behind it."""
     objects, health = standing.objects, standing.health
     counts = listed(
         f"{objects.drifted} drifted" if objects.drifted else "",

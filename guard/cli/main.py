@@ -42,6 +42,14 @@ class _Commands(click.Group):
         command: click.Command = importlib.import_module(f"guard.cli.{cmd_name}").command
         return command
 
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # Whoever read has seen enough. Click would end with 1, which stands for drift, and Python fail to flush the rest.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return FINE
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 (click's signature)
         with formatter.section("Commands"):
             formatter.write_dl([*COMMANDS.items()])
@@ -75,9 +83,6 @@ def main() -> None:
         sys.exit(UNUSABLE)
     except GuardError as error:
         _fail(str(error))
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(FINE)
     except Exception as error:  # noqa: BLE001 (Python would end with 1, which stands for drift or a denial)
         if TRACEBACK in os.environ:
             for text in traceback.format_exc().splitlines():

@@ -82,6 +82,11 @@ def console(*, width: int | None = None) -> Console:
     """Rich's way to standard output. Cells are data: `[red]` and `:100:` in them mean nothing."""
     from rich.console import Console
 
+    class Piped(Console):
+        def on_broken_pipe(self) -> None:
+            # Rich would end the process with 1.
+            raise BrokenPipeError
+
     context = click.get_current_context(silent=True)
     no_color = context is not None and context.color is False
-    return Console(soft_wrap=False, width=width, highlight=False, markup=False, emoji=False, no_color=no_color or None)
+    return Piped(soft_wrap=False, width=width, highlight=False, markup=False, emoji=False, no_color=no_color or None)
