@@ -3,7 +3,7 @@ and the file that holds them outside a cluster.
 """
 
 from guard.api.awaiting import Awaited, awaited
-from guard.api.conditions import Condition, find_condition, set_condition
+from guard.api.conditions import Condition, ConditionStatus, find_condition, set_condition, without_condition
 from guard.api.config import ConfiguredSync, load_config
 from guard.api.crd import sync_crd
 from guard.api.duration import seconds
@@ -36,6 +36,7 @@ __all__ = [
     "VERSION",
     "Awaited",
     "Condition",
+    "ConditionStatus",
     "ConfiguredSync",
     "DeletionPolicy",
     "Dependency",
@@ -68,4 +69,5 @@ __all__ = [
     "standing",
     "standings",
     "sync_crd",
+    "without_condition",
 ]

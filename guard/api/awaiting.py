@@ -11,8 +11,8 @@ from guard.api.sync import REQUESTED_AT, Sync
 
 Answer: TypeAlias = Literal["done", "failed", "waiting"]
 
-# Reasons of a Ready that is False since the attempt is not over yet.
-GOING_ON = frozenset({"Progressing", "DependencyNotReady"})
+# Of a Ready that is False, and about which nobody has to do anything but wait.
+WAITS = "DependencyNotReady"
 
 
 class Awaited(Struct, frozen=True):
@@ -35,6 +35,6 @@ def awaited(sync: Sync, *, requested: str) -> Awaited:
     ready = ready_of(sync)
     if ready.status == "True":
         return Awaited("done", ready.message, taken_up=True)
-    if ready.status == "Unknown" or ready.reason in GOING_ON:
+    if ready.status == "Unknown" or ready.reason == WAITS:
         return Awaited("waiting", ready.message, taken_up=True)
     return Awaited("failed", ready.message, taken_up=True)
