@@ -245,9 +245,9 @@ class Runtime:
         return admission.Located(lines=lines, url=url)
 
     async def _compare(self, sync: str) -> Comparison:
-        if sync and sync not in self._syncs:
+        if sync and sync not in self.syncs:
             raise ConfigError(f"there is no Sync {sync}", hint="guard status lists them")
-        waiting = [name for name, found in self._syncs.items() if sync in {"", name} and not found.loaded.is_set()]
+        waiting = [name for name, found in self.syncs.items() if sync in {"", name} and not found.loaded.is_set()]
         return await compare(self.client, self.view, left=self._left, locate=self._locate, sync=sync, not_loaded=waiting)
 
     async def _explain(self, kind: str, name: str, *, namespace: str) -> Explanation:

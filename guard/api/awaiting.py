@@ -29,7 +29,7 @@ def awaited(sync: Sync, *, requested: str) -> Awaited:
         return Awaited("failed", "it is suspended", taken_up=False)
     handled = sync.status.last_handled_reconcile_at
     progress = sync.status.progress
-    if handled not in {requested, sync.metadata.annotations.get(REQUESTED_AT, "")}:
+    if not handled or handled not in {requested, sync.metadata.annotations.get(REQUESTED_AT, "")}:
         what = f"{progress.done} of {progress.total} objects are applied" if progress.total else "Guard has not answered yet"
         return Awaited("waiting", what, taken_up=progress.total > 0)
     ready = ready_of(sync)
