@@ -18,6 +18,7 @@ from guard.base.naming import printable
 # Module below guard.cli for each command, and what it does in a line: help and completion load none of them.
 COMMANDS = {
     "audit": "What was refused, healed and synced, and why.",
+    "break-glass": "Suspend enforcement and healing, for a while and a reason.",
     "check": "Offline: whether a folder is a good revision, and what a change would meet.",
     "diff": "Where the cluster differs from Git, field by field.",
     "explain": "All about one object.",
@@ -39,7 +40,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 (click's signature)
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"guard.cli.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"guard.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def invoke(self, ctx: click.Context) -> object:

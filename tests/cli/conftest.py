@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from guard.api import SYNC
+from guard.api import SYNC, sync_crd
 from guard.base.codec import Json, JsonObject
 from guard.cluster import Client, collection_path, object_path
 from guard.sync import install_definition
@@ -60,7 +60,7 @@ class Synced:
 @pytest.fixture
 async def sync_of(client: Client, control_plane: ControlPlane, namespace: str) -> Callable[[str], Synced]:
     """Syncs of a namespace of its own, by their names."""
-    await install_definition(client)
+    await install_definition(client, sync_crd(), kind=SYNC)
     return lambda name: Synced(client, namespace, name, control_plane.kubeconfig("admin"))
 
 

@@ -40,7 +40,7 @@ def test_what_guard_suspend_and_resume_take_beside_what_reconcile_does_is_docume
 
 def test_the_help_that_loads_no_command_names_each() -> None:
     for name, what in COMMANDS.items():
-        command = importlib.import_module(f"guard.cli.{name}").command
+        command = importlib.import_module(f"guard.cli.{name.replace('-', '_')}").command
         assert (command.name, what[-1]) == (name, ".")
         assert command.help
 
