@@ -8,35 +8,21 @@ import sys
 from collections import Counter
 from collections.abc import Collection, Iterable
 from datetime import datetime
-from typing import Literal, TypeAlias
+from heapq import nsmallest
 
 from msgspec import Struct
 
 from guard.api import HealthCounts
-from guard.api.conditions import ConditionStatus
 from guard.base import naming
 from guard.base.clock import rfc3339_seconds
 from guard.state.desired import Declared
 from guard.state.health import Health, can_ail
 from guard.state.ids import Kind, ObjectKey
+from guard.sync.status import Health as Report
+from guard.sync.status import HealthReason
 
 FAULTS_NAMED = 3
 _HELD = sys.maxsize  # no look counts
-
-Reason: TypeAlias = Literal["Healthy", "Progressing", "Unhealthy", "TimedOut"]
-_STATUS: dict[Reason, ConditionStatus] = {"Healthy": "True", "Progressing": "Unknown", "Unhealthy": "False", "TimedOut": "False"}
-
-
-class Report(Struct, frozen=True, kw_only=True):
-    """How well a Sync's objects are, as its condition Healthy says it."""
-
-    counts: HealthCounts
-    reason: Reason
-    message: str
-
-    @property
-    def status(self) -> ConditionStatus:
-        return _STATUS[self.reason]
 
 
 class _Ill(Struct, frozen=True):
@@ -105,6 +91,10 @@ class Findings:
             known = self._ill.get(key)
             self._ill[key] = _Ill(health, known.since if known else now, known.at if known else at)
 
+    def is_held(self, key: ObjectKey) -> bool:
+        """Whether it is yet to be applied: until then no look counts."""
+        return self._unseen.get(key) == _HELD
+
     @property
     def ill(self) -> Collection[ObjectKey]:
         return self._ill.keys()
@@ -126,7 +116,7 @@ class Findings:
         counts = HealthCounts(
             healthy=len(self.objects) - len(self._ill) - len(self._unseen), progressing=waiting, unhealthy=states["unhealthy"]
         )
-        reason: Reason = "Progressing" if waiting else "Healthy"
+        reason: HealthReason = "Progressing" if waiting else "Healthy"
         if any(ill.health.state == "progressing" and self._waited(ill, now) >= timeout for ill in self._ill.values()):
             reason = "TimedOut"
         if counts.unhealthy:
@@ -135,21 +125,24 @@ class Findings:
 
     def lines(self, keys: Iterable[ObjectKey]) -> tuple[str, ...]:
         """One line for each of these that is not healthy, what failed for good and what is ill for longest first."""
-        ill = [(key, self._ill[key]) for key in keys if key in self._ill]
-        ill.sort(key=lambda one: (one[1].health.state != "unhealthy", one[1].since, one[0]))
+        keys = sorted(keys, key=self._urgency)
         unseen = (f"{key}: it could not be looked at yet" for key in keys if key in self._unseen)
-        return (*(_line(key, found) for key, found in ill), *unseen)
+        return (*(_line(key, self._ill[key]) for key in keys if key in self._ill), *unseen)
 
-    def _message(self, counts: HealthCounts, reason: Reason) -> str:
+    def _message(self, counts: HealthCounts, reason: HealthReason) -> str:
         total = naming.plural(len(self.objects), "object")
         if reason == "Healthy":
             return f"{total} healthy" if self.objects else "nothing is declared that could be unhealthy"
         not_healthy = counts.progressing + counts.unhealthy
-        named = self.lines(tuple(self._ill))[:FAULTS_NAMED]
+        named = self.lines(nsmallest(FAULTS_NAMED, self._ill, key=self._urgency))
         more = not_healthy - len(named)
         also = (f"and {more} more",) if named and more else ()
         late = " within the timeout" if reason == "TimedOut" else ""
-        return naming.listed(f"{not_healthy} of {total} not healthy{late}") + "".join(f"; {line}" for line in (*named, *also))
+        return "; ".join((f"{not_healthy} of {total} not healthy{late}", *named, *also))
+
+    def _urgency(self, key: ObjectKey) -> tuple[bool, float, ObjectKey]:
+        ill = self._ill.get(key)
+        return (ill.health.state != "unhealthy", ill.since, key) if ill else (True, 0.0, key)
 
     def _waited(self, ill: _Ill, now: float) -> float:
         return now - max(ill.since, self._began)

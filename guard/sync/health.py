@@ -1,9 +1,9 @@
 """Looking after the health of one Sync's objects, beside all else: neither a commit nor healing waits for it.
 
 An object is looked at when it was applied, and again when the watch that heals shows a write of its status or another generation.
-What is not healthy is looked at from time to time as well, should the watch be behind. Each look is bounded: some objects a second
-one by one, or a listing of the kind where most of it is due, which may take a small share of the time. So 200 events a second
-cost what some 20 reads do, and what does not touch an object's status costs a comparison.
+What is not healthy is looked at from time to time as well, should the watch be behind. Looking is bounded: some objects a second,
+one by one, or a listing of a kind of which much is due, which takes a small share of the time. So 200 events a second cost what
+20 reads do, and an event that touches no status costs a comparison.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from guard.state.digest import Fingerprint, fingerprint
 from guard.state.health import HEALTHY, Health, assess, waits_for_consumer
 from guard.state.ids import SYNC_LABEL, Kind, ObjectKey
 from guard.state.metadata import Metadata
-from guard.sync.findings import Findings, Report
+from guard.sync.findings import Findings
+from guard.sync.status import Health as Report
 
 ROUND_SECONDS = 0.5
 LOOKS_A_ROUND = 10  # one by one: 20 a second, 1 % of a core
@@ -103,7 +104,9 @@ class HealthChecker:
 
     def notice(self, key: ObjectKey, metadata: Metadata | None) -> None:
         """What a watch shows of an object; None where it is gone, or lost our label."""
-        if key in self._findings.objects and self._marks.get(key, ...) != (None if metadata is None else _shown(metadata)):
+        if key not in self._findings.objects or self._findings.is_held(key):
+            return
+        if self._marks.get(key, ...) != (None if metadata is None else _shown(metadata)):
             self._ask((key,))
 
     @property
@@ -131,8 +134,9 @@ class HealthChecker:
 
     def _ask(self, keys: Iterable[ObjectKey]) -> None:
         for key in keys:
-            self._due[key] = None
-            self._wake.set()
+            if key in self._findings.objects:
+                self._due[key] = None
+                self._wake.set()
 
     def _hurry(self) -> None:
         self._poll.reset()
@@ -148,13 +152,14 @@ class HealthChecker:
             self._wake.clear()
             try:
                 await self._round()
+                await self._tell_news()
                 trouble.reset()
             except ClusterError as error:
                 _log.info("health could not be looked at", label=self._label, error=str(error))
                 await asyncio.sleep(trouble.next())
-            self._looked.set()
-            self._looked = asyncio.Event()
-            await self._tell_news()
+            except Exception:  # noqa: BLE001 (an object that Guard trips over must not end the looking after all others)
+                _log.exception("health could not be looked at for a reason that Guard does not know", label=self._label)
+                await asyncio.sleep(trouble.next())
             await asyncio.sleep(ROUND_SECONDS)
 
     def _pause(self) -> float | None:
@@ -175,17 +180,26 @@ class HealthChecker:
             is_worth_it = len(keys) > LOOKS_A_ROUND and len(keys) * LISTED_SHARE > self._findings.of_kind[kind]
             if is_worth_it and now >= self._rests.get(kind, 0.0):
                 await self._list(kind, keys)
-        chosen = [self._findings.objects[key] for key in list(self._due)[:LOOKS_A_ROUND]]
-        await for_each(chosen, self._look_at, at_once=LOOKS_AT_ONCE)
+        chosen = [self._findings.objects[key] for key in self._due if key in self._findings.objects]
+        await for_each(chosen[:LOOKS_A_ROUND], self._look_at, at_once=LOOKS_AT_ONCE)
+        self._looked.set()
+        self._looked = asyncio.Event()
 
     def _due_by_kind(self) -> dict[Kind, list[ObjectKey]]:
         found: defaultdict[Kind, list[ObjectKey]] = defaultdict(list)
-        for key in self._due:
-            found[self._findings.objects[key].kind].append(key)
+        for key in list(self._due):
+            declared = self._findings.objects.get(key)
+            if declared is None:
+                del self._due[key]
+            else:
+                found[declared.kind].append(key)
         return found
 
     async def _list(self, kind: Kind, keys: Sequence[ObjectKey]) -> None:
         """What a listing does not show stays due: it may have lost its label."""
+        missing = dict.fromkeys(keys)
+        for key in keys:
+            del self._due[key]
         namespaces = {key.namespace for key in keys}
         path = collection_path(kind, namespace=namespaces.pop() if len(namespaces) == 1 else "")
         look, started = self._findings.look(), self._clock.monotonic()
@@ -194,7 +208,9 @@ class HealthChecker:
             while True:
                 answer = await self._client.get(path, params=page)
                 for item in children(answer, "items"):
-                    await self._saw(kind, {**item, "apiVersion": kind.api_version, "kind": kind.kind}, look=look)
+                    # Listings of built-in kinds do not repeat these.
+                    body = {**item, "apiVersion": kind.api_version, "kind": kind.kind}
+                    missing.pop(await self._saw(kind, body, look=look), None)
                 page["continue"] = child(answer, "metadata").get("continue") or ""
                 if not page["continue"]:
                     break
@@ -203,38 +219,49 @@ class HealthChecker:
             # Not allowed, or the listing took longer than the API server keeps its pages: one by one, then.
             _log.info("a kind could not be listed for its health", kind=kind.group_kind, error=str(error))
             self._rests[kind] = self._clock.monotonic() + POLL_MOST_SECONDS
+        finally:
+            self._ask(missing)
 
-    async def _saw(self, kind: Kind, body: JsonObject, *, look: int) -> None:
+    async def _saw(self, kind: Kind, body: JsonObject, *, look: int) -> ObjectKey:
         metadata = body["metadata"]
         key = ObjectKey(group=kind.group, kind=kind.kind, namespace=metadata.get("namespace", ""), name=metadata["name"])
         if key in self._findings.objects:
-            await self._take(key, body, look=look)
+            health, mark = await self._assessed(body)
+            self._found(key, health, mark, look=look)
+        return key
 
     async def _look_at(self, declared: Declared) -> None:
         key, look = declared.key, self._findings.look()
+        # Whatever is asked from now on is another look.
+        self._due.pop(key, None)
+        try:
+            health, mark = await self._state_of(declared)
+        except BaseException:  # one that is cancelled since another failed, too
+            self._ask((key,))
+            raise
+        self._found(key, health, mark, look=look)
+
+    async def _state_of(self, declared: Declared) -> tuple[Health, _Mark | None]:
+        key = declared.key
         try:
             body = await self._client.get(object_path(declared.kind, namespace=key.namespace, name=key.name))
         except ApiStatusError as error:
             if error.code == NOT_FOUND:
-                self._found(key, self._absent(declared), None, look=look)
-            elif error.code == FORBIDDEN:
-                self._found(key, UNREADABLE, None, look=look)
-            else:
-                raise
-        else:
-            await self._take(key, body, look=look)
+                return self._absent(declared), None
+            if error.code == FORBIDDEN:
+                return UNREADABLE, None
+            raise
+        return await self._assessed(body)
 
-    async def _take(self, key: ObjectKey, body: JsonObject, *, look: int) -> None:
+    async def _assessed(self, body: JsonObject) -> tuple[Health, _Mark]:
         health = assess(body)
         if health.state == "progressing" and (name := waits_for_consumer(body)) and await self._binds_late(name):
             health = HEALTHY
-        is_leaving = bool(body["metadata"].get("deletionTimestamp"))
-        self._found(key, health, _mark(fingerprint(body), is_leaving=is_leaving), look=look)
+        return health, _mark(fingerprint(body), is_leaving=bool(body["metadata"].get("deletionTimestamp")))
 
     def _found(self, key: ObjectKey, health: Health, mark: _Mark | None, *, look: int) -> None:
         if key in self._findings.objects:
             self._marks[key] = mark
-            self._due.pop(key, None)
             self._findings.found(key, health, look=look, now=self._clock.monotonic(), at=self._clock.now())
 
     def _absent(self, declared: Declared) -> Health:
