@@ -34,6 +34,7 @@ from guard.source import Receiver, poll
 from guard.state.desired import Declared, DesiredState, View
 from guard.state.fields import Path as FieldPath
 from guard.state.ids import GUARD_NAMESPACE, Kind
+from guard.state.metadata import Metadata
 from guard.state.policy import Left, Policy
 from guard.state.vouched import Vouched
 from guard.sync import (
@@ -179,6 +180,7 @@ class Runtime:
             clock=clock,
             vouched=self.vouched,
             ended=self._job_ended,
+            noticed=self._noticed,
         )
         self._resources.push_async_callback(self.watching.close)
         self.syncs = Syncs(self.client, make=self._reconciler, changed=self._recompile, dropped=self._dropped)
@@ -195,6 +197,10 @@ class Runtime:
         """Its status remembers it, so that a restart does not run the Job again."""
         if sync in self.syncs:
             self.syncs[sync].wake.set()
+
+    def _noticed(self, declared: Declared, metadata: Metadata | None) -> None:
+        if declared.sync in self.syncs:
+            self.syncs[declared.sync].health.notice(declared.key, metadata)
 
     def _left(self, declared: Declared) -> Left:
         return self.policy.of(declared.sync).left(declared.key)

@@ -109,12 +109,10 @@ class HealthChecker:
         if self._marks.get(key, ...) != (None if metadata is None else _shown(metadata)):
             self._ask((key,))
 
-    @property
-    def is_known(self) -> bool:
-        """Whether everything was looked at once, so that the report is more than a beginning."""
-        return self._findings.is_known
-
-    def report(self) -> Report:
+    def report(self, *, whole: bool) -> Report | None:
+        """None while nothing is declared, and where the `whole` is wanted while not everything was looked at once."""
+        if self._goal is None or (whole and not self._findings.is_known):
+            return None
         return self._findings.report(now=self._clock.monotonic(), timeout=self._timeout())
 
     async def settled(self, objects: Sequence[Declared]) -> tuple[str, ...]:
@@ -164,7 +162,7 @@ class HealthChecker:
 
     def _pause(self) -> float | None:
         """Until there is something to do without being asked."""
-        if self._due or self.report() != self._told:
+        if self._due or self.report(whole=False) != self._told:
             return 0.0
         now = self._clock.monotonic()
         late = self._findings.next_late(now=now, timeout=self._timeout())
@@ -280,9 +278,13 @@ class HealthChecker:
         return found.get("volumeBindingMode") == "WaitForFirstConsumer"
 
     async def _tell_news(self) -> None:
-        report, now, told = self.report(), self._clock.monotonic(), self._told
+        report, now, told = self.report(whole=False), self._clock.monotonic(), self._told
+        if report is None or report == told:
+            return
         is_same = told is not None and (told.counts, told.reason) == (report.counts, report.reason)
-        if report != told and now - self._told_at >= (RETELL_SECONDS if is_same else TELL_SECONDS):
+        if now - self._told_at >= (RETELL_SECONDS if is_same else TELL_SECONDS):
+            if told is None or told.reason != report.reason:
+                _log.info("health", label=self._label, reason=report.reason, message=report.message)
             self._told, self._told_at = report, now
             await self._tell(report)
 
