@@ -21,7 +21,7 @@ class Pair:
         self.infra, self.apps = f"{name}-infra", f"{name}-apps"
 
     def files(self, color: str) -> dict[str, str | None]:
-        return {f"{name}/map.yaml": config_map(name, "default", f"  color: {color}") for name in ("infra", "apps")} | {
+        return {
             "infra/map.yaml": config_map(self.infra, "default", f"  color: {color}"),
             "apps/map.yaml": config_map(self.apps, "default", f"  color: {color}"),
         }
