@@ -26,7 +26,7 @@ _HELD = sys.maxsize  # no look counts
 
 
 class _Ill(Struct, frozen=True):
-    """`since` is when the object was first found not to be healthy, on either clock."""
+    """`since` is the moment at which the object was first found not to be healthy, `at` when it came into this state."""
 
     health: Health
     since: float
@@ -89,7 +89,8 @@ class Findings:
             self._ill.pop(key, None)
         else:
             known = self._ill.get(key)
-            self._ill[key] = _Ill(health, known.since if known else now, known.at if known else at)
+            is_same = known is not None and known.health.state == health.state
+            self._ill[key] = _Ill(health, known.since if known else now, known.at if known and is_same else at)
 
     def is_held(self, key: ObjectKey) -> bool:
         """Whether it is yet to be applied: until then no look counts."""

@@ -38,7 +38,7 @@ LIST_PAGE = 100  # whole objects, decoded in the loop: some 6 ms
 LIST_REST = 20
 POLL_FIRST_SECONDS, POLL_MOST_SECONDS = 1.0, 30.0
 # How often the report is told at most: of other counts at once, of other words for the same less often.
-TELL_SECONDS, RETELL_SECONDS = 1.0, 10.0
+TELL_SECONDS, RETELL_SECONDS = 1.0, 5.0
 FORBIDDEN, NOT_FOUND = 403, 404
 MISSING = Health("progressing", "it is not there")
 UNREADABLE = Health("progressing", "Guard may not read it")

@@ -47,7 +47,7 @@ def test_what_was_not_looked_at_yet_is_progressing(findings: Findings) -> None:
     find(findings, WEB, HEALTHY)
     report = findings.report(now=1.0, timeout=TIMEOUT)
     assert (report.reason, report.counts) == ("Progressing", HealthCounts(healthy=1, progressing=2))
-    assert report.message == "2 of 3 objects not healthy; and 2 more"
+    assert report.message == "2 of 3 objects not healthy"
     assert not findings.is_known
 
 
