@@ -231,6 +231,7 @@ class Runtime:
     def _noticed(self, declared: Declared, metadata: Metadata | None) -> None:
         if declared.sync in self.syncs:
             self.syncs[declared.sync].health.notice(declared.key, metadata)
+
     def _client_of(self, sync: str) -> Client:
         """The client in whose name a Sync's objects are read and written."""
         user = self._accounts[sync]
