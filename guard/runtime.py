@@ -25,7 +25,7 @@ from guard.cluster import Client, Identity, Served, connect, discover, watch
 from guard.cluster.client import collection_path
 from guard.control import serve as serve_control
 from guard.control import serve_metrics
-from guard.heal import Repairer, Watching
+from guard.heal import Repairer, Report, Watching
 from guard.inspect import Comparison, Explanation, compare, explain
 from guard.registration import Registration, client_config
 from guard.render.cache import Cache
@@ -166,14 +166,20 @@ class Runtime:
         self.parser = Parser(cache=self.cache)
         self.secrets = Secrets(self.client, directory=self.options.credentials_dir)
         self.writer = Writer(self.client, view=view, clock=clock, left=self._left)
+        self.heals = Report(
+            view=view,
+            clock=clock,
+            references=self.references,
+            write=self._write,
+            healed=lambda cause, result, seconds: self.metrics.healed(cause=cause, result=result, seconds=seconds),
+            news=self._has_news,
+        )
         self.repairer = Repairer(
             view=view,
             writer=self.writer,
             enforcement=lambda sync: self.policy.of(sync),  # noqa: PLW0108 (the policy is replaced as Syncs change)
             clock=clock,
-            references=self.references,
-            write=self._write,
-            healed=lambda cause, result, seconds: self.metrics.healed(cause=cause, result=result, seconds=seconds),
+            report=self.heals,
         )
         self.watching = Watching(
             self.client,
@@ -182,7 +188,7 @@ class Runtime:
             repairer=self.repairer,
             clock=clock,
             vouched=self.vouched,
-            ended=self._job_ended,
+            ended=self._has_news,
         )
         self._resources.push_async_callback(self.watching.close)
         self.registration = Registration(
@@ -202,8 +208,8 @@ class Runtime:
                 self._know(sync)
         self._compile()
 
-    def _job_ended(self, sync: str) -> None:
-        """Its status remembers it, so that a restart does not run the Job again."""
+    def _has_news(self, sync: str) -> None:
+        """Its status is to say so: a Job that ended, which a restart must not run again; a fight that began or ended."""
         if sync in self._syncs:
             self._syncs[sync].wake.set()
 
@@ -273,6 +279,7 @@ class Runtime:
     def _show_metrics(self) -> tuple[bytes, str]:
         for sync in self.view.state.syncs():
             self.metrics.declared(sync=sync, objects=self.view.state.count_of(sync))
+            self.metrics.fights(sync=sync, objects=len(self.heals.fights(sync)))
         return self.metrics.render()
 
     def _not_ready(self) -> str:

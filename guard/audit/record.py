@@ -9,8 +9,10 @@ from msgspec import Struct
 from guard.base import codec
 
 # denied, warned, audited: what a manual change met under Deny, Warn and Audit. allowed: let pass where it would have been
-# refused (exempt, break-glass). fight: a field that keeps coming back, so that healing backs off.
-Event: TypeAlias = Literal["denied", "warned", "audited", "exempted", "healed", "heal-failed", "fight", "synced", "sync-failed"]
+# refused (exempt, break-glass). fight: a field that keeps coming back, so that healing backs off; fight-ended: it stays.
+Event: TypeAlias = Literal[
+    "denied", "warned", "audited", "exempted", "healed", "heal-failed", "fight", "fight-ended", "synced", "sync-failed"
+]
 
 
 class FieldChange(Struct, frozen=True, omit_defaults=True, rename="camel"):
