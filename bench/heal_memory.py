@@ -37,15 +37,16 @@ from guard.base.errors import ApiStatusError
 from guard.cluster import Client, connect
 from guard.cluster.client import JSON
 from guard.heal import Repairer, Report, Watching
+from guard.heal.watching import SPOOF_SECONDS
 from guard.state import Declared, DesiredState, ObjectKey, Origin, Policy, View
 from guard.state.ids import FIELD_MANAGER
-from guard.state.metadata import Metadata, PartialObject
 from guard.state.vouched import Vouched
 from tools.controlplane import ControlPlane
 
 SIZES = (10_000, 100_000)
 EVENTS = 20_000
 EVENTS_A_SECOND = 200
+IN_PIECE = 10
 IN_NAMESPACE = 1000  # objects of one kind
 SYNC = "guard-system/apps"
 LABEL = label_value("guard-system", "apps")
@@ -119,14 +120,33 @@ class Generated(Client):
         self._templates = templates
         self._versions = count(int(VERSION))
         self._uids: dict[tuple[str, str, str], str] = {}
-        self._observed: list[str] = []
-        self.pieces: list[bytes] = []
         self.shown = asyncio.Event()
+        self._pieces: dict[str, list[bytes]] = {}
+        self._requests = 0
 
     def stored(self, resource: str, namespace: str, name: str) -> str:
         uid = self._uids.setdefault((resource, namespace, name), str(uuid4()))
         text = self._templates[resource].replace(NAME, name).replace(PLACE, namespace)
         return text.replace(UID, uid).replace(VERSION, str(next(self._versions)))
+
+    def event(self, key: ObjectKey, resource: str, entry: JsonObject) -> bytes:
+        """What a watch of metadata shows when somebody has written what the entry says."""
+        body = cast("JsonObject", codec.decode(self.stored(resource, key.namespace, key.name).encode()))
+        metadata = {**body["metadata"], "managedFields": [*body["metadata"]["managedFields"], entry]}
+        shown = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
+        return codec.encode({"type": "MODIFIED", "object": shown}) + b"\n"
+
+    def show(self, resource: str, events: Sequence[bytes]) -> None:
+        """What the next watch of a kind brings, once `shown` is set."""
+        self.shown.clear()
+        self._pieces[resource] = [b"".join(events[at : at + IN_PIECE]) for at in range(0, len(events), IN_PIECE)]
+
+    async def idle(self) -> None:
+        """All was shown, and nobody has asked for anything since."""
+        before = -1
+        while self._pieces or before != self._requests:
+            before = self._requests
+            await asyncio.sleep(0.1)
 
     @asynccontextmanager
     async def request(
@@ -135,21 +155,22 @@ class Generated(Client):
         path: str,
         *,
         params: Mapping[str, str] | None = None,
-        body: bytes | None = None,
-        content_type: str = JSON,
-        accept: str = JSON,
-        limits: aiohttp.ClientTimeout | None = None,
+        body: bytes | None = None,  # noqa: ARG002 (the client's own)
+        content_type: str = JSON,  # noqa: ARG002
+        accept: str = JSON,  # noqa: ARG002
+        limits: aiohttp.ClientTimeout | None = None,  # noqa: ARG002
     ) -> AsyncGenerator[aiohttp.ClientResponse]:
+        self._requests += 1
         pieces: Sequence[bytes] = ()
         is_watch = bool(params and "watch" in params)
         if is_watch:
             await self.shown.wait()
-            pieces = self.pieces if path.endswith("/deployments") else ()
+            pieces = self._pieces.pop(path.rpartition("/")[2], ())
         elif method == "PATCH":
             *_, namespace, resource, name = path.split("/")
             pieces = [self.stored(resource, namespace, name).encode()]
-        elif path.split("/")[-1] in self._templates:
-            pieces = list(self._listed(path.split("/")[-1]))
+        elif (resource := path.rpartition("/")[2]) in self._templates:
+            pieces = list(self._listed(resource))
         else:
             raise ApiStatusError("not found", code=404, reason="NotFound", where=path)
         yield cast("aiohttp.ClientResponse", _Content(pieces, endless=is_watch))
@@ -170,8 +191,7 @@ class Figures(msgspec.Struct):
     manifests: float
     index: float
     known: float
-    heartbeat: float
-    annotation: float
+    events: dict[str, float]
 
 
 def resident() -> float:
@@ -192,21 +212,58 @@ async def measure(objects: int, templates: Mapping[str, str]) -> Figures:
     writer = Writer(client, view=view, clock=clock)
     for declared in state:
         await writer.apply(declared)
-    report = Report(
-        view=view, clock=clock, references=References(clock), write=_ignore, healed=lambda *_: None, news=lambda _: None
-    )
+    report = Report(view=view, clock=clock, references=References(clock), write=_ignore, healed=_uncounted, news=_no_news)
     repairer = Repairer(view=view, writer=writer, enforcement=Policy().of, clock=clock, report=report)
     watching = Watching(client, view=view, writer=writer, repairer=repairer, clock=clock, vouched=Vouched(), ended=lambda _: None)
     await watching.follow(state.kinds(), seconds=600.0)
     known = resident()
+    events = await _events(client, list(state), watching=watching)
     await watching.close()
     return Figures(
         manifests=(with_manifests - start) / objects,
         index=(with_index - with_manifests) / objects,
         known=(known - with_index) / objects,
-        heartbeat=0.0,
-        annotation=0.0,
+        events=events,
     )
+
+
+# What is written, to which kind, and whether it leaves the object's entry of the status subresource alone.
+WRITES: dict[str, tuple[str, JsonObject]] = {
+    "heartbeat of a Deployment": ("Deployment", HEARTBEAT),
+    "annotation of a Deployment": ("Deployment", ANNOTATED),
+    "annotation of a ConfigMap": ("ConfigMap", ANNOTATED),
+}
+
+
+async def _events(client: Generated, declared: Sequence[Declared], *, watching: Watching) -> dict[str, float]:
+    """Seconds of this process for each event, from the bytes that come in to what is to be done about it. Events go round the
+    objects, so that each is about another one.
+    """
+    await asyncio.sleep(SPOOF_SECONDS)
+    found: dict[str, float] = {}
+    for name, (kind, entry) in WRITES.items():
+        of_kind = [one for one in declared if one.key.kind == kind]
+        resource = of_kind[0].kind.resource
+        events = [
+            client.event(of_kind[number % len(of_kind)].key, resource, {**entry, "time": f"2026-01-02T03:04:{number % 60:02}Z"})
+            for number in range(EVENTS)
+        ]
+        await watching.follow(())
+        client.show(resource, events)
+        await watching.follow([of_kind[0].kind], seconds=600.0)
+        started = process_time()
+        client.shown.set()
+        await client.idle()
+        found[name] = (process_time() - started) / EVENTS
+    return found
+
+
+def _uncounted(_cause: str, _result: str, _seconds: float) -> None:
+    """Nor is anything healed."""
+
+
+def _no_news(_sync: str) -> None:
+    """Nor fought about."""
 
 
 def _ignore(_record: Record) -> None:
@@ -237,13 +294,22 @@ def main(*, quick: bool, objects: int | None) -> None:
         return
     templates = codec.encode(asyncio.run(answers()))
     rows: list[list[str]] = []
+    events: list[list[str]] = []
     for size in SIZES[:1] if quick else SIZES:
         # A process of its own, whose memory nothing else has touched.
         command = [sys.executable, "-m", "bench.heal_memory", "--objects", str(size)]
         answer = subprocess.run(command, input=templates, check=True, stdout=subprocess.PIPE).stdout
         found = codec.decode_as(answer, Figures)
-        rows.append([f"{size:,}", *(f"{value:,.0f}" for value in (found.manifests, found.index, found.known))])
-    print(table(("objects", "manifests", "index", "known"), rows))
+        past = found.index + found.known
+        rows.append([f"{size:,}", *(f"{value:,.0f}" for value in (found.manifests, found.index, found.known, past))])
+        events += [
+            [f"{size:,}", name, f"{seconds * 1e6:.0f}", f"{seconds * EVENTS_A_SECOND:.1%}"]
+            for name, seconds in found.events.items()
+        ]
+    print("bytes for each object")
+    print(table(("objects", "manifests", "index", "learned and seen", "past the manifests"), rows))
+    print(f"\nevents of declared objects, {EVENTS:,} of each")
+    print(table(("objects", "of", "us each", f"of one core at {EVENTS_A_SECOND} a second"), events))
 
 
 if __name__ == "__main__":

@@ -24,18 +24,29 @@ UNSEEN: Path = (SELF,)  # stands for what no metadata shows: an order, a mutatin
 Way: TypeAlias = Literal["changed", "deleted", "unlabelled"]
 
 
-class Fight(msgspec.Struct, frozen=True):
-    """Heals of one object in a row: how many of each field, when the newest was, what it undid and who had done it."""
+class Heals(msgspec.Struct, frozen=True):
+    """Heals of one field: how many, and who had changed it last, as far as anything shows."""
 
-    heals: Mapping[Path, int]
+    count: int
+    managers: tuple[str, ...] = ()
+
+
+class Fight(msgspec.Struct, frozen=True):
+    """Heals of one object in a row, by field; when the newest was, and what had been done to the object by then."""
+
+    heals: Mapping[Path, Heals]
     last: float
     way: Way = "changed"
-    managers: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:
         """Heals of the field that was healed most often."""
-        return max(self.heals.values())
+        return max(heals.count for heals in self.heals.values())
+
+    @property
+    def managers(self) -> tuple[str, ...]:
+        """Who it is with."""
+        return tuple(sorted({manager for path in self.paths for manager in self.heals[path].managers}))
 
     @property
     def is_one(self) -> bool:
@@ -45,7 +56,7 @@ class Fight(msgspec.Struct, frozen=True):
     @property
     def paths(self) -> frozenset[Path]:
         """What it is about."""
-        return frozenset(path for path, heals in self.heals.items() if heals >= HEALS)
+        return frozenset(path for path, heals in self.heals.items() if heals.count >= HEALS)
 
     @property
     def next(self) -> float:
@@ -74,13 +85,13 @@ class Fights:
         """How many objects were healed lately."""
         return len(self._fights)
 
-    def healed(self, key: ObjectKey, paths: frozenset[Path], *, way: Way, managers: tuple[str, ...], at: float) -> Fight:
-        """`paths` are the fields that were restored, or WHOLE or UNSEEN. Returns how it stands with the object."""
+    def healed(self, key: ObjectKey, changed: Mapping[Path, tuple[str, ...]], *, way: Way, at: float) -> Fight:
+        """The fields that were restored, or WHOLE or UNSEEN, each with who had changed it. Returns how it stands with the object."""
         known = self._fights.get(key)
         heals = dict(known.heals) if known and at <= known.over and len(known.heals) < MOST_FIELDS else {}
-        for path in paths:
-            heals[path] = heals.get(path, 0) + 1
-        fight = self._fights[key] = Fight(heals=heals, last=at, way=way, managers=managers)
+        for path, managers in changed.items():
+            heals[path] = Heals(count=heals[path].count + 1 if path in heals else 1, managers=managers)
+        fight = self._fights[key] = Fight(heals=heals, last=at, way=way)
         return fight
 
     def of(self, key: ObjectKey, *, at: float) -> Fight | None:

@@ -91,19 +91,21 @@ class Report:
         took = now - drift.at
         way: Way = ("deleted" if applied.created else "unlabelled") if drift.gone else "changed"
         undone = (*(path for path in taken(known, drift) if path != UNSEEN), *applied.removed)
-        paths, managers = _named(undone), _managers(drift, undone)
+        changed = _changed(drift, undone)
+        paths = _named(undone)
+        managers = tuple(sorted({manager for found in changed.values() for manager in found}))
         reason = {"deleted": "Recreated", "unlabelled": "LabelRestored", "changed": "Restored"}[way]
         self._failing.pop(key, None)
         self._healed("gone" if drift.gone else "changed", "healed", took)
         self._record("healed", declared, reason=reason, paths=paths, managers=managers, took=took)
-        fight = self._fights.healed(key, frozenset(undone) or frozenset([UNSEEN]), way=way, managers=managers, at=now)
+        fight = self._fights.healed(key, changed, way=way, at=now)
         if not fight.is_one:
             return
         begins, line = key not in self._lines, self._line(key, fight, at=now)
         self._lines[key] = declared, line
         if begins:
             paths = _named(fight.paths)
-            self._record("fight", declared, reason="FieldKeepsComingBack", paths=paths, managers=managers, message=line)
+            self._record("fight", declared, reason="FieldKeepsComingBack", paths=paths, managers=fight.managers, message=line)
             self._news(declared.sync)
 
     def is_right(self, key: ObjectKey) -> None:
@@ -128,8 +130,9 @@ class Report:
         named = [printable(fields.written(path)) for path in _named(fight.paths)]
         more = f" and {plural(len(named) - FIELDS_IN_STATUS, 'field')} more" if len(named) > FIELDS_IN_STATUS else ""
         subject = f"{key}: {', '.join(named[:FIELDS_IN_STATUS])}{more}" if named else str(key)
+        way = fight.way if WHOLE in fight.paths else "changed"
         tried = rfc3339_seconds(self._clock.now() + timedelta(seconds=fight.next - at))
-        return f"{subject} {what[fight.way]}{by} (healed {fight.count} times, next try at {tried})"
+        return f"{subject} {what[way]}{by} (healed {fight.count} times, next try at {tried})"
 
     def _record(
         self,
@@ -179,15 +182,12 @@ def _named(paths: frozenset[Path] | tuple[Path, ...]) -> tuple[Path, ...]:
     return tuple(sorted(found) if isinstance(paths, frozenset) else found)
 
 
-def _managers(drift: Drift, paths: tuple[Path, ...]) -> tuple[str, ...]:
-    """The field managers that hold what was lost, as the drifted object showed them; where nothing shows what was, who wrote
-    last.
+def _changed(drift: Drift, paths: tuple[Path, ...]) -> dict[Path, tuple[str, ...]]:
+    """The fields that were put right, each with the managers that held it in the drifted object. Where nothing shows which field
+    it was, who wrote last.
     """
-    others = [entry for entry in drift.metadata.entries if not entry.is_ours and not entry.subresource]
-    found = {
-        entry.manager for entry in drift.metadata.entries if not entry.is_ours and any(path in entry.fields for path in paths)
-    }
-    if not paths and others:
-        newest = max(entry.time or "" for entry in others)
-        found = {entry.manager for entry in others if entry.time == newest}
-    return tuple(sorted(found))
+    entries = [entry for entry in drift.metadata.entries if not entry.is_ours]
+    if paths:
+        return {path: tuple(sorted({entry.manager for entry in entries if path in entry.fields})) for path in paths}
+    newest = max((entry.time or "" for entry in entries), default="")
+    return {UNSEEN: tuple(sorted({entry.manager for entry in entries if entry.time == newest and not entry.subresource}))}

@@ -11,7 +11,7 @@ REPLICAS: frozenset[Path] = frozenset({("f:spec", "f:replicas")})
 
 def heal(fights: Fights, paths: frozenset[Path], *, at: float, times: int = 1) -> None:
     for _ in range(times):
-        fights.healed(KEY, paths, way="changed", managers=("scaler",), at=at)
+        fights.healed(KEY, dict.fromkeys(paths, ("scaler",)), way="changed", at=at)
 
 
 def test_a_field_that_keeps_coming_back_is_backed_off_from_twice_as_long_each_time() -> None:
