@@ -86,7 +86,7 @@ class Fights:
         return len(self._fights)
 
     def healed(self, key: ObjectKey, changed: Mapping[Path, tuple[str, ...]], *, way: Way, at: float) -> Fight:
-        """The fields that were restored, or WHOLE or UNSEEN, each with who had changed it. Returns how it stands with the object."""
+        """The fields that were restored, or WHOLE or UNSEEN, each with who had changed it. Returns how it stands then."""
         known = self._fights.get(key)
         heals = dict(known.heals) if known and at <= known.over and len(known.heals) < MOST_FIELDS else {}
         for path, managers in changed.items():

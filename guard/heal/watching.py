@@ -61,6 +61,8 @@ class Watching:
         self._tasks: dict[Kind, asyncio.Task[None]] = {}
         self._listed: dict[Kind, asyncio.Event] = {}
         self._present: dict[Kind, set[ObjectKey]] = {}
+        # What a list that has not ended has shown so far.
+        self._listing: dict[Kind, set[ObjectKey]] = {}
         self._doubts: dict[ObjectKey, Drift] = {}
         # When the verifying applies of an object would have been made, had each of them taken its second.
         self._verified: dict[ObjectKey, float] = {}
@@ -73,6 +75,7 @@ class Watching:
             self._tasks.pop(kind).cancel()
             self._listed.pop(kind, None)
             self._present.pop(kind, None)
+            self._listing.pop(kind, None)
         for kind in kinds:
             if kind not in self._tasks:
                 self._listed[kind] = asyncio.Event()
@@ -92,11 +95,8 @@ class Watching:
 
     async def _watch(self, kind: Kind) -> None:
         async for event in watch_metadata(self._client, collection_path(kind), labels=SYNC_LABEL):
-            try:
-                self._take(kind, event)
-            except Exception:  # noqa: BLE001 (one object that Guard trips over must not end the watch of all)
-                _log.exception("an event could not be taken", kind=kind.group_kind, type=event.type)
-            # A list is all objects of a kind, and the next event may be hours away.
+            self._take(kind, event)
+            # A page of a list holds hundreds of objects, and the next event may be hours away.
             del event
 
     def _take(self, kind: Kind, event: Event[Metadata]) -> None:
@@ -104,34 +104,44 @@ class Watching:
             _log.info("watch interrupted", kind=kind.group_kind, error=event.error)
             self._listed[kind].set()
         elif event.type == "LISTED":
-            self._relisted(kind, event.objects)
-            self._listed[kind].set()
+            self._relisted(kind, event)
+            if event.ends:
+                self._listed[kind].set()
         else:
-            self._changed(kind, event.object, gone=event.type == "DELETED")
+            self._look_at(kind, event.object, gone=event.type == "DELETED")
 
-    def _relisted(self, kind: Kind, objects: tuple[Metadata, ...]) -> None:
-        """After a (re)list: each object may have changed, and those of ours that are missing have gone, unseen."""
-        found = {metadata.key(kind): metadata for metadata in objects}
+    def _relisted(self, kind: Kind, page: Event[Metadata]) -> None:
+        """A page of a (re)list: each object may have changed. At its end, those of ours that are missing have gone, unseen."""
+        if page.starts:
+            self._listing[kind] = set()
+        found, present = self._listing[kind], self._present.setdefault(kind, set())
+        for metadata in page.objects:
+            found.add(self._key(kind, metadata))
+            self._look_at(kind, metadata, gone=False, listed=True)
+        if not page.ends:
+            return
         # Only objects that Guard applied before can be missing: a first sync is about to create the rest.
-        for key in self._present.get(kind, set()) - found.keys():
+        for key in present - found:
             known = self._writer.known(key)
             version = known.fingerprint.resource_version if known else ""
             if version:
                 self._gone(key, Metadata(resource_version=str(int(version) + 1)), listed=True)
-        self._present[kind] = set()
-        for metadata in found.values():
-            self._changed(kind, metadata, gone=False, listed=True)
+        self._present[kind] = self._listing.pop(kind)
 
-    def _changed(self, kind: Kind, metadata: Metadata, *, gone: bool, listed: bool = False) -> None:
+    def _look_at(self, kind: Kind, metadata: Metadata, *, gone: bool, listed: bool = False) -> None:
+        try:
+            self._changed(kind, metadata, gone=gone, listed=listed)
+        except Exception:  # noqa: BLE001 (one object that Guard trips over must not end the watch of all)
+            _log.exception("an event could not be taken", object=str(metadata.key(kind)))
+
+    def _changed(self, kind: Kind, metadata: Metadata, *, gone: bool, listed: bool) -> None:
         """`listed` when a list shows it, after which more than one write may lie since it was seen last."""
-        key = metadata.key(kind)
+        key = self._key(kind, metadata)
         if gone:
             self._present[kind].discard(key)
             self._gone(key, metadata)
             return
         declared = self._view.state.get(key)
-        if declared is not None:
-            key = declared.key  # one object in memory for each name
         self._present[kind].add(key)
         seen, before = metadata.fingerprint, self._writer.last_seen(key)
         self._writer.saw(key, seen=seen, ours=bool(seen.ours))
@@ -148,6 +158,12 @@ class Watching:
                 self._repairer.look(key, Drift(metadata=metadata, at=self._clock.monotonic()))
         else:
             self._weigh(declared, known, metadata, before=None if listed else before, listed=listed)
+
+    def _key(self, kind: Kind, metadata: Metadata) -> ObjectKey:
+        """The index's own key, so that there is one in memory for each object."""
+        key = metadata.key(kind)
+        declared = self._view.state.get(key)
+        return key if declared is None else declared.key
 
     def _gone(self, key: ObjectKey, metadata: Metadata, *, listed: bool = False) -> None:
         self._writer.lost(key)
