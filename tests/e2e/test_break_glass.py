@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -62,6 +64,16 @@ class Glass:
     def events(self, *names: str) -> list[JsonObject]:
         found = [record for record in self.world.guard.records() if record.get("breakGlass") == self.key]
         return [record for record in found if not names or record["event"] in names]
+
+
+@asynccontextmanager
+async def down(world: World) -> AsyncGenerator[None]:
+    """Without Guard."""
+    await world.guard.kill()
+    try:
+        yield
+    finally:
+        await world.guard.start()
 
 
 async def image(world: World, namespace: str) -> str:
@@ -363,3 +375,86 @@ async def test_the_commands_open_list_and_end(world: World, app: App) -> None:
     await world.plane.kubectl("delete", "service", "web", "-n", ns)
     ended = await world.guard.guard("break-glass", "end", "--namespace-wide", "-n", ns)
     assert ended.returncode == 0, ended.stderr
+
+
+async def test_it_outlives_a_restart_and_all_of_it_comes_back_at_its_end(world: World, app: App) -> None:
+    ns = app.namespace
+    glass = await Glass(world, document(ns, {"namespace": ns})).make()
+    await set_image(world, ns, "nginx:2")
+    await world.plane.kubectl("delete", "service", "web", "-n", ns)
+    async with down(world):
+        pass
+    await stays(world, ns, "nginx:2")
+    assert not await world.exists("service", "web", ns)
+    # Seen by the Guard that runs now, and before it had applied anything here.
+    await world.plane.kubectl("delete", "configmap", "settings", "-n", ns)
+    await glass.end()
+    await heals(world, ns)
+
+    async def is_back() -> bool:
+        return await world.exists("service", "web", ns) and await world.exists("configmap", "settings", ns)
+
+    await eventually(is_back, what=f"what was deleted is back; the log ends:\n{world.guard.tail()}")
+    assert [record["event"] for record in glass.events("break-glass-opened", "break-glass-ended")] == [
+        "break-glass-opened",
+        "break-glass-ended",
+    ]
+
+
+async def test_what_ended_while_guard_was_down_is_healed_at_its_start(world: World, app: App) -> None:
+    ns = app.namespace
+    glass = await Glass(world, document(ns, web(ns), name="first")).make()
+    short = await Glass(world, document(ns, {"object": {"kind": "ConfigMap", "name": "settings"}}, duration="4s")).make()
+    await set_image(world, ns, "nginx:2")
+    await world.plane.kubectl("patch", "configmap", "settings", "-n", ns, "-p", '{"data":{"color":"red"}}')
+    async with down(world):
+        await glass.end()
+        end = datetime.fromisoformat((await short.get())["metadata"]["creationTimestamp"]) + timedelta(seconds=5)
+        await eventually(lambda: datetime.now(UTC) > end, what="the other one is over, too")
+    await heals(world, ns)
+
+    async def is_blue() -> bool:
+        return bool((await world.get("configmap/settings", ns))["data"]["color"] == "blue")
+
+    await eventually(is_blue, what=f"the ConfigMap is healed; the log ends:\n{world.guard.tail()}")
+    await short.becomes("Expired")
+
+
+@pytest.mark.case(38)
+async def test_while_guard_is_down_break_glass_can_be_made_and_is_honoured_when_it_is_back(world: World, app: App) -> None:
+    ns = app.namespace
+    edit = ("set", "image", "deployment/web", "web=nginx:2", "-n", ns)
+    async with down(world):
+        refused = await world.plane.kubectl(*edit, check=False)
+        assert "failed calling webhook" in refused.stderr
+        made = await world.guard.guard("break-glass", "deployment/web", "-n", ns, "--for", "30m", "--reason", REASON)
+        assert made.returncode == 2
+        assert "Guard has not confirmed it: it counts as soon as Guard is there" in made.stderr
+        assert "kubectl --as=admin --as-group=gitopsguard:break-glass " in made.stderr
+        glass = Glass(world, document(ns, {"object": {"kind": "ConfigMap", "name": "settings"}}))
+        await world.plane.kubectl("create", "-f", "-", input=codec.pretty(glass.body))
+        # The policies hold without Guard.
+        body = document(ns, web(ns), name="long", duration="5h")
+        done = await world.plane.kubectl("create", "-f", "-", check=False, input=codec.pretty(body))
+        assert "may last 4h at most" in done.stderr
+        # Nobody can say yet that it is open; the group passes all the same, and so do the cluster's own controllers.
+        assert "failed calling webhook" in (await world.plane.kubectl(*edit, check=False)).stderr
+        await world.past(*edit)
+        await world.past("patch", "configmap", "settings", "-n", ns, "-p", '{"data":{"color":"red"}}')
+        controller = ("--as=system:kube-controller-manager", "--as-group=system:masters")
+        await world.plane.kubectl("annotate", "deployment/web", "seen=yes", "-n", ns, *controller, identity="admin")
+        await world.past("delete", "service", "web", "-n", ns)
+    await glass.becomes("Active")
+
+    async def is_back() -> bool:
+        return await world.exists("service", "web", ns)
+
+    await eventually(is_back, what="what was not open is healed")
+    await stays(world, ns, "nginx:2")
+    assert (await world.get("configmap/settings", ns))["data"]["color"] == "red"
+    assert (await world.plane.kubectl("set", "image", "deployment/web", "web=nginx:3", "-n", ns)).returncode == 0
+    ended = await world.guard.guard("break-glass", "end", "deployment/web", "-n", ns)
+    assert ended.returncode == 0, ended.stderr
+    await heals(world, ns)
+    assert [record["user"] for record in glass.events("break-glass-opened")] == [PERSON]
+    await glass.end()
