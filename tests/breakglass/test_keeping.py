@@ -71,7 +71,7 @@ class Kept:
 
     @property
     def is_open(self) -> bool:
-        return self.view.opened.holds(WEB.key, sync=SYNC)
+        return bool(self.view.opened.holder(WEB.key, sync=SYNC))
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:

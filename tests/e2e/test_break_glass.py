@@ -361,6 +361,8 @@ async def test_the_commands_open_list_and_end(world: World, app: App) -> None:
         (f"{ns}/{name}", f"Deployment {ns}/web", "Active", "admin", REASON)
     ]
     assert "Active" in (await world.guard.guard("break-glass", "list")).stdout
+    explained = await world.guard.guard("explain", "deployment/web", "-n", ns)
+    assert f"break-glass {ns}/{name}, and it is left so until that ends" in explained.stdout
     ended = await world.guard.guard("break-glass", "end", name, "-n", ns)
     assert ended.returncode == 0, ended.stderr
     await heals(world, ns)

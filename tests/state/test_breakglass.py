@@ -18,7 +18,7 @@ def opened(*targets: Target, minutes: int = 30) -> Opened:
 def test_an_object_is_open_by_itself_its_namespace_or_its_sync() -> None:
     for target in (WEB, WholeNamespace("shop"), WholeSync(SYNC)):
         assert opened(target).of(WEB, sync=SYNC, now=NOW) == "shop/0"
-        assert opened(target).holds(WEB, sync=SYNC)
+        assert opened(target).holder(WEB, sync=SYNC)
 
 
 def test_nothing_else_is() -> None:
@@ -34,7 +34,7 @@ def test_nothing_else_is() -> None:
         WholeSync(""),
     )
     assert opened(*others).of(WEB, sync=SYNC, now=NOW) == ""
-    assert not opened(*others).holds(WEB, sync=SYNC)
+    assert not opened(*others).holder(WEB, sync=SYNC)
     assert NOTHING_OPEN.of(WEB, sync=SYNC, now=NOW) == ""
 
 
@@ -53,7 +53,7 @@ def test_it_is_over_at_its_end_and_the_writer_waits_until_it_is_closed() -> None
     found = opened(WEB)
     assert found.of(WEB, sync=SYNC, now=end - timedelta(microseconds=1))
     assert not found.of(WEB, sync=SYNC, now=end)
-    assert found.holds(WEB, sync=SYNC)
+    assert found.holder(WEB, sync=SYNC)
 
 
 def test_of_several_on_the_same_the_longest_counts() -> None:
