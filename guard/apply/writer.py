@@ -86,7 +86,7 @@ class Writer:
 
     def is_open(self, key: ObjectKey, *, sync: str) -> bool:
         """Whether break-glass leaves the object to people."""
-        return self._view.opened.holds(key, sync=sync)
+        return bool(self._view.opened.holder(key, sync=sync))
 
     def is_writing(self, key: ObjectKey) -> bool:
         lock = self._locks.get(key)
