@@ -10,7 +10,9 @@ from guard.base import codec
 
 # denied, warned, audited: what a manual change met under Deny, Warn and Audit. allowed: let pass where it would have been
 # refused (exempt, break-glass). fight: a field that keeps coming back, so that healing backs off.
-Event: TypeAlias = Literal["denied", "warned", "audited", "exempted", "healed", "heal-failed", "fight", "synced", "sync-failed"]
+Event: TypeAlias = Literal[
+    "denied", "warned", "audited", "exempted", "healed", "heal-failed", "fight", "synced", "sync-failed", "sync-deleted"
+]
 
 
 class FieldChange(Struct, frozen=True, omit_defaults=True, rename="camel"):
