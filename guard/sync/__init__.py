@@ -8,6 +8,7 @@ from guard.sync.pushing import hook_of, wake_all
 from guard.sync.reconcile import Reconciler
 from guard.sync.secrets import Secrets
 from guard.sync.source import GitFolder
+from guard.sync.syncs import Syncs
 
 __all__ = [
     "GitFolder",
@@ -17,6 +18,7 @@ __all__ = [
     "Reconciler",
     "Secrets",
     "Source",
+    "Syncs",
     "apply_sync",
     "compiled",
     "hook_of",

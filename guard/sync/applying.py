@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from typing import TypeAlias
 
 import msgspec
 
@@ -37,6 +38,10 @@ class Done(msgspec.Struct, frozen=True):
     failed: frozenset[ObjectKey] = frozenset()
 
 
+# Told how many of how many objects are done.
+Progress: TypeAlias = Callable[[int, int], Awaitable[None]]
+
+
 class _Tally:
     def __init__(self) -> None:
         self.applied = 0
@@ -50,8 +55,10 @@ class _Tally:
             self.unchanged += 1
 
 
-async def apply_all(objects: Iterable[Declared], *, client: Client, writer: Writer, clean: bool) -> Done:
-    """Apply everything. `clean` takes people's additions away. Raises Unreachable when the API server is gone."""
+async def apply_all(objects: Collection[Declared], *, client: Client, writer: Writer, clean: bool, progress: Progress) -> Done:
+    """Apply everything. `clean` takes people's additions away, `progress` is told after each object how many of how many are
+    done. Raises Unreachable when the API server is gone.
+    """
     tally = _Tally()
 
     async def one(declared: Declared) -> ClusterError | None:
@@ -62,6 +69,7 @@ async def apply_all(objects: Iterable[Declared], *, client: Client, writer: Writ
         except ClusterError as error:
             return error
         tally.count(changed=result is not None and result.changed)
+        await progress(tally.applied + tally.unchanged, len(objects))
         return None
 
     for stage in stages(objects):
