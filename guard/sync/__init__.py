@@ -1,6 +1,9 @@
 """Syncs at work: one loop each, from a revision of the source to objects in the cluster and a status that says so."""
 
+from guard.sync.claims import Claims
 from guard.sync.definition import apply_sync, install_definition
+from guard.sync.deletion import Deletion
+from guard.sync.departures import Departures
 from guard.sync.plan import Groups, Plan, refuse_conflicts, resolve, stages
 from guard.sync.policy import compiled
 from guard.sync.ports import Index, Source
@@ -11,6 +14,9 @@ from guard.sync.source import GitFolder
 from guard.sync.syncs import Syncs
 
 __all__ = [
+    "Claims",
+    "Deletion",
+    "Departures",
     "GitFolder",
     "Groups",
     "Index",

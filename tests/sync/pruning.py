@@ -13,7 +13,7 @@ from guard.base.codec import Json, JsonObject
 from guard.base.errors import ApiStatusError
 from guard.cluster import Client, Served, discover, object_path
 from guard.source import poll
-from guard.state import Declared, Kind, View
+from guard.state import Declared, DesiredState, Kind, View
 from guard.state.ids import FIELD_MANAGER, SYNC_LABEL
 from guard.sync.claims import Claims
 from guard.sync.deletion import Deletion
@@ -33,7 +33,7 @@ class Standing:
         self._client = client
 
     @property
-    def state(self) -> object:
+    def state(self) -> DesiredState:
         return self.view.state
 
     async def served(self, *, fresh: bool) -> Served:

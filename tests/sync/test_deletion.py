@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -65,7 +65,7 @@ class Leaving(Workshop):
         return " ".join(found["message"] for found in body.get("status", {}).get("conditions", ()))
 
     @asynccontextmanager
-    async def deleting(self) -> AsyncIterator[Deletion]:
+    async def deleting(self) -> AsyncGenerator[Deletion]:
         deletion = self.deletion()
         task = asyncio.create_task(deletion.run())
         yield deletion
