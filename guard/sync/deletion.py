@@ -66,7 +66,7 @@ class Deletion:
         self._looking = Looking(client, label=sync.label, state=lambda: index.state)
         self._remover = Remover(client, looking=self._looking, writer=writer, index=index, clock=clock)
         self._wake = asyncio.Event()
-        self._is_gone = False
+        self.is_gone = False
         self._deleted = self._released = 0
 
     def update(self, sync: Sync) -> None:
@@ -74,7 +74,7 @@ class Deletion:
         self._wake.set()
 
     def resource_gone(self) -> None:
-        self._is_gone = True
+        self.is_gone = True
         self._wake.set()
 
     async def run(self) -> None:
@@ -106,7 +106,7 @@ class Deletion:
 
     async def _let_go(self) -> None:
         backoff = Backoff(first=RETRY_FIRST_SECONDS, most=RETRY_MOST_SECONDS)
-        while not self._is_gone:
+        while not self.is_gone:
             try:
                 await keep(self._client, self.sync, wanted=False)
             except ClusterError as error:
@@ -132,7 +132,7 @@ class Deletion:
         Guard's own definition: who may delete those need not be one of those who may delete Syncs, and did not ask for that.
         """
         sync = self.sync
-        if self._is_gone or sync.spec.suspend or sync.spec.deletion_policy != "Prune":
+        if self.is_gone or sync.spec.suspend or sync.spec.deletion_policy != "Prune":
             return False
         namespace = object_path(NAMESPACE, namespace="", name=sync.metadata.namespace)
         definition = object_path(DEFINITION, namespace="", name=f"{SYNC.resource}.{SYNC.group}")
@@ -148,7 +148,7 @@ class Deletion:
         return bool(body["metadata"].get("deletionTimestamp"))
 
     async def _say(self, removed: Removed) -> None:
-        if self._is_gone:
+        if self.is_gone:
             return
         lines = (*removed.faults[:FAULTS_NAMED], *removed.notes) or (naming.plural(len(removed.remaining), "object") + " to go",)
         sync, status = self.sync, self.sync.status

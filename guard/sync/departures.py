@@ -20,14 +20,21 @@ class Departures:
         self._begin = begin
         self._deletions: dict[str, Deletion] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        # The last one of each name of which nothing is left, by uid, until its resource is gone.
+        self._done: dict[str, str] = {}
 
     def has(self, sync: Sync) -> bool:
         """Whether this very Sync is on its way out."""
         known = self._deletions.get(sync.key)
-        return known is not None and known.sync.metadata.uid == sync.metadata.uid
+        uid = known.sync.metadata.uid if known is not None else self._done.get(sync.key)
+        return uid == sync.metadata.uid
 
     def leave(self, sync: Sync, *, kinds: Iterable[Kind] = (), is_gone: bool = False) -> None:
         """The Sync is being deleted, or `is_gone` already."""
+        if self._done.get(sync.key) == sync.metadata.uid:
+            if is_gone:
+                del self._done[sync.key]
+            return
         if not self.has(sync):
             self.cancel(sync.key)
             deletion = self._deletions[sync.key] = self._begin(sync, frozenset({*kinds, *sync.status.kinds}))
@@ -41,19 +48,26 @@ class Departures:
 
     def missing(self, there: Iterable[str]) -> None:
         """Of those on their way out, these are there yet."""
-        for name in self._deletions.keys() - set(there):
+        names = set(there)
+        for name in self._deletions.keys() - names:
             self._deletions[name].resource_gone()
+        for name in self._done.keys() - names:
+            del self._done[name]
 
     def cancel(self, name: str) -> None:
         """Another Sync of this name has come: what is left of the first one is its to see to."""
         self._deletions.pop(name, None)
+        self._done.pop(name, None)
         task = self._tasks.pop(name, None)
         if task is not None:
             task.cancel()
 
     def _ended(self, name: str, task: asyncio.Task[None]) -> None:
         if self._tasks.get(name) is task:
-            del self._tasks[name], self._deletions[name]
+            deletion = self._deletions.pop(name)
+            del self._tasks[name]
+            if not deletion.is_gone:
+                self._done[name] = deletion.sync.metadata.uid
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("the deletion of a Sync failed for a reason that Guard does not know", sync=name, exc_info=error)
 

@@ -24,9 +24,13 @@ class Owned:
         self.repository = repository
         self.name = name
 
-    async def create(self, files: dict[str, str | None], **spec: object) -> None:
+    async def create(self, files: dict[str, str | None], *, path: str = "./", **spec: str) -> None:
         commit = self.repository.commit(files)
-        await self.world.plane.call("POST", SYNCS, body=sync_document(self.name, self.repository.directory, **spec))
+        await self.world.plane.call(
+            "POST",
+            SYNCS,
+            body=sync_document(self.name, self.repository.directory, path=path, interval="1s", enforcement=None, **spec),
+        )
         await self.world.guard.applied(commit, sync=self.name)
 
     def map(self, name: str, *, annotations: str = "", data: str = "  color: blue") -> str:
@@ -42,7 +46,8 @@ class Owned:
 
     async def condition(self, kind: str = "Ready") -> JsonObject:
         status = child(await self.world.guard.sync(self.name), "status")
-        return next((found for found in children(status, "conditions") if found["type"] == kind), {})
+        unknown: JsonObject = {}
+        return next((found for found in children(status, "conditions") if found["type"] == kind), unknown)
 
     async def says(self, text: str, *, kind: str = "Ready") -> str:
         async def told() -> bool:
@@ -169,6 +174,23 @@ async def test_a_namespace_goes_after_what_is_in_it(owned: Owned) -> None:
     await owned.goes("namespace", owned.name)
 
 
+@pytest.mark.case(35)
+async def test_a_prune_that_is_killed_goes_on_where_it_was(owned: Owned) -> None:
+    late = owned.map("late", annotations='gitopsguard.dev/wave: "5"')
+    many = "---\n".join(owned.map(f"m{number}") for number in range(9))
+    await owned.create({"home.yaml": owned.home, "late.yaml": late, "many.yaml": many, "kept.yaml": owned.map("kept")})
+    await owned.hold("late", "example.com/hold")
+    await owned.commit({"late.yaml": None, "many.yaml": None})
+    await owned.says("9 objects to be deleted after that")
+    await owned.world.guard.kill()
+    assert await owned.is_there("configmap", "m3")
+    await owned.world.guard.start()
+    await owned.hold("late")
+    for number in range(9):
+        await owned.goes("configmap", f"m{number}")
+    assert await owned.is_there("configmap", "kept")
+
+
 @pytest.mark.case(29)
 async def test_an_object_that_is_not_to_be_pruned_is_people_s_afterwards(owned: Owned) -> None:
     left = owned.map("left", annotations="gitopsguard.dev/prune: Disabled")
@@ -272,9 +294,8 @@ async def test_a_sync_that_prunes_takes_its_objects_with_it(owned: Owned) -> Non
         return not await owned.exists()
 
     await eventually(gone, what="the Sync is gone", seconds=60)
-    assert any(
-        record["event"] == "sync-deleted" for record in owned.world.guard.records() if record.get("sync", "").endswith(owned.name)
-    )
+    deleted = [record for record in owned.world.guard.records() if record["event"] == "sync-deleted"]
+    assert f"guard-system/{owned.name}" in {record["sync"] for record in deleted}
 
 
 async def test_a_sync_made_again_under_its_name_is_another_one(owned: Owned) -> None:
