@@ -64,7 +64,7 @@ class Deletion:
         self._write = write
         self._wait = wait
         self._looking = Looking(client, label=sync.label, state=lambda: index.state)
-        self._remover = Remover(client, looking=self._looking, writer=writer, index=index, clock=clock)
+        self._remover = Remover(client, sync=sync.key, looking=self._looking, writer=writer, index=index, clock=clock)
         self._wake = asyncio.Event()
         self.is_gone = False
         self._deleted = self._released = 0

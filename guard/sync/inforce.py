@@ -38,7 +38,7 @@ class InForce:
         self._index = index
         self._client = client
         self._writer = writer
-        self._pruner = Pruner(label=label, index=index, client=client, writer=writer, clock=clock)
+        self._pruner = Pruner(name, label=label, index=index, client=client, writer=writer, clock=clock)
         self.plan = plan.NOTHING
         self._served: Served | None = None
         # What of the plan was not applied yet (None: nothing was), and for which goal, the revision aside.
@@ -128,6 +128,11 @@ class InForce:
         """What is in force was applied before, or is not to be."""
         self._due = frozenset()
 
+    @property
+    def is_left(self) -> bool:
+        """Whether something is still to be applied or pruned after an attempt at all of it."""
+        return bool(self._due) or self._pruner.is_left
+
     def is_due(self, *, heals: bool) -> bool:
         """Whether there is anything to apply of what is in force; where healing is off, what was applied before is not."""
         return self.plan is not plan.NOTHING and (heals if self._due is None else bool(self._due))
@@ -140,7 +145,7 @@ class InForce:
         due = tuple(objects.values()) if self._due is None else tuple(objects[key] for key in self._due)
         clean = sync.spec.enforcement.additions == "Deny"
         done = await apply_all(due, client=self._client, writer=self._writer, clean=clean, progress=progress)
-        self._due = done.failed
+        self._due = done.failed | done.opened
         return done
 
     @property

@@ -45,11 +45,11 @@ class Pruner:
     back. All else is looked for again.
     """
 
-    def __init__(self, *, label: str, index: Index, client: Client, writer: Writer, clock: Clock) -> None:
+    def __init__(self, name: str, *, label: str, index: Index, client: Client, writer: Writer, clock: Clock) -> None:
         self._index = index
         self._client = client
         self._looking = Looking(client, label=label, state=lambda: index.state)
-        self._remover = Remover(client, looking=self._looking, writer=writer, index=index, clock=clock)
+        self._remover = Remover(client, sync=name, looking=self._looking, writer=writer, index=index, clock=clock)
         # What is to be looked for; None: all that is ours.
         self._gone: dict[ObjectKey, Kind] | None = None
         # Whether what was served when the API server was last asked may be so no more.
@@ -68,6 +68,11 @@ class Pruner:
     def is_due(self) -> bool:
         """Whether there is anything to look for."""
         return self._gone is None or bool(self._gone)
+
+    @property
+    def is_left(self) -> bool:
+        """Whether something was left when it was looked for."""
+        return bool(self._gone)
 
     async def prune(
         self,

@@ -46,10 +46,13 @@ class Removed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Remover:
-    """Of one Sync. `remove` is called again as long as anything remains; what is on its way is remembered in between."""
+    """Of one Sync (`namespace/name`). `remove` is called again as long as anything remains; what is on its way is remembered in
+    between.
+    """
 
-    def __init__(self, client: Client, *, looking: Looking, writer: Writer, index: Index, clock: Clock) -> None:
+    def __init__(self, client: Client, *, sync: str, looking: Looking, writer: Writer, index: Index, clock: Clock) -> None:
         self._client = client
+        self._sync = sync
         self._looking = looking
         self._writer = writer
         self._index = index
@@ -64,17 +67,17 @@ class Remover:
         self._going = {one.uid: self._going.get(one.uid, self._clock.monotonic()) for one in found if one.since}
         staying = _staying(found)
         due = [one for one in found if one not in staying]
-        claimed = [one for one in due if self._index.claims.claimant(one.key)]
+        kept = {one.key: note for one in due if (note := self._kept(one))}
         unloaded = self._index.unloaded
         if due and unloaded:
             # An object may have moved to a Sync of which nobody knows yet what it declares.
             note = f"nothing is pruned before {', '.join(sorted(unloaded))} is loaded"
             return Removed(notes=(note,), remaining=tuple(found))
-        round_ = _Round(due)
+        round_ = _Round(due, kept=[one for one in due if one.key in kept])
         released = await self._release(staying, round_)
-        await self._take_away([one for one in due if one not in claimed], round_, seconds=seconds)
-        remaining = (*round_.pending.values(), *round_.failed, *round_.waiting, *claimed)
-        notes = (*_going(round_.pending.values()), *_waiting(round_.waiting), *self._claims(claimed))
+        await self._take_away([one for one in due if one.key not in kept], round_, seconds=seconds)
+        remaining = tuple(round_.remaining())
+        notes = (*_going(round_.pending.values()), *_waiting(round_.waiting), *list(kept.values())[:NAMED])
         return Removed(deleted=round_.deleted, released=released, faults=tuple(round_.faults), notes=notes, remaining=remaining)
 
     async def release(self, found: Sequence[Leftover]) -> Removed:
@@ -182,15 +185,22 @@ class Remover:
             return sum(state.in_namespace(leftover.key.name).values())
         return sum(state.of_definition(leftover.key.name).values())
 
-    def _claims(self, claimed: Sequence[Leftover]) -> tuple[str, ...]:
-        return tuple(f"{one.key} is left to {self._index.claims.claimant(one.key)}, which declares it" for one in claimed[:NAMED])
+    def _kept(self, leftover: Leftover) -> str:
+        """Why the object is not touched for now; empty where it may go."""
+        if leftover.since:
+            return ""
+        if claimant := self._index.claims.claimant(leftover.key):
+            return f"{leftover.key} is left to {claimant}, which declares it"
+        if self._writer.is_open(leftover.key, sync=self._sync):
+            return f"{leftover.key} is left to break-glass"
+        return ""
 
 
 class _Round:
     """What happened so far."""
 
-    def __init__(self, due: Iterable[Leftover]) -> None:
-        self._due = {one.key: one for one in due}
+    def __init__(self, due: Iterable[Leftover], *, kept: Iterable[Leftover] = ()) -> None:
+        self._kept = tuple(kept)
         self.deleted = 0
         self.faults: list[str] = []
         self.failed: list[Leftover] = []
@@ -214,7 +224,7 @@ class _Round:
         self.waiting += [one for one in step if not one.since]
 
     def remaining(self) -> Iterable[Leftover]:
-        return (*self.pending.values(), *self.failed, *self.waiting)
+        return (*self.pending.values(), *self.failed, *self.waiting, *self._kept)
 
 
 def _staying(found: Collection[Leftover]) -> list[Leftover]:

@@ -75,7 +75,8 @@ class Workshop:
         self.pruner = self._pruner()
 
     def _pruner(self) -> Pruner:
-        return Pruner(label=self.sync.label, index=self.standing, client=self.client, writer=self.writer, clock=SystemClock())
+        sync, clock = self.sync, SystemClock()
+        return Pruner(sync.key, label=sync.label, index=self.standing, client=self.client, writer=self.writer, clock=clock)
 
     def object(self, kind: Kind, name: str, *, namespace: str = "", **more: Json) -> Declared:
         body = object_of(kind, name=name, namespace=namespace, label=self.sync.label, **more)

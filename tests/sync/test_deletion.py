@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 from msgspec import structs
 
-from guard.api import SYNC, parse_sync
+from guard.api import SYNC, parse_sync, sync_crd
 from guard.base import codec
 from guard.base.codec import Json, JsonObject
 from guard.cluster import Client, object_path
@@ -31,7 +31,7 @@ class Leaving(Workshop):
     """A Sync that is there, and can be deleted."""
 
     async def create(self, **spec: Json) -> None:
-        await install_definition(self.client)
+        await install_definition(self.client, sync_crd(), kind=SYNC)
         body = codec.plain(sync_of(self.sync.metadata.name, **spec))
         wanted: JsonObject = {
             "apiVersion": body["apiVersion"],
