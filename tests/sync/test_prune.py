@@ -301,7 +301,6 @@ def widget_kind(group: str, version: str = "v1") -> Kind:
     return Kind(group=group, version=version, kind="Widget", resource="widgets", namespaced=True)
 
 
-@pytest.mark.case(31)
 async def test_what_is_served_in_another_version_by_now_is_pruned(
     workshop: Workshop, client: Client, widgets: str, namespace: str
 ) -> None:
