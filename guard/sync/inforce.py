@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from guard.api import HeldBack, Sync
 from guard.apply import Writer
@@ -143,10 +143,19 @@ class InForce:
         """
         objects = self.plan.objects
         due = tuple(objects.values()) if self._due is None else tuple(objects[key] for key in self._due)
+        held = {one.key: by for one in due if (by := self._holder(one)) != self._name}
+        due = tuple(one for one in due if one.key not in held)
         clean = sync.spec.enforcement.additions == "Deny"
         done = await apply_all(due, client=self._client, writer=self._writer, clean=clean, progress=progress)
+        lost = tuple(f"{objects[key].origin}: {key}: {by} declares it as well, and keeps it" for key, by in held.items())
+        done = structs.replace(done, failures=(*done.failures, *lost), failed=done.failed | held.keys())
         self._due = done.failed | done.opened
         return done
+
+    def _holder(self, declared: Declared) -> str:
+        """The Sync whose the object is: what the platform declares it takes from a tenant."""
+        found = self._index.state.get(declared.key)
+        return found.sync if found is not None else self._name
 
     @property
     def is_to_prune(self) -> bool:

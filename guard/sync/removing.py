@@ -163,7 +163,7 @@ class Remover:
         for attempt in range(TRIES):
             try:
                 outcome = await self._writer.delete(
-                    found.path, key=found.key, uid=found.uid, resource_version=found.resource_version
+                    found.path, key=found.key, sync=self._sync, uid=found.uid, resource_version=found.resource_version
                 )
             except ApiStatusError as error:
                 if error.code != CONFLICT or attempt == TRIES - 1:

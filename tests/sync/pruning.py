@@ -68,7 +68,7 @@ class Workshop:
         self.sync = sync_of(name)
         self.standing = standing or Standing(client, view or View())
         self.view = self.standing.view
-        self.writer = Writer(client, view=self.view, clock=SystemClock())
+        self.writer = Writer(clients=lambda _sync: client, view=self.view, clock=SystemClock())
         self.kinds: set[Kind] = set()
         self.held = HeldBack()
         self.records: list[Record] = []
