@@ -1,6 +1,9 @@
 """Syncs at work: one loop each, from a revision of the source to objects in the cluster and a status that says so."""
 
+from guard.sync.claims import Claims
 from guard.sync.definition import apply_sync, install_definition
+from guard.sync.deletion import Deletion
+from guard.sync.departures import Departures
 from guard.sync.plan import Groups, Plan, refuse_conflicts, resolve, stages
 from guard.sync.policy import compiled
 from guard.sync.ports import Index, Source
@@ -12,6 +15,9 @@ from guard.sync.syncs import Syncs
 from guard.sync.tenancy import account_of
 
 __all__ = [
+    "Claims",
+    "Deletion",
+    "Departures",
     "GitFolder",
     "Groups",
     "Index",
