@@ -1,13 +1,79 @@
-"""What the API server says about an object, fit to be shown and recorded."""
+"""What the API server says about an object, fit to be shown and recorded, and what to do about it."""
 
 from __future__ import annotations
 
-from guard.base.errors import ApiStatusError, ClusterError
+import re
+from typing import Literal, TypeAlias
+
+from guard.base.errors import ApiStatusError, ClusterError, ImmutableField, Unreachable
 from guard.state.ids import ObjectKey
+
+# `retry`: settles by itself within seconds, so again within the attempt. `report`: hangs on something else in the cluster, so
+# again with the next attempt. `stall`: no use in trying until Git or the object changes; only the slow retry looks again.
+Policy: TypeAlias = Literal["retry", "stall", "report"]
+
+_BY_CODE: dict[int, Policy] = {
+    400: "stall",  # fields and types that the kind does not have
+    403: "stall",  # rights that Guard (or the Sync's service account) does not have
+    404: "report",  # a namespace that is not there
+    405: "retry",  # a definition that is going: it may be on its way back
+    408: "retry",
+    409: "retry",  # another write came between
+    413: "stall",  # past what etcd takes
+    415: "stall",
+    422: "stall",  # invalid, or immutable
+    429: "retry",  # throttled; `pause_of` tells for how long
+}
+
+# By the API server's words, since the code alone says less. The first that is found in the message decides.
+_BY_TEXT: tuple[tuple[re.Pattern[str], Policy], ...] = (
+    # Admission webhooks that are not reachable answer with 500 and are of _BY_CODE's rest; those that refuse, and quotas, look at
+    # what else stands in the cluster.
+    (re.compile(r"because it is being terminated"), "retry"),  # a namespace that is going, 403
+    (re.compile(r"error looking up service account"), "retry"),  # 403 until the controller has made a namespace's own
+    (re.compile(r'^admission webhook "|exceeded quota|is forbidden: ValidatingAdmissionPolicy '), "report"),
+    (re.compile(r"is already allocated"), "report"),  # an address or port that another Service holds, 422
+    (re.compile(r"^the server could not find the requested resource"), "retry"),  # a kind that is not served yet, 404
+    (re.compile(r"failed to create typed patch object|schema not found|field not declared in schema"), "stall"),  # 500
+)
+
+_THROTTLED = 429
+_SERVER_ERRORS = 500
+# As client-go does without a Retry-After.
+_DEFAULT_PAUSE_SECONDS = 1.0
+
+
+def policy(error: ClusterError) -> Policy:
+    """What to do about an object that could not be applied."""
+    if isinstance(error, ImmutableField):
+        return "stall"
+    if not isinstance(error, ApiStatusError):
+        return "retry" if isinstance(error, Unreachable) else "report"
+    for words, found in _BY_TEXT:
+        if words.search(error.message):
+            return found
+    if error.code >= _SERVER_ERRORS:
+        return "retry"
+    return _BY_CODE.get(error.code, "report")
+
+
+def pause_of(error: ClusterError) -> float | None:
+    """The seconds for which the API server asks to be left alone, by its priority and fairness or while it starts; None where it
+    does not ask.
+    """
+    if not isinstance(error, ApiStatusError):
+        return None
+    return error.retry_after if error.retry_after is not None else _DEFAULT_PAUSE_SECONDS if error.code == _THROTTLED else None
+
+
+def is_anothers(error: ApiStatusError) -> bool:
+    """Whether it is another webhook or policy that refuses, not the API server itself."""
+    return error.message.startswith('admission webhook "') or "is forbidden: ValidatingAdmissionPolicy " in error.message
 
 
 def told(error: ClusterError, key: ObjectKey) -> str:
     """The error's text; of a Secret only the status, since the API server quotes the values that it does not like."""
-    if key.kind == "Secret" and not key.group and isinstance(error, ApiStatusError):
+    is_secret = key.kind == "Secret" and not key.group
+    if is_secret and isinstance(error, ApiStatusError) and not isinstance(error, ImmutableField):
         return f"the API server refused it: {error.code} {error.reason} (details of Secrets are not shown)"
-    return error.message
+    return f"{error.message} ({error.hint})" if error.hint else error.message

@@ -66,7 +66,10 @@ class Watching:
         for kind in [kind for kind in self._tasks if kind not in kinds]:
             self._tasks.pop(kind).cancel()
             self._listed.pop(kind, None)
-            self._present.pop(kind, None)
+            for key in self._present.pop(kind, ()):
+                # Declared no more: nobody would see it go.
+                if self._view.state.get(key) is None:
+                    self._writer.forget(key)
         for kind in kinds:
             if kind not in self._tasks:
                 self._listed[kind] = asyncio.Event()
@@ -110,6 +113,8 @@ class Watching:
             version = known.fingerprint.resource_version if known else ""
             if version:
                 self._gone(key, Metadata(resource_version=str(int(version) + 1)))
+            else:
+                self._writer.lost(key)
         self._present[kind] = set()
         for metadata in found.values():
             self._changed(kind, metadata, gone=False)

@@ -293,7 +293,7 @@ class Reconciler:
         due = tuple(objects.values()) if self._due is None else tuple(objects[key] for key in self._due)
         clean = self.sync.spec.enforcement.additions == "Deny"
         done = await apply_all(due, client=self._client, writer=self._writer, clean=clean)
-        self._due = done.failed
+        self._due = done.due
         return done
 
     def _was_done(self) -> bool:
