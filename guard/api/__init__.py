@@ -6,43 +6,44 @@ from guard.api.conditions import Condition, find_condition, set_condition
 from guard.api.config import ConfiguredSync, load_config
 from guard.api.crd import sync_crd
 from guard.api.duration import seconds
+from guard.api.enforcement import Enforcement
+from guard.api.names import API_VERSION, GROUP, VERSION
+from guard.api.source import GitRef, GitSource, Push, PushType, SecretReference, Source
+from guard.api.status import EndedJob, HealthCounts, ObjectCounts, Progress, SyncStatus
 from guard.api.sync import (
-    API_VERSION,
     REQUESTED_AT,
     SYNC,
-    EndedJob,
-    Enforcement,
-    GitRef,
-    GitSource,
+    DeletionPolicy,
+    Dependency,
     Helm,
     Kustomize,
     Metadata,
-    ObjectCounts,
-    Push,
-    PushType,
-    SecretReference,
-    Source,
     Sync,
     SyncSpec,
-    SyncStatus,
     label_value,
     parse_sync,
 )
 
 __all__ = [
     "API_VERSION",
+    "GROUP",
     "REQUESTED_AT",
     "SYNC",
+    "VERSION",
     "Condition",
     "ConfiguredSync",
+    "DeletionPolicy",
+    "Dependency",
     "EndedJob",
     "Enforcement",
     "GitRef",
     "GitSource",
+    "HealthCounts",
     "Helm",
     "Kustomize",
     "Metadata",
     "ObjectCounts",
+    "Progress",
     "Push",
     "PushType",
     "SecretReference",

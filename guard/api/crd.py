@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from guard.api.sync import GROUP, SYNC, VERSION, Sync, SyncSpec, SyncStatus
+from guard.api.names import GROUP, VERSION
+from guard.api.status import SyncStatus
+from guard.api.sync import SYNC, Sync, SyncSpec
 from guard.base import codec
 from guard.base.codec import JsonObject
 
@@ -56,6 +58,15 @@ def _schema() -> JsonObject:
         "type": "object",
         "description": Sync.__doc__ or "",
         "required": ["spec"],
+        # Whether a namespace is named is all that can be asked: a rule does not see the Sync's own.
+        "x-kubernetes-validations": [
+            {
+                "rule": "!has(self.spec.dependsOn) || self.spec.dependsOn.all(found, found.name != self.metadata.name || "
+                "has(found.__namespace__) && found.__namespace__ != '')",
+                "message": "a Sync cannot depend on itself",
+                "fieldPath": ".spec.dependsOn",
+            }
+        ],
         "properties": {
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
@@ -71,6 +82,8 @@ def _columns() -> list[JsonObject]:
     ready = '.status.conditions[?(@.type=="Ready")]'
     return [
         {"name": "Ready", "type": "string", "jsonPath": f"{ready}.status"},
+        {"name": "Healthy", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Healthy")].status'},
+        {"name": "Suspended", "type": "boolean", "jsonPath": ".spec.suspend", "priority": 1},
         {"name": "Revision", "type": "string", "jsonPath": ".status.lastAppliedRevision"},
         {"name": "Declared", "type": "integer", "jsonPath": ".status.objects.declared"},
         {"name": "Drifted", "type": "integer", "jsonPath": ".status.objects.drifted"},

@@ -6,6 +6,7 @@ import re
 
 # What Flux and most Kubernetes APIs take. Go's units below a millisecond make no sense for anything that Guard waits for.
 PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
+PATTERN_OR_NOTHING = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))*$"
 
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 

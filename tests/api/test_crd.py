@@ -106,6 +106,10 @@ async def test_a_stored_sync_has_its_defaults_and_can_be_parsed(installed: Contr
         "kustomize": {"remoteBases": "Refuse"},
         "helm": {"values": {}},
         "prune": True,
+        "deletionPolicy": "Orphan",
+        "suspend": False,
+        "wait": False,
+        "timeout": "5m",
         "enforcement": {"mode": "Deny", "additions": "Deny"},
     }
     sync = parse_sync(stored, where="")
@@ -134,7 +138,9 @@ async def test_a_status_goes_through_the_subresource_and_shows_in_the_columns(in
         "patch", "sync/apps", "-n", "default", "--subresource=status", "--type=merge", f"--patch={patch}", identity="admin"
     )
     shown = await installed.kubectl("get", "gitops", "-n", "default", "-o", "wide", identity="admin")
-    assert shown.stdout.splitlines()[0].split() == ["NAME", "READY", "REVISION", "DECLARED", "DRIFTED", "AGE", "STATUS"]
+    assert shown.stdout.splitlines()[0].split() == [
+        *("NAME", "READY", "HEALTHY", "SUSPENDED", "REVISION", "DECLARED", "DRIFTED", "AGE", "STATUS")
+    ]
     for text in ("True", "main@sha1:3f2c1ab", "7", "all applied"):
         assert text in shown.stdout.splitlines()[1]
     stored = (await installed.kubectl("get", "sync", "apps", "-n", "default", "-o", "json", identity="admin")).json()
@@ -158,6 +164,14 @@ GIT: JsonObject = {"url": "https://git.example.com/platform/deploy"}
         ({"source": {"git": GIT, "interval": "10ms"}}, "must be at least 1s"),
         ({"source": {"git": GIT}, "path": "a/../b"}, "must be relative to the source"),
         ({"source": {"git": GIT}, "path": "/etc"}, "must be relative to the source"),
+        ({"source": {"git": GIT}, "deletionPolicy": "Delete"}, 'supported values: "Orphan", "Prune"'),
+        ({"source": {"git": GIT}, "timeout": "0s"}, "must be at least 1s"),
+        ({"source": {"git": GIT}, "timeout": ""}, "spec.timeout"),
+        ({"source": {"git": GIT}, "retryInterval": "10ms"}, "must be at least 1s"),
+        ({"source": {"git": GIT}, "retryInterval": "soon"}, "spec.retryInterval"),
+        ({"source": {"git": GIT}, "dependsOn": [{"name": "wrong"}]}, "a Sync cannot depend on itself"),
+        ({"source": {"git": GIT}, "dependsOn": [{"namespace": "other"}]}, "spec.dependsOn[0].name: Required"),
+        ({"source": {"git": GIT}, "serviceAccountName": "Not A Name"}, "spec.serviceAccountName"),
         ({"source": {"git": GIT}, "path": "a\0b"}, "must be relative to the source"),
         ({"source": {"git": GIT}, "prun": True}, 'unknown field "spec.prun"'),
         ({"source": {"git": {"url": "https://bot:hunter2@git.example.com/a"}}}, "holds a password"),

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from guard.api import API_VERSION, Enforcement, label_value, parse_sync
-from guard.api.sync import POINTER_PATTERN, Mode
+from guard.api.enforcement import POINTER_PATTERN, Mode
 from guard.base import codec
 from guard.base.codec import Json, JsonObject
 from guard.base.errors import ConfigError
@@ -53,6 +53,31 @@ def test_what_is_left_out_has_the_documented_default() -> None:
 )
 def test_healing_follows_the_mode_unless_it_is_set(*, mode: str, heal: bool | None, heals: bool) -> None:
     assert Enforcement(mode=cast("Mode", mode), heal=heal).heals is heals
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"timeout": "10ms"}, "timeout must be at least 1s"),
+        ({"retryInterval": "10ms"}, "retryInterval must be at least 1s"),
+        ({"dependsOn": [{"name": "apps"}]}, "dependsOn names the Sync itself"),
+        ({"dependsOn": [{"name": "apps", "namespace": "guard-system"}]}, "dependsOn names the Sync itself"),
+        ({"deletionPolicy": "Delete"}, "spec.deletionPolicy"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(spec: JsonObject, said: str) -> None:
+    assert said in problem(body(spec))
+
+
+def test_a_dependency_is_of_the_syncs_own_namespace_unless_it_names_another() -> None:
+    sync = parse_sync(body({"dependsOn": [{"name": "infra"}, {"name": "apps", "namespace": "shop"}]}), where="")
+    assert sync.dependencies == ("guard-system/infra", "shop/apps")
+
+
+def test_times_to_wait_are_in_seconds_and_retries_are_left_to_a_backoff_unless_set() -> None:
+    spec = parse_sync(body(), where="").spec
+    assert (spec.timeout_seconds, spec.retry_seconds) == (300, None)
+    assert parse_sync(body({"retryInterval": "90s"}), where="").spec.retry_seconds == 90
 
 
 def test_null_counts_as_not_set() -> None:
@@ -111,7 +136,10 @@ def test_an_interval_that_is_none_or_too_short_is_refused(interval: str) -> None
         ),
         (
             body({"prun": True}),
-            "spec.prun is not known; allowed: source, path, targetNamespace, renderer, kustomize, helm, prune, enforcement",
+            (
+                "spec.prun is not known; allowed: source, path, targetNamespace, renderer, kustomize, helm, prune, "
+                "deletionPolicy, suspend, dependsOn, serviceAccountName, wait, timeout, retryInterval, enforcement"
+            ),
         ),
         ({**body(), "specs": {}}, "specs is not known; allowed: apiVersion, kind, metadata, spec, status"),
         (with_git(ref={"brnch": "x"}), "spec.source.git.ref.brnch is not known; allowed: branch, tag, semver, commit"),
