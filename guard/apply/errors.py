@@ -33,10 +33,12 @@ _BY_TEXT: tuple[tuple[re.Pattern[str], Policy], ...] = (
     (re.compile(r"error looking up service account"), "retry"),  # 403 until the controller has made a namespace's own
     (re.compile(r'^admission webhook "|exceeded quota|is forbidden: ValidatingAdmissionPolicy '), "report"),
     (re.compile(r"is already allocated"), "report"),  # an address or port that another Service holds, 422
-    (re.compile(r"^the server could not find the requested resource"), "retry"),  # a kind that is not served yet, 404
+    (re.compile(r"^404 page not found|^the server could not find the requested resource"), "retry"),  # a kind not served yet
     (re.compile(r"failed to create typed patch object|schema not found|field not declared in schema"), "stall"),  # 500
 )
 
+# The reason of an object that has to be gone before it can be made anew.
+TERMINATING = "Terminating"
 _THROTTLED = 429
 _SERVER_ERRORS = 500
 # As client-go does without a Retry-After.
@@ -49,6 +51,8 @@ def policy(error: ClusterError) -> Policy:
         return "stall"
     if not isinstance(error, ApiStatusError):
         return "retry" if isinstance(error, Unreachable) else "report"
+    if error.reason == TERMINATING:
+        return "report"
     for words, found in _BY_TEXT:
         if words.search(error.message):
             return found

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from guard import telemetry
+from guard.apply.errors import TERMINATING
 from guard.base import codec
 from guard.base.backoff import Backoff
 from guard.base.codec import Json, JsonObject, child, children
@@ -119,7 +120,7 @@ async def gone(client: Client, path: str, live: JsonObject) -> None:
             raise ApiStatusError(
                 f"it is being deleted, and {f'its finalizers hold it: {holders}' if holders else 'its end is waited for'}",
                 code=409,
-                reason="Terminating",
+                reason=TERMINATING,
                 hint="it is made anew once it is gone",
             )
         await asyncio.sleep(backoff.next())

@@ -209,14 +209,16 @@ class Writer:
         if live is None:
             raise refused
         if clean:
-            live, removed = await self._clean(declared, live, left=left, clean=True)
-            if removed:
-                try:
-                    return await self._put(declared, wanted(declared.body, live, left)), False
-                except ApiStatusError as error:
-                    if error.code != UNPROCESSABLE:
-                        raise
-                    refused = error
+            try:
+                cleaned, removed = await self._clean(declared, live, left=left, clean=True)
+                if removed:
+                    return await self._put(declared, wanted(declared.body, cleaned, left)), False
+            except ApiStatusError as error:
+                # What may not be changed may be part of what was added.
+                if error.code != UNPROCESSABLE:
+                    raise
+                refused = error
+            live = await self._get(declared) or live
         if is_anothers(refused) or not await self.could_be_new(declared):
             raise refused
         path = _path(declared)
