@@ -113,7 +113,7 @@ async def test_without_waves_nothing_is_waited_for(client: Client, namespace: st
     assert done.counts.applied == 2
 
 
-@pytest.mark.case(24, 25)
+@pytest.mark.case(25)
 async def test_one_object_that_cannot_be_applied_stops_only_higher_waves(client: Client, namespace: str) -> None:
     bad = declared_as(SERVICE, object_of(SERVICE, name="bad", namespace=namespace, spec={"ports": [{"port": 0}]}))
     good = declared_as(SERVICE, object_of(SERVICE, name="good", namespace=namespace, spec={"ports": [{"port": 80}]}))
