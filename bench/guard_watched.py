@@ -23,7 +23,7 @@ import uvloop
 
 from guard.base import codec
 from guard.cli.main import main
-from guard.sync import GitFolder, gate, reconcile
+from guard.sync import GitFolder, gate, inforce
 
 COSTLY_SECONDS = 0.003
 TICK_SECONDS = 0.005
@@ -165,7 +165,7 @@ def watched() -> None:
     fetch = watch.marked("fetch", GitFolder.fetch, after="render, resolve")
     GitFolder.fetch = fetch  # pyright: ignore[reportAttributeAccessIssue] (as a method it takes the same)
     gate.check = watch.marked("dry run", gate.check, after="index, register")
-    reconcile.apply_all = watch.marked("apply", reconcile.apply_all, after="prune, status")
+    inforce.apply_all = watch.marked("apply", inforce.apply_all, after="prune, status")
     watch.step("start")
     main()
 

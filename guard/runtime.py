@@ -18,11 +18,10 @@ from guard import admission, api, certs, telemetry
 from guard.apply import Writer
 from guard.audit import Journal, Record, References
 from guard.base.clock import Clock, SystemClock, rfc3339
-from guard.base.codec import JsonObject, child, children
+from guard.base.codec import JsonObject
 from guard.base.errors import CertificateError, ClusterError, ConfigError, JournalError
 from guard.base.holding import bound, held
-from guard.cluster import Client, Identity, Served, connect, discover, watch
-from guard.cluster.client import collection_path
+from guard.cluster import Client, Identity, Served, connect, discover
 from guard.control import serve as serve_control
 from guard.control import serve_metrics
 from guard.heal import Repairer, Watching
@@ -38,10 +37,12 @@ from guard.state.ids import GUARD_NAMESPACE, Kind
 from guard.state.policy import Left, Policy
 from guard.state.vouched import Vouched
 from guard.sync import (
+    APPLIES_AT_ONCE,
     GitFolder,
     Plan,
     Reconciler,
     Secrets,
+    Syncs,
     apply_sync,
     compiled,
     hook_of,
@@ -59,8 +60,8 @@ _log = telemetry.get("runtime")
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What `guard run` was told. `resync` is in seconds, 0 for never; `webhook_url` is empty inside a cluster, where the API
-    server reaches Guard through its Service.
+    """What `guard run` was told. `resync` is in seconds, 0 for never; a Sync applies `concurrency` objects at once;
+    `webhook_url` is empty inside a cluster, where the API server reaches Guard through its Service.
     """
 
     data_dir: Path
@@ -74,6 +75,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     credentials_dir: Path | None = None
     cert_dir: Path | None = None
     resync: float = 600.0
+    concurrency: int = APPLIES_AT_ONCE
     admin_groups: tuple[str, ...] = ()
     control_plane: tuple[str, ...] = ()
     # For the benchmark: more responders on the admission listener, so that a no-op shares all of Guard but the work.
@@ -92,13 +94,8 @@ class Runtime:
         # Whoever reaches the port could ask what Git says of anything, and fill the journal: only the API server is told where.
         self.path = f"{admission.PATH}/{secrets.token_hex(PATH_BYTES)}"
         self.policy = Policy()
-        self.started = asyncio.Event()
         self._stop = asyncio.Event()
-        self._syncs: dict[str, Reconciler] = {}
         self._sources: dict[str, GitFolder] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        # Syncs that are there and cannot be read: what they declare is not known to be gone.
-        self._unread: set[str] = set()
         self._lock = asyncio.Lock()
         self._served: Served | None = None
         self._resources: AsyncExitStack
@@ -127,7 +124,8 @@ class Runtime:
             self._assemble()
             resources.push_async_callback(self.cache.close)
             resources.push_async_callback(self.parser.close)
-            await self._meet_syncs()
+            await self.syncs.meet()
+            self._compile()
             # Before the first review can come: people read why they are refused, instead of an earlier Guard's TLS error, and a
             # configuration that was lost meanwhile is back although nothing is loaded.
             await self.registration.start()
@@ -185,6 +183,7 @@ class Runtime:
             ended=self._job_ended,
         )
         self._resources.push_async_callback(self.watching.close)
+        self.syncs = Syncs(self.client, make=self._reconciler, changed=self._recompile, dropped=self._dropped)
         self.registration = Registration(
             self.client,
             sync_user=self.identity.username,
@@ -194,18 +193,10 @@ class Runtime:
             repaired=self._registration_repaired,
         )
 
-    async def _meet_syncs(self) -> None:
-        """Know the Syncs before the first review comes in: until one is loaded, its label alone protects its objects."""
-        answer = await self.client.get(collection_path(api.SYNC))
-        for sync in map(self._parsed, children(answer, "items")):
-            if sync is not None:
-                self._know(sync)
-        self._compile()
-
     def _job_ended(self, sync: str) -> None:
         """Its status remembers it, so that a restart does not run the Job again."""
-        if sync in self._syncs:
-            self._syncs[sync].wake.set()
+        if sync in self.syncs:
+            self.syncs[sync].wake.set()
 
     def _left(self, declared: Declared) -> Left:
         return self.policy.of(declared.sync).left(declared.key)
@@ -242,9 +233,9 @@ class Runtime:
         listener = bound(self.options.receiver_listen, option="--receiver-listen")
         self._resources.callback(listener.close)
         return Receiver(
-            hook=lambda name: hook_of(self._syncs, name),
+            hook=lambda name: hook_of(self.syncs, name),
             secret=lambda namespace, name: self.secrets.read(namespace, name),  # noqa: PLW0108 (made later)
-            pushed=lambda name: wake_all(self._syncs, name),
+            pushed=lambda name: wake_all(self.syncs, name),
             count=self.metrics.pushed,
             clock=self.clock,
         ).serve(listener)
@@ -276,10 +267,9 @@ class Runtime:
         return self.metrics.render()
 
     def _not_ready(self) -> str:
-        if not self.started.is_set():
+        if not self.syncs.listed.is_set():
             return "starting"
-        waiting = [name for name, sync in self._syncs.items() if not sync.loaded.is_set()]
-        waiting += [f"{name} (cannot be read, the log says why)" for name in sorted(self._unread - self._syncs.keys())]
+        waiting = self.syncs.unloaded()
         return f"not loaded: {', '.join(waiting)}" if waiting else ""
 
     # ---- running
@@ -292,7 +282,7 @@ class Runtime:
             background = [
                 group.create_task(self.identity.keep(), name="identity"),
                 group.create_task(self.registration.run(), name="registration"),
-                group.create_task(self._watch_syncs(), name="syncs"),
+                group.create_task(self.syncs.run(), name="syncs"),
                 group.create_task(self._renew_certificate(), name="certificate"),
             ]
             if self.options.resync:
@@ -300,58 +290,14 @@ class Runtime:
             async with receiving:
                 await self._stop.wait()
             _log.info("stopping")
-            for task in [*background, *self._tasks.values()]:
+            for task in background:
                 task.cancel()
-            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            await self.syncs.close()
 
-    async def _watch_syncs(self) -> None:
-        async for event in watch(self.client, collection_path(api.SYNC)):
-            if event.type == "FAILED":
-                _log.warning("the watch of Syncs was interrupted", error=event.error)
-            elif event.type == "LISTED":
-                syncs = {sync.key: sync for sync in map(self._parsed, event.objects) if sync is not None}
-                # One that cannot be read is not gone: what it said last stays in force.
-                there = {f"{body['metadata']['namespace']}/{body['metadata']['name']}" for body in event.objects}
-                for name in (self._syncs.keys() | self._unread) - there:
-                    await self._drop(name)
-                # All of them first: a label is protected from the moment its Sync is known, loaded or not.
-                for sync in syncs.values():
-                    self._know(sync)
-                await self._recompile()
-                for name in syncs:
-                    self._start(name)
-                self.started.set()
-            elif event.type == "DELETED":
-                metadata = event.object["metadata"]
-                await self._drop(f"{metadata['namespace']}/{metadata['name']}")
-            else:
-                sync = self._parsed(event.object)
-                if sync is not None:
-                    self._know(sync)
-                await self._recompile()
-                if sync is not None:
-                    self._start(sync.key)
-
-    def _parsed(self, body: JsonObject) -> api.Sync | None:
-        """A Sync from the API server; one that is older or newer than this Guard understands is left alone, and said."""
-        metadata = child(body, "metadata")
-        name = f"{metadata.get('namespace')}/{metadata.get('name')}"
-        try:
-            sync = api.parse_sync(body, where=f"Sync {name}")
-        except ConfigError as error:
-            _log.error("a Sync cannot be used", error=str(error))
-            self._unread.add(name)
-            return None
-        self._unread.discard(name)
-        return sync
-
-    def _know(self, sync: api.Sync) -> None:
-        known = self._syncs.get(sync.key)
-        if known is not None:
-            known.update(sync)
-            return
-        source = self._sources[sync.key] = GitFolder(
-            sync=lambda: self._syncs[sync.key].sync,
+    def _reconciler(self, sync: api.Sync) -> Reconciler:
+        syncs, name = self.syncs, sync.key
+        source = self._sources[name] = GitFolder(
+            sync=lambda: syncs[name].sync,
             secrets=self.secrets,
             served=lambda: self.served(fresh=True),
             view=self.view,
@@ -359,7 +305,7 @@ class Runtime:
             directory=self.options.data_dir / "sources",
             scratch=self.options.data_dir / "scratch",
         )
-        self._syncs[sync.key] = Reconciler(
+        return Reconciler(
             sync,
             source=source,
             index=self,
@@ -371,22 +317,13 @@ class Runtime:
             wait=lambda wake, seconds: poll(interval=seconds, wake=wake),
             synced=lambda name, result: self.metrics.synced(sync=name, result=result),
             drifted=self.repairer.drifted,
+            dependencies=syncs.check_dependencies,
+            at_once=self.options.concurrency,
         )
 
-    def _start(self, name: str) -> None:
-        if name not in self._tasks:
-            self._tasks[name] = asyncio.create_task(self._syncs[name].run(), name=f"sync {name}")
-
-    async def _drop(self, name: str) -> None:
-        """The Sync is gone. Its objects stay, declared by nobody."""
-        task, reconciler = self._tasks.pop(name, None), self._syncs.pop(name, None)
+    async def _dropped(self, name: str) -> None:
+        """What it declared stays, declared by nobody."""
         self._sources.pop(name, None)
-        self._unread.discard(name)
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-        if reconciler is not None:
-            await reconciler.close()
         async with self._lock:
             self.registration.release(name)
             self.view.replace(await asyncio.to_thread(self.view.state.without_sync, name))
@@ -405,11 +342,11 @@ class Runtime:
 
     def _compile(self) -> None:
         """The policy that decisions go by, from the Syncs as they are now."""
-        syncs = [reconciler.sync for reconciler in self._syncs.values()]
+        syncs = [reconciler.sync for reconciler in self.syncs.values()]
         self.policy = compiled(
             syncs,
             loaded=self.view.state.syncs(),
-            unread=self._unread,
+            unread=self.syncs.unread,
             sync_user=self.identity.username,
             control_plane=self.options.control_plane,
         )
@@ -452,7 +389,7 @@ class Runtime:
 
     async def _register(self, state: DesiredState) -> None:
         staked = {
-            name: self._syncs[name].status.kinds if name in self._syncs else ()
+            name: self.syncs[name].status.kinds if name in self.syncs else ()
             for name in self.policy.staked.difference(state.syncs())
         }
         await self.registration.register(state, staked=staked, strict=self.policy.strict)
@@ -500,7 +437,7 @@ class Runtime:
         never = asyncio.Event()
         while True:
             await poll(interval=self.options.resync, wake=never)
-            for reconciler in self._syncs.values():
+            for reconciler in self.syncs.values():
                 reconciler.resync()
 
     def _write(self, record: Record) -> None:

@@ -128,7 +128,6 @@ async def running(plane: ControlPlane, directory: Path, recorder: Recorder) -> A
         return all([await _is_applied(plane, name, commit) for name in FOLDERS])
 
     try:
-        await eventually(runtime.started.is_set, what="Guard started", seconds=APPLIED_SECONDS)
         try:
             await eventually(applied, what="everything applied", seconds=APPLIED_SECONDS)
         except AssertionError as error:

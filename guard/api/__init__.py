@@ -2,7 +2,7 @@
 and the file that holds them outside a cluster.
 """
 
-from guard.api.conditions import Condition, find_condition, set_condition
+from guard.api.conditions import Condition, ConditionStatus, find_condition, set_condition, without_condition
 from guard.api.config import ConfiguredSync, load_config
 from guard.api.crd import sync_crd
 from guard.api.duration import seconds
@@ -31,6 +31,7 @@ __all__ = [
     "SYNC",
     "VERSION",
     "Condition",
+    "ConditionStatus",
     "ConfiguredSync",
     "DeletionPolicy",
     "Dependency",
@@ -58,4 +59,5 @@ __all__ = [
     "seconds",
     "set_condition",
     "sync_crd",
+    "without_condition",
 ]

@@ -51,5 +51,9 @@ def set_condition(
     return tuple(new if condition.type == type else condition for condition in conditions)
 
 
+def without_condition(conditions: Sequence[Condition], type: str) -> tuple[Condition, ...]:  # noqa: A002 (as above)
+    return tuple(condition for condition in conditions if condition.type != type)
+
+
 def find_condition(conditions: Sequence[Condition], type: str) -> Condition | None:  # noqa: A002 (as above)
     return next((condition for condition in conditions if condition.type == type), None)

@@ -202,6 +202,11 @@ class Sync(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename
         return tuple(f"{found.namespace or self.metadata.namespace}/{found.name}" for found in self.spec.depends_on)
 
     @property
+    def heals(self) -> bool:
+        """Whether drift is put right: not while it is suspended."""
+        return self.spec.enforcement.heals and not self.spec.suspend
+
+    @property
     def label(self) -> str:
         """The value of the label that its objects carry."""
         return label_value(self.metadata.namespace, self.metadata.name)

@@ -4,6 +4,8 @@
       ConfigError            the user's configuration is wrong; Guard cannot start (exit code 2)
       SourceError            the desired state could not be fetched; tried again
       RenderError            the desired state is wrong; stays out until the source changes
+      DependencyError        a Sync that has to be ready first is not; tried again when it is
+        DependencyCycle      Syncs wait for one another; stays so until one of them changes
       ClusterError           the API server could not be asked, or answered with an error
         Unreachable          no answer at all
         ApiStatusError       an HTTP status >= 400 with a Kubernetes Status body
@@ -43,6 +45,14 @@ class SourceError(GuardError):
 
 class RenderError(GuardError):
     """The revision is wrong; it stays out as a whole until the source changes."""
+
+
+class DependencyError(GuardError):
+    """A Sync on which this one depends is not ready; the revision waits, what is in force stays."""
+
+
+class DependencyCycle(DependencyError):
+    """Syncs that depend on one another wait until one of them is changed."""
 
 
 class ClusterError(GuardError):

@@ -1,5 +1,6 @@
 """Syncs at work: one loop each, from a revision of the source to objects in the cluster and a status that says so."""
 
+from guard.sync.applying import APPLIES_AT_ONCE
 from guard.sync.definition import apply_sync, install_definition
 from guard.sync.plan import Groups, Plan, refuse_conflicts, resolve
 from guard.sync.policy import compiled
@@ -8,8 +9,10 @@ from guard.sync.pushing import hook_of, wake_all
 from guard.sync.reconcile import Reconciler
 from guard.sync.secrets import Secrets
 from guard.sync.source import GitFolder
+from guard.sync.syncs import Syncs
 
 __all__ = [
+    "APPLIES_AT_ONCE",
     "GitFolder",
     "Groups",
     "Index",
@@ -17,6 +20,7 @@ __all__ = [
     "Reconciler",
     "Secrets",
     "Source",
+    "Syncs",
     "apply_sync",
     "compiled",
     "hook_of",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -32,6 +32,8 @@ _NAMED = 3  # objects that a held wave is said to wait for; the rest is a count
 
 # Waits until the objects are healthy, and says what is wrong with those that do not become so.
 Settled: TypeAlias = Callable[[Sequence[Declared]], Awaitable[tuple[str, ...]]]
+# Told how many of how many objects are done.
+Progress: TypeAlias = Callable[[int, int], Awaitable[None]]
 
 _log = telemetry.get("sync")
 
@@ -41,7 +43,7 @@ async def nothing_to_wait_for(_objects: Sequence[Declared]) -> tuple[str, ...]:
     return ()
 
 
-def _untold(_done: int) -> None:
+async def _untold(_done: int, _total: int) -> None:
     """Where nobody looks at progress."""
 
 
@@ -63,7 +65,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def apply_all(
-    objects: Iterable[Declared],
+    objects: Collection[Declared],
     *,
     client: Client,
     writer: Writer,
@@ -71,13 +73,17 @@ async def apply_all(
     at_once: int = APPLIES_AT_ONCE,
     timeout: float = TIMEOUT_SECONDS,  # noqa: ASYNC109 (of each wait; the applies themselves have none)
     settled: Settled = nothing_to_wait_for,
-    progress: Callable[[int], None] = _untold,
+    progress: Progress = _untold,
 ) -> Done:
     """Apply everything. `clean` takes people's additions away; before a higher wave what was applied of lower ones is to be
-    `settled`; `progress` hears how many objects are done with. Raises Unreachable when the API server is gone.
+    `settled`; `progress` is told after each object how many of how many are done. Raises Unreachable when the API server is gone.
     """
+
+    async def told(done: int) -> None:
+        await progress(done, len(objects))
+
     attempt = _Attempt(
-        client=client, writer=writer, clean=clean, at_once=at_once, timeout=timeout, settled=settled, progress=progress
+        client=client, writer=writer, clean=clean, at_once=at_once, timeout=timeout, settled=settled, progress=told
     )
     for rank, step in steps(objects):
         await attempt.take(rank, step)
@@ -94,7 +100,7 @@ class _Attempt:
         at_once: int,
         timeout: float,
         settled: Settled,
-        progress: Callable[[int], None],
+        progress: Callable[[int], Awaitable[None]],
     ) -> None:
         self._client = client
         self._writer = writer
@@ -183,7 +189,6 @@ class _Attempt:
             except ClusterError as error:
                 pause = pause_of(error)
                 if pause is None or asyncio.get_running_loop().time() + pause > self._end:
-                    self._progress(1)
                     return error
                 await asyncio.sleep(pause)
                 continue
@@ -193,7 +198,7 @@ class _Attempt:
                     self._new.add(declared.key.name)
             else:
                 self._unchanged += 1
-            self._progress(1)
+            await self._progress(self._applied + self._unchanged)
             return None
 
 

@@ -23,7 +23,12 @@ _OTHERS = re.compile(r'^admission webhook "|is forbidden: ValidatingAdmissionPol
 
 
 async def check(
-    changed: Sequence[Declared], *, due: Iterable[Declared] = (), declared: Collection[ObjectKey] = (), writer: Writer
+    changed: Sequence[Declared],
+    *,
+    due: Iterable[Declared] = (),
+    declared: Collection[ObjectKey] = (),
+    writer: Writer,
+    at_once: int = ASKED_AT_ONCE,
 ) -> dict[ObjectKey, Learned]:
     """What the API server would store of each object that it was asked about, of a revision that declares these. What of it is
     `due` was in force before, and has not been applied yet.
@@ -43,7 +48,7 @@ async def check(
         return ""
 
     asked = _askable(changed, due=due)
-    said = await for_each(asked, one, at_once=ASKED_AT_ONCE)
+    said = await for_each(asked, one, at_once=at_once)
     faults = [f"{found.origin}: {found.key}: {fault}" for found, fault in zip(asked, said, strict=True) if fault]
     if faults:
         raise rejected(faults)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from msgspec import structs
+
 from guard.api import Sync, label_value
 from guard.state.policy import Policy
 
@@ -24,7 +26,7 @@ def compiled(
     return Policy(
         sync_user=sync_user,
         control_plane=control_plane,
-        syncs={name: sync.spec.enforcement.compiled for name, sync in by_name.items()},
+        syncs={name: structs.replace(sync.spec.enforcement.compiled, heal=sync.heals) for name, sync in by_name.items()},
         unloaded={label_value(*name.split("/")): name for name in unloaded},
         # What cannot be read may have applied anything.
         staked=frozenset(name for name in unloaded if name in unread or _has_applied(by_name[name])),

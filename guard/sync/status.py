@@ -1,12 +1,27 @@
-"""What a Sync says about itself: `.status`, written only when it changes."""
+"""What a Sync says about itself: `.status`, written only when it changes. Pure, but for `publish`."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Literal, TypeAlias
 
 import msgspec
 
-from guard.api import SYNC, EndedJob, ObjectCounts, Sync, SyncStatus, set_condition
+from guard.api import (
+    SYNC,
+    Condition,
+    ConditionStatus,
+    EndedJob,
+    HealthCounts,
+    ObjectCounts,
+    Progress,
+    Sync,
+    SyncStatus,
+    find_condition,
+    set_condition,
+    without_condition,
+)
 from guard.base import codec
 from guard.base.errors import ApiStatusError
 from guard.cluster import Client, object_path
@@ -14,13 +29,30 @@ from guard.state.ids import FIELD_MANAGER, Kind
 
 NOT_FOUND = 404
 
+HealthReason: TypeAlias = Literal["Healthy", "Progressing", "Unhealthy", "TimedOut"]
+
+
+# Status, reason and message of a condition; None where it is not to be there.
+_Wanted: TypeAlias = tuple[ConditionStatus, str, str] | None
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """How well what a Sync applied is; `message` names the first faults."""
+
+    reason: HealthReason
+    message: str
+    counts: HealthCounts
+
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How an attempt ended. `failed` maps objects to one line each."""
+    """How an attempt ended. What is None, or empty, stays as it was. `stalled` when no further attempt will do better until
+    somebody changes something.
+    """
 
     ready: bool
     reason: str
     message: str
+    stalled: bool = False
     attempted: str = ""
     applied_revision: str = ""
     objects: ObjectCounts | None = None
@@ -29,27 +61,86 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     ended_jobs: tuple[EndedJob, ...] | None = None
 
 
-def advanced(sync: Sync, status: SyncStatus, outcome: Outcome, *, now: datetime) -> SyncStatus:
-    """The status after an attempt. A failed attempt keeps the last good revision, its counts and kinds."""
-    conditions = set_condition(
-        status.conditions,
-        type="Ready",
-        status="True" if outcome.ready else "False",
-        reason=outcome.reason,
-        message=outcome.message,
-        generation=sync.metadata.generation,
-        now=now,
-    )
-    return SyncStatus(
-        conditions=conditions,
+def advanced(sync: Sync, status: SyncStatus, outcome: Outcome, *, health: Health | None = None, now: datetime) -> SyncStatus:
+    """The status after an attempt for this Sync. A failed attempt keeps the last good revision, its counts and kinds. The
+    conditions are those of kstatus: Reconciling and Stalled are there only while they are true.
+    """
+    ready = _ready(outcome, health if sync.spec.wait else None, waits=sync.spec.wait)
+    wanted: dict[str, _Wanted] = {
+        "Ready": ready,
+        "Reconciling": _reconciling(outcome, ready),
+        "Stalled": ("True", outcome.reason, outcome.message) if outcome.stalled else None,
+    }
+    if health is not None:
+        wanted["Healthy"] = (_HEALTHY[health.reason], health.reason, health.message)
+    return msgspec.structs.replace(
+        status,
+        conditions=_with(status.conditions, wanted, generation=sync.metadata.generation, now=now),
         observed_generation=sync.metadata.generation,
         last_applied_revision=outcome.applied_revision or status.last_applied_revision,
         last_attempted_revision=outcome.attempted or status.last_attempted_revision,
         last_handled_reconcile_at=outcome.handled or status.last_handled_reconcile_at,
         objects=outcome.objects or status.objects,
+        health=health.counts if health else status.health,
+        progress=Progress(),
         kinds=status.kinds if outcome.kinds is None else outcome.kinds,
         ended_jobs=status.ended_jobs if outcome.ended_jobs is None else outcome.ended_jobs,
     )
+
+
+_HEALTHY: dict[HealthReason, ConditionStatus] = {
+    "Healthy": "True",
+    "Progressing": "Unknown",
+    "Unhealthy": "False",
+    "TimedOut": "False",
+}
+
+
+def _ready(outcome: Outcome, health: Health | None, *, waits: bool) -> tuple[ConditionStatus, str, str]:
+    if not outcome.ready:
+        return "False", outcome.reason, outcome.message
+    if not waits or (health is not None and health.reason == "Healthy"):
+        return "True", outcome.reason, outcome.message
+    if health is None or health.reason == "Progressing":
+        return "Unknown", "Progressing", f"{outcome.message}, not all healthy yet" + (f": {health.message}" if health else "")
+    return "False", "HealthCheckFailed", f"{outcome.message}, but {health.message}"
+
+
+def _reconciling(outcome: Outcome, ready: tuple[ConditionStatus, str, str]) -> _Wanted:
+    status, _, message = ready
+    if status == "Unknown":
+        return "True", "Progressing", message
+    return ("True", "Retrying", message) if not outcome.ready and not outcome.stalled else None
+
+
+def progressing(sync: Sync, status: SyncStatus, progress: Progress, *, message: str, now: datetime) -> SyncStatus:
+    """The status while an attempt runs. What was found for the last revision stays, until this one is done."""
+    wanted: dict[str, _Wanted] = {"Reconciling": ("True", "Progressing", message)}
+    if find_condition(status.conditions, "Ready") is None:
+        wanted["Ready"] = ("Unknown", "Progressing", message)
+    found = _with(status.conditions, wanted, generation=sync.metadata.generation, now=now)
+    return msgspec.structs.replace(status, conditions=found, progress=progress)
+
+
+def suspended(sync: Sync, status: SyncStatus, *, now: datetime) -> SyncStatus:
+    """The status of a Sync that is suspended: how it was found last, with nothing going on."""
+    wanted: dict[str, _Wanted] = {"Reconciling": None, "Stalled": None}
+    found = _with(status.conditions, wanted, generation=sync.metadata.generation, now=now)
+    return msgspec.structs.replace(status, conditions=found, observed_generation=sync.metadata.generation, progress=Progress())
+
+
+def _with(
+    conditions: tuple[Condition, ...], wanted: Mapping[str, _Wanted], *, generation: int, now: datetime
+) -> tuple[Condition, ...]:
+    for type_, what in wanted.items():
+        if what is None:
+            conditions = without_condition(conditions, type_)
+        else:
+            status, reason, message = what
+            conditions = set_condition(
+                conditions, type=type_, status=status, reason=reason, message=message, generation=generation, now=now
+            )
+    return conditions
 
 
 async def publish(client: Client, sync: Sync, status: SyncStatus) -> None:

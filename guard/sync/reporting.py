@@ -1,0 +1,223 @@
+"""Saying how a Sync is: in its status, in the journal, in the log and in the metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
+
+from guard import telemetry
+from guard.api import EndedJob, ObjectCounts, Progress, Sync, SyncStatus, find_condition
+from guard.audit import Counts, Record, References
+from guard.audit.record import Event
+from guard.base import naming
+from guard.base.clock import Clock, rfc3339
+from guard.base.errors import ClusterError, DependencyCycle, DependencyError, GuardError, RenderError, SourceError
+from guard.cluster import Client
+from guard.state.ids import Kind
+from guard.sync.attempt import Attempt
+from guard.sync.status import Health, Outcome, advanced, progressing, publish, suspended
+
+FAILURES_NAMED = 3
+# Often enough for people who watch, and a write that the API server hardly notices.
+PROGRESS_SECONDS = 1.0
+
+_REASONS: Mapping[type[GuardError], str] = {
+    SourceError: "SourceFailed",
+    RenderError: "RevisionRejected",
+    DependencyCycle: "DependencyCycle",
+    DependencyError: "DependencyNotReady",
+}
+
+_log = telemetry.get("sync")
+
+
+class Reporter:
+    """Of one Sync. `synced` is told its name and `applied` or `failed` after each attempt that did anything."""
+
+    def __init__(
+        self,
+        sync: Sync,
+        *,
+        client: Client,
+        clock: Clock,
+        references: References,
+        write: Callable[[Record], None],
+        synced: Callable[[str, str], None],
+    ) -> None:
+        self.status: SyncStatus = sync.status
+        self._name = sync.key
+        self._client = client
+        self._clock = clock
+        self._references = references
+        self._write = write
+        self._synced = synced
+        self._failed_message = ""
+        self._health: Health | None = None
+        self._last: tuple[Sync, Outcome] | None = None
+        # One write at a time, each made from the one before.
+        self._lock = asyncio.Lock()
+        self._shown_at = 0.0
+
+    # ---- what the status says
+
+    def was_done(self, sync: Sync, *, requested: str) -> bool:
+        """Whether the status says that this very Sync was reconciled without fault, or that nothing but a newer revision is."""
+        ready = find_condition(self.status.conditions, "Ready")
+        return (
+            ready is not None
+            and (ready.status != "False" or ready.reason in _REASONS.values())
+            and self.status.observed_generation == sync.metadata.generation
+            and self.status.last_handled_reconcile_at == requested
+        )
+
+    # ---- how an attempt goes
+
+    async def announce(self, sync: Sync, kinds: Iterable[Kind]) -> None:
+        """Name kinds in the status before the first of their objects is applied: pruning goes by them, and so does what is
+        registered while the Sync is not loaded, also after a Guard that was killed in between. Raises ClusterError.
+        """
+        new = set(kinds) - {*self.status.kinds}
+        if new:
+            async with self._lock:
+                status = msgspec.structs.replace(self.status, kinds=tuple(sorted({*new, *self.status.kinds})))
+                await publish(self._client, sync, status)
+                self.status = status
+
+    async def progress(self, attempt: Attempt, *, revision: str, done: int, total: int) -> None:
+        """Say how far an attempt is, from its second second on and once a second."""
+        now = self._clock.monotonic()
+        if now - max(attempt.started, self._shown_at) < PROGRESS_SECONDS or self._lock.locked():
+            return
+        self._shown_at = now
+        message = f"applying {revision}: {done} of {naming.plural(total, 'object')}"
+        await self._publish(
+            attempt.sync,
+            lambda status: progressing(
+                attempt.sync, status, Progress(done=done, total=total), message=message, now=self._clock.now()
+            ),
+        )
+
+    async def finished(
+        self,
+        attempt: Attempt,
+        revision: str,
+        counts: Counts,
+        failures: tuple[str, ...],
+        *,
+        objects: ObjectCounts,
+        kinds: frozenset[Kind],
+        ended_jobs: tuple[EndedJob, ...],
+        first: bool,
+        stalled: bool,
+    ) -> None:
+        """An attempt came to its end, with a line for each object that could not be applied or pruned. `kinds` are those of what
+        is declared, `first` says that everything was looked at, `stalled` that another attempt can only fail again.
+        """
+        message = (
+            f"{naming.plural(objects.declared, 'object')} as declared in {revision}"
+            if not failures
+            else f"{naming.plural(len(failures), 'fault')} at {revision}: " + "; ".join(failures[:FAILURES_NAMED])
+        )
+        took = (self._clock.monotonic() - attempt.started) * 1000
+        news = counts.applied or counts.pruned or first
+        if news if not failures else message != self._failed_message:
+            self._record("sync-failed" if failures else "synced", revision, message=message, counts=counts, took=took)
+        self._failed_message = message if failures else ""
+        self._synced(self._name, "failed" if failures else "applied")
+        _log.info("synced", sync=self._name, revision=revision, took_ms=round(took, 1), **_shown(counts))
+        await self._say(
+            attempt.sync,
+            Outcome(
+                ready=not failures,
+                reason="ApplyFailed" if failures else "Applied",
+                message=message,
+                stalled=stalled,
+                attempted=revision,
+                applied_revision=revision,
+                objects=objects,
+                # A kind that could not be pruned yet has to be looked at again.
+                kinds=tuple(sorted(kinds.union(self.status.kinds) if failures else kinds)),
+                handled=attempt.requested,
+                ended_jobs=ended_jobs,
+            ),
+        )
+
+    async def failed(self, attempt: Attempt, error: GuardError, *, revision: str) -> None:
+        """The revision stays out, and what was in force stays in force."""
+        reason = next((reason for kind, reason in _REASONS.items() if isinstance(error, kind)), "ClusterFailed")
+        message = str(error)
+        if message != self._failed_message:
+            _log.warning("sync failed", sync=self._name, revision=revision, reason=reason, error=message)
+            self._record("sync-failed", revision, message=message, counts=None, took=0.0, reason=reason)
+            self._failed_message = message
+        self._synced(self._name, "failed")
+        # A revision that is wrong stays so, whoever tries again; all else may mend itself.
+        stalled = isinstance(error, RenderError | DependencyCycle)
+        outcome = Outcome(
+            ready=False, reason=reason, message=message, stalled=stalled, attempted=revision, handled=attempt.requested
+        )
+        await self._say(attempt.sync, outcome)
+
+    async def unchanged(self, attempt: Attempt, revision: str, *, drifted: int, ended_jobs: tuple[EndedJob, ...]) -> None:
+        """Nothing to do; but a source that had failed meanwhile is well again, and drift may have come or gone."""
+        status, sync = self.status, attempt.sync
+        ready = find_condition(status.conditions, "Ready")
+        is_well = ready is not None and ready.status != "False"
+        objects = msgspec.structs.replace(status.objects, drifted=drifted)
+        seen = status.observed_generation == sync.metadata.generation
+        if is_well and seen and objects == status.objects and ended_jobs == status.ended_jobs:
+            return
+        message = ready.message if ready is not None and ready.status == "True" else f"as declared in {revision}"
+        if self._last is not None and self._last[1].ready:
+            message = self._last[1].message  # without what health adds to it
+        self._failed_message = ""
+        outcome = Outcome(
+            ready=True, reason="Applied", message=message, attempted=revision, objects=objects, ended_jobs=ended_jobs
+        )
+        await self._say(sync, outcome)
+
+    async def suspended(self, sync: Sync) -> None:
+        await self._publish(sync, lambda status: suspended(sync, status, now=self._clock.now()))
+
+    async def health(self, health: Health | None) -> None:
+        """How well what was applied is by now; None while that is not known for what was applied last."""
+        self._health = health
+        if health is not None and self._last is not None:
+            await self._say(*self._last)
+
+    async def _say(self, sync: Sync, outcome: Outcome) -> None:
+        self._last = (sync, outcome)
+        await self._publish(sync, lambda status: advanced(sync, status, outcome, health=self._health, now=self._clock.now()))
+
+    async def _publish(self, sync: Sync, change: Callable[[SyncStatus], SyncStatus]) -> None:
+        async with self._lock:
+            status = change(self.status)
+            if status == self.status:
+                return
+            try:
+                await publish(self._client, sync, status)
+            except ClusterError as error:
+                _log.warning("the status could not be written", sync=self._name, error=str(error))
+                return
+            self.status = status
+
+    def _record(self, event: Event, revision: str, *, message: str, counts: Counts | None, took: float, reason: str = "") -> None:
+        self._write(
+            Record(
+                time=rfc3339(self._clock.now()),
+                id=self._references.new(),
+                event=event,
+                reason=reason,
+                sync=self._name,
+                revision=revision,
+                message=message,
+                counts=counts,
+                took_ms=round(took, 1),
+            )
+        )
+
+
+def _shown(counts: Counts) -> dict[str, int]:
+    return {"applied": counts.applied, "unchanged": counts.unchanged, "pruned": counts.pruned, "failed": counts.failed}
