@@ -22,7 +22,7 @@ _BY_CODE: dict[int, Policy] = {
     413: "stall",  # past what etcd takes
     415: "stall",
     422: "stall",  # invalid, or immutable
-    429: "retry",  # throttled; `pause_of` tells for how long
+    429: "retry",  # throttled for longer than the client's own patience
 }
 
 # By the API server's words, since the code alone says less. The first that is found in the message decides.
@@ -39,10 +39,7 @@ _BY_TEXT: tuple[tuple[re.Pattern[str], Policy], ...] = (
 
 # The reason of an object that has to be gone before it can be made anew.
 TERMINATING = "Terminating"
-_THROTTLED = 429
 _SERVER_ERRORS = 500
-# As client-go does without a Retry-After.
-_DEFAULT_PAUSE_SECONDS = 1.0
 
 
 def policy(error: ClusterError) -> Policy:
@@ -59,15 +56,6 @@ def policy(error: ClusterError) -> Policy:
     if error.code >= _SERVER_ERRORS:
         return "retry"
     return _BY_CODE.get(error.code, "report")
-
-
-def pause_of(error: ClusterError) -> float | None:
-    """The seconds for which the API server asks to be left alone, by its priority and fairness or while it starts; None where it
-    does not ask.
-    """
-    if not isinstance(error, ApiStatusError):
-        return None
-    return error.retry_after if error.retry_after is not None else _DEFAULT_PAUSE_SECONDS if error.code == _THROTTLED else None
 
 
 def is_anothers(error: ApiStatusError) -> bool:

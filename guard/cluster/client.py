@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import aclosing, asynccontextmanager
+from typing import TYPE_CHECKING, Generic, TypeVar
 from urllib.parse import quote
 
 import aiohttp
@@ -20,6 +20,7 @@ from guard.base import codec
 from guard.base.codec import DecodeError, JsonObject
 from guard.base.errors import ApiStatusError, Unreachable
 from guard.cluster.connection import Connection
+from guard.cluster.throttling import Patience
 from guard.state.ids import FIELD_MANAGER, Kind
 from guard.state.metadata import Metadata, PartialObject
 
@@ -33,10 +34,14 @@ MERGE_PATCH = "application/merge-patch+json"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 LIST_PAGE = 500  # as client-go's pager
+# etcd is compacted every five minutes: a list that meets that again and again has no end.
+LIST_RESTARTS = 3
+# Pages asked for at a time: after a restart of the API server every watch may have to list again.
+LISTS_AT_ONCE = 4
 REQUEST_SECONDS = 30.0  # a request that takes longer is better tried again; the API server itself gives up after 60
 CONNECTIONS = 100
 
-UNAUTHORIZED = 401
+UNAUTHORIZED, GONE = 401, 410
 
 T = TypeVar("T")
 
@@ -46,15 +51,35 @@ class _PageMetadata(msgspec.Struct, frozen=True, rename="camel"):
     more: str = msgspec.field(name="continue", default="")
 
 
-class _Page(msgspec.Struct, frozen=True):
+class _Metadata(msgspec.Struct, frozen=True):
     """PartialObjectMetadataList, of meta.k8s.io/v1."""
 
     metadata: _PageMetadata = _PageMetadata()
     items: tuple[PartialObject, ...] | None = None
 
 
+class _Objects(msgspec.Struct, frozen=True):
+    """A list of any kind."""
+
+    metadata: _PageMetadata = _PageMetadata()
+    items: tuple[JsonObject, ...] | None = None
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    """Part of a list. One that `starts` after others begins the list anew, and what came before it counts no more; `version` is
+    the resourceVersion of the whole, to watch from.
+    """
+
+    objects: tuple[T, ...]
+    version: str
+    starts: bool
+    ends: bool
+
+
 class Client:
-    """One identity at one API server. `renew` is awaited once on a 401, to get another token, and the request is repeated."""
+    """One identity at one API server. `renew` is awaited once on a 401, to get another token, and the request is repeated. A
+    server that is asked for too much is asked again when it says so (`throttling`).
+    """
 
     def __init__(
         self,
@@ -67,6 +92,7 @@ class Client:
         self._renew = renew
         self._observe: Callable[[str, int], None] = observe or _unobserved
         self._transport: ApiClient | None = None
+        self._listing = asyncio.Semaphore(LISTS_AT_ONCE)
 
     @property
     def server(self) -> str:
@@ -122,13 +148,36 @@ class Client:
         content_type: str,
         accept: str,
         limits: aiohttp.ClientTimeout | None,
-        retried: bool = False,
     ) -> aiohttp.ClientResponse:
+        """Sent again once when the token has expired, and as often as the server asks to come back later and patience lasts."""
         headers = {"Accept": accept, "User-Agent": "guard"}
         if body is not None:
             headers["Content-Type"] = content_type
-        if authorization := await self._connection.authorization():
-            headers["Authorization"] = authorization
+        patience, renew = Patience(), self._renew
+        while True:
+            try:
+                return await self._once(method, path, params=params, body=body, headers=headers, limits=limits)
+            except ApiStatusError as error:
+                if error.code == UNAUTHORIZED and renew is not None:
+                    await renew()
+                    renew = None
+                    continue
+                pause = patience.pause(error)
+                if pause is None:
+                    raise
+                await asyncio.sleep(pause)
+
+    async def _once(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        limits: aiohttp.ClientTimeout | None,
+    ) -> aiohttp.ClientResponse:
+        authorization = await self._connection.authorization()
         configuration = self._connection.configuration
         try:
             response = await self._session().request(
@@ -136,7 +185,7 @@ class Client:
                 self.server + path,
                 params=params,
                 data=body,
-                headers=headers,
+                headers={**headers, "Authorization": authorization} if authorization else headers,
                 timeout=limits or aiohttp.ClientTimeout(total=REQUEST_SECONDS),
                 server_hostname=configuration.tls_server_name,
                 proxy=configuration.proxy,
@@ -145,22 +194,9 @@ class Client:
             if response.status < 400:  # noqa: PLR2004 (HTTP's border between success and error)
                 return response
             async with response:
-                error = _status_error(response, await response.read(), what=f"{method} {path}")
+                raise _status_error(response, await response.read(), what=f"{method} {path}")
         except (aiohttp.ClientError, TimeoutError, OSError) as failure:
             raise Unreachable(_unreachable(self.server, failure)) from failure
-        if error.code == UNAUTHORIZED and self._renew is not None and not retried:
-            await self._renew()
-            return await self._send(
-                method,
-                path,
-                params=params,
-                body=body,
-                content_type=content_type,
-                accept=accept,
-                limits=limits,
-                retried=True,
-            )
-        raise error
 
     async def call(
         self,
@@ -227,15 +263,60 @@ class Client:
     async def list_metadata(self, path: str, *, params: Mapping[str, str]) -> tuple[list[Metadata], str]:
         """The metadata of all objects of a collection, and the resourceVersion to watch from."""
         items: list[Metadata] = []
-        page = {**params, "limit": str(LIST_PAGE)}
+        version = ""
+        async with aclosing(self.metadata_pages(path, params=params)) as pages:
+            async for page in pages:
+                if page.starts:
+                    items.clear()
+                items.extend(page.objects)
+                version = page.version
+        return items, version
+
+    def metadata_pages(self, path: str, *, params: Mapping[str, str], limit: int = LIST_PAGE) -> AsyncGenerator[Page[Metadata]]:
+        """The same, page by page."""
+
+        def decode(data: bytes) -> tuple[_PageMetadata, tuple[Metadata, ...]]:
+            found = codec.decode_as(data, _Metadata)
+            return found.metadata, tuple(item.metadata for item in found.items or ())
+
+        return self._pages(path, params=params, limit=limit, accept=METADATA_LIST, decode=decode)
+
+    def pages(self, path: str, *, params: Mapping[str, str], limit: int = LIST_PAGE) -> AsyncGenerator[Page[JsonObject]]:
+        """All objects of a collection, page by page; their lists say the kind, they do not."""
+
+        def decode(data: bytes) -> tuple[_PageMetadata, tuple[JsonObject, ...]]:
+            found = codec.decode_as(data, _Objects)
+            return found.metadata, found.items or ()
+
+        return self._pages(path, params=params, limit=limit, accept=JSON, decode=decode)
+
+    async def _pages(
+        self,
+        path: str,
+        *,
+        params: Mapping[str, str],
+        limit: int,
+        accept: str,
+        decode: Callable[[bytes], tuple[_PageMetadata, tuple[T, ...]]],
+    ) -> AsyncGenerator[Page[T]]:
+        """A page at a time, so that neither memory nor the loop is held up by a large collection."""
+        query, starts, restarts = {**params, "limit": str(limit)}, True, 0
         while True:
-            async with self.request("GET", path, params=page, accept=METADATA_LIST) as response:
-                data = await response.read()
-            found = self._decoded(lambda data: codec.decode_as(data, _Page), data, what=f"GET {path}")
-            items.extend(item.metadata for item in found.items or ())
-            if not found.metadata.more:
-                return items, found.metadata.resource_version
-            page["continue"] = found.metadata.more
+            try:
+                async with self._listing, self.request("GET", path, params=query, accept=accept) as response:
+                    data = await response.read()
+            except ApiStatusError as error:
+                # What is left of the list was compacted away meanwhile, and a later rest does not fit what was read.
+                if error.code != GONE or starts or restarts == LIST_RESTARTS:
+                    raise
+                del query["continue"]
+                starts, restarts = True, restarts + 1
+                continue
+            metadata, objects = self._decoded(decode, data, what=f"GET {path}")
+            yield Page(objects=objects, version=metadata.resource_version, starts=starts, ends=not metadata.more)
+            if not metadata.more:
+                return
+            query["continue"], starts = metadata.more, False
 
 
 def _unobserved(_verb: str, _code: int) -> None:

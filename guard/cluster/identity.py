@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime
 
 from guard.base.clock import Clock
 from guard.base.codec import JsonObject, child, children
@@ -76,7 +75,7 @@ class Identity:
         self._connection = connection
         self._own: Connection | None = None
         self._founder = Client(connection, observe=observe)
-        self._renew_at = 0.0
+        self.renew_at = 0.0
         self._lock = asyncio.Lock()
         self.client = self._founder
         self.username = ""
@@ -96,7 +95,7 @@ class Identity:
         try:
             for kind, body in identity_objects():
                 await _ensure(self._founder, kind, body)
-            token, expires = await _request_token(self._founder)
+            token, seconds = await _request_token(self._founder)
         except ApiStatusError as error:
             if error.code == FORBIDDEN:
                 raise ConfigError(
@@ -105,7 +104,7 @@ class Identity:
                 ) from error
             raise
         self._own = self._connection.with_token(token)
-        self._plan_renewal(expires)
+        self._plan_renewal(seconds)
         self.client = Client(self._own, renew=self._start_over, observe=self._observe)
         self.username = await whoami(self.client)
 
@@ -114,14 +113,14 @@ class Identity:
         if self._own is None:
             return
         while True:
-            await asyncio.sleep(max(1.0, self._renew_at - self._clock.monotonic()))
+            await asyncio.sleep(max(1.0, self.renew_at - self._clock.monotonic()))
             try:
-                token, expires = await _request_token(self.client)
+                token, seconds = await _request_token(self.client)
             except ClusterError:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             self._own.replace_token(token)
-            self._plan_renewal(expires)
+            self._plan_renewal(seconds)
 
     async def close(self) -> None:
         await self.client.close()
@@ -138,13 +137,12 @@ class Identity:
                 return  # another request renewed it meanwhile
             for kind, body in identity_objects():
                 await _ensure(self._founder, kind, body)
-            token, expires = await _request_token(self._founder)
+            token, seconds = await _request_token(self._founder)
             own.replace_token(token)
-            self._plan_renewal(expires)
+            self._plan_renewal(seconds)
 
-    def _plan_renewal(self, expires: datetime) -> None:
-        left = (expires - self._clock.now()).total_seconds()
-        self._renew_at = self._clock.monotonic() + left * RENEW_AT
+    def _plan_renewal(self, seconds: float) -> None:
+        self.renew_at = self._clock.monotonic() + seconds * RENEW_AT
 
 
 async def _ensure(client: Client, kind: Kind, body: JsonObject) -> None:
@@ -164,8 +162,10 @@ async def _ensure(client: Client, kind: Kind, body: JsonObject) -> None:
         await client.apply(path, body, manager=FIELD_MANAGER, force=True)
 
 
-async def _request_token(client: Client) -> tuple[str, datetime]:
-    """A token for Guard's service account, and when it expires."""
+async def _request_token(client: Client) -> tuple[str, float]:
+    """A token for Guard's service account, and for how many seconds it was given: by the server's word, which may allow less than
+    was asked for, and not by when it expires, which only a clock as the server's would tell.
+    """
     answer = await client.post(
         object_path(SERVICE_ACCOUNT, namespace=GUARD_NAMESPACE, name="guard") + "/token",
         {
@@ -174,5 +174,4 @@ async def _request_token(client: Client) -> tuple[str, datetime]:
             "spec": {"expirationSeconds": TOKEN_SECONDS},
         },
     )
-    status = child(answer, "status")
-    return str(status["token"]), datetime.fromisoformat(str(status["expirationTimestamp"]))
+    return str(child(answer, "status")["token"]), float(child(answer, "spec").get("expirationSeconds", TOKEN_SECONDS))

@@ -1,13 +1,15 @@
 """List and watch of one collection, without end: every change arrives once, whatever happens to the connection.
 
-Relists on 410 Gone and on a stream that stays silent, with jittered backoff. The rules are those of client-go's reflector
-(tools/cache/reflector.go): list, watch from the list's resourceVersion with bookmarks, follow the last version seen.
+Lists again on 410 Gone; goes on from the last version seen after a stream that broke or stayed silent; all with jittered backoff.
+The rules are client-go's (tools/cache/reflector.go): list, and watch from the list's resourceVersion on, with bookmarks.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import random
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from typing import Generic, Literal, TypeVar
 
 import aiohttp
@@ -17,13 +19,12 @@ from guard.base import codec
 from guard.base.backoff import Backoff
 from guard.base.codec import DecodeError, Json, JsonObject, child
 from guard.base.errors import ApiStatusError, ClusterError, Unreachable
-from guard.cluster.client import JSON, METADATA, Client
+from guard.cluster.client import GONE, JSON, LIST_PAGE, METADATA, Client, Page
 from guard.state.metadata import Metadata, PartialObject
 
-# The server ends a watch after this time; bookmarks come every minute, so a stream silent for longer than two is dead.
-WATCH_SECONDS = 300
-SILENCE_SECONDS = 130.0
-GONE, SERVER_ERROR = 410, 500
+# What says that the server is busy or away, and nothing of the version that was asked for.
+BUSY = frozenset({429, 502, 503, 504})
+SERVER_ERROR = 500
 LARGEST_EVENT = 8 * 1024 * 1024  # etcd takes 1.5 MiB, the API server's own limit for a request is 3 MiB
 
 EventType = Literal["ADDED", "MODIFIED", "DELETED", "LISTED", "FAILED"]
@@ -32,14 +33,34 @@ EventType = Literal["ADDED", "MODIFIED", "DELETED", "LISTED", "FAILED"]
 T = TypeVar("T")
 
 
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """How long things may take, in seconds, and how many objects a page of a list has."""
+
+    # The server ends a watch after that or up to twice as long, at random, so that not all of them end at once.
+    watch: float = 300
+    # Bookmarks come every minute: a stream that has said nothing for half as long again is dead, whatever TCP thinks of it.
+    silence: float = 90.0
+    # A stream that ended before that is no success: the next one waits longer.
+    steady: float = 10.0
+    # How long to wait before the first and at most before each further try.
+    first: float = 0.2
+    most: float = 10.0
+    page: int = LIST_PAGE
+
+
+USUAL = Pace()
+
+
 class Event(msgspec.Struct, Generic[T], frozen=True):
-    """A change of one object; LISTED carries the complete list (`objects`) after a (re)list, FAILED a reason why the watch
-    cannot go on for now.
+    """A change of one object. LISTED carries the complete list (`objects`) after a (re)list, of metadata in pages: one that
+    `starts` begins it anew, and it counts when it `ends`. FAILED says why the watch cannot go on for now.
     """
 
     type: EventType
     object: T
     objects: tuple[T, ...] = ()
+    starts: bool = True
+    ends: bool = True
     error: str = ""
 
 
@@ -48,68 +69,81 @@ class _Line(msgspec.Struct, frozen=True):
     object: msgspec.Raw
 
 
-def watch(client: Client, path: str, *, labels: str = "", fields: str = "") -> AsyncIterator[Event[JsonObject]]:
+def watch(
+    client: Client, path: str, *, labels: str = "", fields: str = "", pace: Pace = USUAL
+) -> AsyncGenerator[Event[JsonObject]]:
     """Yield LISTED first and after each relist, then single changes. `labels` and `fields` are selectors. Ends only when
     cancelled.
     """
     params = {name: value for name, value in (("labelSelector", labels), ("fieldSelector", fields)) if value}
 
-    async def objects() -> tuple[list[JsonObject], str]:
+    async def pages() -> AsyncGenerator[Page[JsonObject]]:
         answer = await client.get(path, params=params)
-        return codec.children(answer, "items"), _version(answer)
+        yield Page(objects=tuple(codec.children(answer, "items")), version=_version(answer), starts=True, ends=True)
 
     def decode(raw: msgspec.Raw) -> tuple[JsonObject, str]:
         body = codec.decode(raw)
         return body, _version(body)
 
-    return _follow(_Stream(client, path, params=params, accept=JSON, decode=decode, objects=objects), nothing={})
+    return _follow(_Stream(client, path, params=params, accept=JSON, decode=decode, pages=pages, pace=pace), nothing={})
 
 
-def watch_metadata(client: Client, path: str, *, labels: str) -> AsyncIterator[Event[Metadata]]:
+def watch_metadata(client: Client, path: str, *, labels: str, pace: Pace = USUAL) -> AsyncGenerator[Event[Metadata]]:
     """The same, of the objects' metadata alone."""
     params = {"labelSelector": labels}
 
-    async def objects() -> tuple[list[Metadata], str]:
-        return await client.list_metadata(path, params=params)
+    def pages() -> AsyncGenerator[Page[Metadata]]:
+        return client.metadata_pages(path, params=params, limit=pace.page)
 
     def decode(raw: msgspec.Raw) -> tuple[Metadata, str]:
         metadata = codec.decode_as(raw, PartialObject).metadata
         return metadata, metadata.resource_version
 
-    return _follow(
-        _Stream(client, path, params=params, accept=METADATA, decode=decode, objects=objects), nothing=PartialObject().metadata
-    )
+    stream = _Stream(client, path, params=params, accept=METADATA, decode=decode, pages=pages, pace=pace)
+    return _follow(stream, nothing=PartialObject().metadata)
 
 
 def _version(body: JsonObject) -> str:
     return child(body, "metadata").get("resourceVersion", "")
 
 
-async def _follow(stream: _Stream[T], *, nothing: T) -> AsyncIterator[Event[T]]:
+async def _follow(stream: _Stream[T], *, nothing: T) -> AsyncGenerator[Event[T]]:
     """`nothing` stands for the object of an event that has none."""
-    backoff = Backoff(first=0.2, most=30.0)
+    pace, now = stream.pace, asyncio.get_running_loop().time
+    backoff = Backoff(first=pace.first, most=pace.most)
     version = ""
     while True:
+        began = now()
         try:
-            if not version:
-                items, version = await stream.objects()
-                yield Event(type="LISTED", object=nothing, objects=tuple(items))
-            async for event, seen in stream.changes(version):
-                backoff.reset()
-                version = seen
-                if event is not None:
-                    yield event
+            async with aclosing(_once(stream, version, nothing=nothing)) as events:
+                async for event, seen in events:
+                    version = seen
+                    if event is not None:
+                        yield event
         except ApiStatusError as error:
-            if error.code == GONE:
-                version = ""
-            else:
-                yield Event(type="FAILED", object=nothing, error=str(error))
+            if error.code not in BUSY:
                 # The version may be what the server cannot serve; a list is the safe way back.
                 version = ""
-            await asyncio.sleep(backoff.next())
+            if error.code != GONE:
+                yield Event(type="FAILED", object=nothing, error=str(error))
         except ClusterError as error:
             yield Event(type="FAILED", object=nothing, error=str(error))
-            await asyncio.sleep(backoff.next())
+        if now() - began >= pace.steady:
+            backoff.reset()
+        # Also where the server ended the watch as agreed: one that is about to stop ends all of them at once.
+        await asyncio.sleep(backoff.next())
+
+
+async def _once(stream: _Stream[T], version: str, *, nothing: T) -> AsyncGenerator[tuple[Event[T] | None, str]]:
+    """A list, where no version is known, and one watch; each event (None for a bookmark) with the version to go on from."""
+    if not version:
+        async with aclosing(stream.pages()) as pages:
+            async for page in pages:
+                version = page.version if page.ends else ""
+                yield Event(type="LISTED", object=nothing, objects=page.objects, starts=page.starts, ends=page.ends), version
+    async with aclosing(stream.changes(version)) as changes:
+        async for change in changes:
+            yield change
 
 
 class _Stream(Generic[T]):
@@ -123,27 +157,32 @@ class _Stream(Generic[T]):
         params: Mapping[str, str],
         accept: str,
         decode: Callable[[msgspec.Raw], tuple[T, str]],
-        objects: Callable[[], Awaitable[tuple[list[T], str]]],
+        pages: Callable[[], AsyncGenerator[Page[T]]],
+        pace: Pace,
     ) -> None:
-        self.objects = objects
+        self.pages = pages
+        self.pace = pace
         self._client = client
         self._path = path
         self._params = params
         self._accept = accept
         self._decode = decode
 
-    async def changes(self, version: str) -> AsyncIterator[tuple[Event[T] | None, str]]:
+    async def changes(self, version: str) -> AsyncGenerator[tuple[Event[T] | None, str]]:
         """One watch request: changes (None for a bookmark), each with the resourceVersion reached."""
         query = {
             **self._params,
             "watch": "true",
             "allowWatchBookmarks": "true",
             "resourceVersion": version,
-            "timeoutSeconds": str(WATCH_SECONDS),
+            "timeoutSeconds": str(round(self.pace.watch * (1 + random.random()))),  # noqa: S311 (spreading load, not a secret)
         }
-        limits = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=SILENCE_SECONDS)
-        async with self._client.request("GET", self._path, params=query, accept=self._accept, limits=limits) as response:
-            async for line in _lines(response):
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=self.pace.silence)
+        async with (
+            self._client.request("GET", self._path, params=query, accept=self._accept, limits=limits) as response,
+            aclosing(_lines(response, silence=self.pace.silence)) as lines,
+        ):
+            async for line in lines:
                 try:
                     found = self._read(line)
                 except DecodeError as error:
@@ -169,12 +208,17 @@ def _error(status: Json, *, where: str) -> ApiStatusError:
     )
 
 
-async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    rest = b""
+async def _lines(response: aiohttp.ClientResponse, *, silence: float) -> AsyncGenerator[bytes]:
+    rest, now = b"", asyncio.get_running_loop().time
+    heard = now()
     async for chunk in response.content.iter_any():
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
             if line:
                 yield line
+        if lines:
+            heard = now()
         if len(rest) > LARGEST_EVENT:
             raise Unreachable(f"a watch event is larger than {LARGEST_EVENT} bytes")
+        if now() - heard > silence:
+            raise Unreachable(f"a watch event did not end within {silence:.0f} s")

@@ -57,6 +57,8 @@ class Watching:
         self._tasks: dict[Kind, asyncio.Task[None]] = {}
         self._listed: dict[Kind, asyncio.Event] = {}
         self._present: dict[Kind, set[ObjectKey]] = {}
+        # What a list that has not ended has shown so far.
+        self._listing: dict[Kind, set[ObjectKey]] = {}
         self._doubts: dict[ObjectKey, Drift] = {}
 
     async def follow(self, kinds: Collection[Kind], *, seconds: float = 10.0) -> None:
@@ -66,6 +68,7 @@ class Watching:
         for kind in [kind for kind in self._tasks if kind not in kinds]:
             self._tasks.pop(kind).cancel()
             self._listed.pop(kind, None)
+            self._listing.pop(kind, None)
             for key in self._present.pop(kind, ()):
                 # Declared no more: nobody would see it go.
                 if self._view.state.get(key) is None:
@@ -99,25 +102,31 @@ class Watching:
             _log.info("watch interrupted", kind=kind.group_kind, error=event.error)
             self._listed[kind].set()
         elif event.type == "LISTED":
-            self._relisted(kind, event.objects)
-            self._listed[kind].set()
+            self._relisted(kind, event)
+            if event.ends:
+                self._listed[kind].set()
         else:
             self._changed(kind, event.object, gone=event.type == "DELETED")
 
-    def _relisted(self, kind: Kind, objects: tuple[Metadata, ...]) -> None:
-        """After a (re)list: each object may have changed, and those of ours that are missing have gone, unseen."""
-        found = {metadata.key(kind): metadata for metadata in objects}
+    def _relisted(self, kind: Kind, page: Event[Metadata]) -> None:
+        """A page of a (re)list: each object may have changed. At its end, those of ours that are missing have gone, unseen."""
+        if page.starts:
+            self._listing[kind] = set()
+        found, present = self._listing[kind], self._present.setdefault(kind, set())
+        for metadata in page.objects:
+            found.add(metadata.key(kind))
+            self._changed(kind, metadata, gone=False)
+        if not page.ends:
+            return
         # Only objects that Guard applied before can be missing: a first sync is about to create the rest.
-        for key in self._present.get(kind, set()) - found.keys():
+        for key in present - found:
             known = self._writer.known(key)
             version = known.fingerprint.resource_version if known else ""
             if version:
                 self._gone(key, Metadata(resource_version=str(int(version) + 1)))
             else:
                 self._writer.lost(key)
-        self._present[kind] = set()
-        for metadata in found.values():
-            self._changed(kind, metadata, gone=False)
+        self._present[kind] = self._listing.pop(kind)
 
     def _changed(self, kind: Kind, metadata: Metadata, *, gone: bool) -> None:
         key = metadata.key(kind)

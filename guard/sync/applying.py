@@ -9,7 +9,7 @@ from typing import TypeAlias
 import msgspec
 
 from guard import telemetry
-from guard.apply import Writer, pause_of, policy, told
+from guard.apply import Writer, policy, told
 from guard.audit import Counts
 from guard.base import naming
 from guard.base.backoff import Backoff
@@ -109,7 +109,6 @@ class _Attempt:
         self._timeout = timeout
         self._settled = settled
         self._progress = progress
-        self._end = asyncio.get_running_loop().time() + timeout
         self._applied = 0
         self._unchanged = 0
         self._failures: dict[ObjectKey, str] = {}
@@ -180,26 +179,20 @@ class _Attempt:
         self._faults.append((rank.wave, str(declared.key)))
 
     async def _one(self, declared: Declared) -> ClusterError | None:
-        """Apply one object; whoever is throttled holds still and tries again, which is no failure."""
-        while True:
-            try:
-                result = await self._writer.apply(declared, clean=self._clean, is_new=declared.key.namespace in self._new)
-            except Unreachable:
-                raise
-            except ClusterError as error:
-                pause = pause_of(error)
-                if pause is None or asyncio.get_running_loop().time() + pause > self._end:
-                    return error
-                await asyncio.sleep(pause)
-                continue
-            if result is not None and result.changed:
-                self._applied += 1
-                if result.created and declared.kind == NAMESPACE:
-                    self._new.add(declared.key.name)
-            else:
-                self._unchanged += 1
-            await self._progress(self._applied + self._unchanged)
-            return None
+        try:
+            result = await self._writer.apply(declared, clean=self._clean, is_new=declared.key.namespace in self._new)
+        except Unreachable:
+            raise
+        except ClusterError as error:
+            return error
+        if result is not None and result.changed:
+            self._applied += 1
+            if result.created and declared.kind == NAMESPACE:
+                self._new.add(declared.key.name)
+        else:
+            self._unchanged += 1
+        await self._progress(self._applied + self._unchanged)
+        return None
 
 
 async def learn_all(objects: Iterable[Declared], *, writer: Writer) -> None:

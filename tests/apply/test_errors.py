@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guard.apply import pause_of, policy, told
+from guard.apply import policy, told
 from guard.apply.errors import Policy
 from guard.base.errors import ApiStatusError, ImmutableField, Unreachable
 from guard.state.ids import ObjectKey
@@ -42,14 +42,6 @@ def test_each_error_has_its_policy(code: int, message: str, expected: Policy) ->
 def test_no_answer_is_worth_another_try_and_what_is_immutable_is_not() -> None:
     assert policy(Unreachable("refused")) == "retry"
     assert policy(ImmutableField("spec is immutable", code=422, reason="Invalid")) == "stall"
-
-
-def test_who_is_throttled_waits_as_long_as_it_is_asked_to() -> None:
-    assert pause_of(ApiStatusError("too many", code=429, reason="TooManyRequests", retry_after=7.0)) == 7.0
-    assert pause_of(ApiStatusError("too many", code=429, reason="TooManyRequests")) == 1.0
-    assert pause_of(ApiStatusError("starting", code=503, reason="", retry_after=2.0)) == 2.0
-    assert pause_of(ApiStatusError("down", code=503, reason="")) is None
-    assert pause_of(Unreachable("refused")) is None
 
 
 def test_an_immutable_field_of_a_secret_is_told_and_what_the_api_server_says_of_it_is_not() -> None:

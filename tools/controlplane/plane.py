@@ -164,6 +164,28 @@ class ControlPlane:
         await self._apiserver.start()
         await self._until(self._ready, "kube-apiserver is not ready")
 
+    async def kill_apiserver(self) -> None:
+        """Kill -9."""
+        await self._apiserver.kill()
+
+    async def kill_etcd(self) -> None:
+        """Kill -9. The API server lives on and answers with errors."""
+        await self._etcd.kill()
+
+    async def start_etcd(self) -> None:
+        """On the same port, with the same data; returns when the API server, if it runs, can use it."""
+        await self._etcd.start()
+        if self._apiserver.pid is not None:
+            await self._until(self._ready, "kube-apiserver is not ready")
+
+    async def compact(self) -> None:
+        """Have etcd forget all revisions but the newest of each key."""
+        async with self._client().post(f"{self._etcd_url}/v3/kv/range", json={"key": "AA=="}) as response:
+            header = (await response.json())["header"]
+        body = {"revision": header["revision"], "physical": True}
+        async with self._client().post(f"{self._etcd_url}/v3/kv/compaction", json=body) as response:
+            response.raise_for_status()
+
     async def _up(self, stack: AsyncExitStack) -> None:
         self._prepare()
         for daemon in (self._etcd, self._apiserver):

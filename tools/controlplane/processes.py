@@ -91,3 +91,10 @@ class Daemon:
                 process.kill()
         await process.wait()
         self._process = None
+
+    async def kill(self) -> None:
+        """SIGKILL. No error when it does not run."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+        self._process = None
