@@ -48,6 +48,14 @@ _log = telemetry.get("cli")
     show_default=True,
     help="How many objects a Sync applies at once.",
 )
+@click.option(
+    "--break-glass-longest",
+    "longest_break_glass",
+    type=Seconds(),
+    default="4h",
+    show_default=True,
+    help="How long a BreakGlass may last at most; 0: none is taken.",
+)
 @click.option("--admin-group", "admin_groups", multiple=True, help="A group that may change what is Guard's own; repeatable.")
 @click.option(
     "--control-plane-user",
@@ -70,6 +78,7 @@ def command(
     cert_dir: Path | None,
     resync: float,
     concurrency: int,
+    longest_break_glass: float,
     admin_groups: tuple[str, ...],
     control_plane: tuple[str, ...],
     log_format: telemetry.Form | None,
@@ -89,6 +98,7 @@ def command(
         cert_dir=cert_dir,
         resync=resync,
         concurrency=concurrency,
+        longest_break_glass=longest_break_glass,
         admin_groups=admin_groups,
         control_plane=control_plane,
     )

@@ -49,19 +49,21 @@ async def _untold(_done: int, _total: int) -> None:
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
     """How many objects were written or found as they should be, and one line for each that could not be applied, and for each
-    wave that waits. `failed` are the objects that could not be applied, `held` those of the waves that wait: both stay due. It is
-    `stalled` where another attempt can only fail again, until Git or the cluster changes.
+    wave that waits. `failed` are the objects that could not be applied, `held` those of the waves that wait, `opened` those that
+    break-glass leaves to people, about which nothing was done: all of them stay due. It is `stalled` where another attempt can
+    only fail again, until Git or the cluster changes.
     """
 
     counts: Counts
     failures: tuple[str, ...] = ()
     failed: frozenset[ObjectKey] = frozenset()
     held: frozenset[ObjectKey] = frozenset()
+    opened: frozenset[ObjectKey] = frozenset()
     stalled: bool = False
 
     @property
     def due(self) -> frozenset[ObjectKey]:
-        return self.failed | self.held
+        return self.failed | self.held | self.opened
 
 
 async def apply_all(
@@ -114,6 +116,7 @@ class _Attempt:
         self._failures: dict[ObjectKey, str] = {}
         self._is_stalled = True
         self._held: dict[ObjectKey, int] = {}
+        self._opened: set[ObjectKey] = set()
         # What higher waves wait for, by the wave that it is of, and what was applied and not waited for yet.
         self._faults: list[tuple[int, str]] = []
         self._unsettled: dict[int, list[Declared]] = {}
@@ -127,7 +130,7 @@ class _Attempt:
             self._held |= {declared.key: rank.wave for declared in objects}
             return
         await self._apply(rank, objects)
-        applied = [declared for declared in objects if declared.key not in self._failures]
+        applied = [one for one in objects if one.key not in self._failures and one.key not in self._opened]
         definitions = [declared for declared in applied if declared.kind == DEFINITION]
         for declared, fault in await established(definitions, client=self._client, seconds=self._timeout):
             self._fail(rank, declared, fault)
@@ -140,6 +143,7 @@ class _Attempt:
             failures=tuple(failures),
             failed=frozenset(self._failures),
             held=frozenset(self._held),
+            opened=frozenset(self._opened),
             stalled=self._is_stalled and bool(failures),
         )
 
@@ -185,7 +189,9 @@ class _Attempt:
             raise
         except ClusterError as error:
             return error
-        if result is not None and result.changed:
+        if result is not None and result.is_open:
+            self._opened.add(declared.key)
+        elif result is not None and result.changed:
             self._applied += 1
             if result.created and declared.kind == NAMESPACE:
                 self._new.add(declared.key.name)

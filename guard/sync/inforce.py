@@ -144,6 +144,11 @@ class InForce:
         """What is in force was applied before, or is not to be."""
         self._due = frozenset()
 
+    @property
+    def is_left(self) -> bool:
+        """Whether something is still to be applied or pruned after an attempt at all of it."""
+        return bool(self._due or self._gone)
+
     def is_due(self, *, heals: bool) -> bool:
         """Whether there is anything to apply of what is in force; where healing is off, what was applied before is not."""
         return self.plan is not plan.NOTHING and (heals if self._due is None else bool(self._due))
@@ -184,7 +189,10 @@ class InForce:
             return (f"nothing is pruned: {doubt}; to confirm, annotate the Sync with {prune.CONFIRM}={revision}",), 0
         failures: list[str] = []
         gone = 0
+        opened = {candidate.key: candidate.kind for candidate in found if self._writer.is_open(candidate.key, sync=self._name)}
         for candidate in found:
+            if candidate.key in opened:
+                continue
             try:
                 gone += await self._writer.delete(
                     candidate.path, key=candidate.key, uid=candidate.uid, resource_version=candidate.resource_version
@@ -192,5 +200,5 @@ class InForce:
             except ApiStatusError as error:
                 failures.append(f"{candidate.key} could not be pruned: {error.message}")
         if not failures:
-            self._gone = {}
+            self._gone = opened
         return tuple(failures), gone

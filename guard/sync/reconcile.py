@@ -80,6 +80,8 @@ class Reconciler:
         self._done: Goal | None = None
         # Apply everything again, where healing is on.
         self._again = False
+        # Something that was left to people by break-glass may be due.
+        self._closed = False
         self._backoff = Backoff(first=RETRY_FIRST_SECONDS, most=RETRY_MOST_SECONDS)
         # Only Git, or whoever looks after the cluster, can help: no use in trying again soon.
         self._is_stalled = False
@@ -113,6 +115,11 @@ class Reconciler:
             self._again = True
             self._in_force.resolve_anew()
             self.wake.set()
+
+    def closed(self) -> None:
+        """Break-glass on something is over: what was left to people meanwhile is due."""
+        self._closed = True
+        self.wake.set()
 
     async def run(self) -> None:
         self._recall_ended_jobs()
@@ -221,6 +228,7 @@ class Reconciler:
             self._writer.believe(lessons)
             self._begin(goal)
             recalled, self._recalled = self._recalled, Counts()
+            self._closed = False
             done = await self._apply(attempt, revision)
             held, pruned = await in_force.prune(attempt.sync, revision=revision, kinds=kinds)
             await self._index.settle(self.name)
@@ -245,12 +253,13 @@ class Reconciler:
             failures,
             objects=ObjectCounts(
                 declared=declared,
-                applied=declared - len(done.due),
+                applied=declared - len(done.failed | done.held),
                 drifted=self._drifted(self.name),
                 failed=len(done.failed) + len(held),
             ),
-            kinds=self._index.state.kinds_of(self.name),
+            kinds=self._index.state.kinds_of(self.name).union(kinds if in_force.is_left else ()),
             ended_jobs=self._ended_jobs(),
+            opened=len(done.opened),
             first=first,
             stalled=self._is_stalled,
         )
@@ -301,6 +310,8 @@ class Reconciler:
         just turned off, an apply would undo the very change that it was turned off for.
         """
         heals = self.sync.heals
+        if self._closed and self._in_force.is_left:
+            return False
         if self._done is None or (self._again and heals) or self._done.without_enforcement != goal.without_enforcement:
             return False
         if not heals:
