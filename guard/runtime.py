@@ -274,7 +274,10 @@ class Runtime:
         return admission.Located(lines=lines, url=url)
 
     async def _compare(self, sync: str) -> Comparison:
-        return await compare(self.client, self.view, left=self._left, sync=sync)
+        if sync and sync not in self.syncs:
+            raise ConfigError(f"there is no Sync {sync}", hint="guard status lists them")
+        waiting = [name for name, found in self.syncs.items() if sync in {"", name} and not found.loaded.is_set()]
+        return await compare(self.client, self.view, left=self._left, locate=self._locate, sync=sync, not_loaded=waiting)
 
     async def _explain(self, kind: str, name: str, *, namespace: str) -> Explanation:
         return await explain(

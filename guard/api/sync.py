@@ -24,6 +24,8 @@ SYNC = Kind(group=GROUP, version=VERSION, kind="Sync", resource="syncs", namespa
 
 # `guard reconcile` sets it; the value, any text, is echoed as status.lastHandledReconcileAt once that has been done.
 REQUESTED_AT = f"{GROUP}/requestedAt"
+# `guard suspend --reason` says here why.
+SUSPEND_REASON = f"{GROUP}/suspendReason"
 
 RendererName: TypeAlias = Literal["Auto", "YAML", "Kustomize", "Helm"]
 RemoteBases: TypeAlias = Literal["Refuse", "Allow"]
