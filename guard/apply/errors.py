@@ -40,6 +40,12 @@ _BY_TEXT: tuple[tuple[re.Pattern[str], Policy], ...] = (
 # The reason of an object that has to be gone before it can be made anew.
 TERMINATING = "Terminating"
 _SERVER_ERRORS = 500
+FORBIDDEN = 403
+# How the API server says that RBAC has it so: of the request itself, and of the rights that a role or binding would give away.
+# Policies, quotas and webhooks forbid in words of their own.
+_DENIED = re.compile(
+    r'\S+( "[^"]*")? is forbidden: (User "[^"]*" cannot |user "[^"]*" \(groups=.*\) is attempting to grant RBAC permissions )'
+)
 
 
 def policy(error: ClusterError) -> Policy:
@@ -63,9 +69,17 @@ def is_anothers(error: ApiStatusError) -> bool:
     return error.message.startswith('admission webhook "') or "is forbidden: ValidatingAdmissionPolicy " in error.message
 
 
+def is_denied(error: ClusterError) -> bool:
+    """Whether whoever asked has not the right to."""
+    return isinstance(error, ApiStatusError) and error.code == FORBIDDEN and bool(_DENIED.match(error.message))
+
+
 def told(error: ClusterError, key: ObjectKey) -> str:
-    """The error's text; of a Secret only the status, since the API server quotes the values that it does not like."""
+    """The error's text; of a Secret only the status, since the API server quotes the values that it does not like (but not where
+    it looks at none, for want of the right to ask).
+    """
     is_secret = key.kind == "Secret" and not key.group
-    if is_secret and isinstance(error, ApiStatusError) and not isinstance(error, ImmutableField):
+    is_harmless = isinstance(error, ImmutableField) or is_denied(error)
+    if is_secret and isinstance(error, ApiStatusError) and not is_harmless:
         return f"the API server refused it: {error.code} {error.reason} (details of Secrets are not shown)"
     return f"{error.message} ({error.hint})" if error.hint else error.message

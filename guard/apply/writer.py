@@ -72,12 +72,19 @@ class _Met(msgspec.Struct, frozen=True):
 
 
 class Writer:
-    """`left` tells what the Sync of a declared object leaves to others of it."""
+    """`clients` gives the client in whose name a Sync's objects are read and written, `left` tells what the Sync of a declared
+    object leaves to others of it.
+    """
 
     def __init__(
-        self, client: Client, *, view: View, clock: Clock, left: Callable[[Declared], Left] = lambda _declared: NOTHING_LEFT
+        self,
+        clients: Callable[[str], Client],
+        *,
+        view: View,
+        clock: Clock,
+        left: Callable[[Declared], Left] = lambda _declared: NOTHING_LEFT,
     ) -> None:
-        self._client = client
+        self._clients = clients
         self._left = left
         self._view = view
         self._clock = clock
@@ -135,6 +142,10 @@ class Writer:
         self._view.ended[key] = manifest
         return news
 
+    def has_ended(self, declared: Declared) -> bool:
+        """Whether this is a Job that ran as Git declares it and went, or goes, by its time to live."""
+        return self._view.has_ended(declared)
+
     def all_ended(self) -> Mapping[ObjectKey, str]:
         return self._view.ended
 
@@ -172,7 +183,7 @@ class Writer:
         before, known, anew = met.before, self._known.get(key), False
         try:
             applied = _pinned(wanted(declared.body, met.live, left), met.live)
-            body = await self._client.apply(_path(declared), applied, manager=FIELD_MANAGER, force=True)
+            body = await self._client(declared).apply(_path(declared), applied, manager=FIELD_MANAGER, force=True)
         except ApiStatusError as error:
             if error.code != UNPROCESSABLE:
                 raise
@@ -237,19 +248,22 @@ class Writer:
         if recreate.asks_for_it(declared) and not recreate.objection(declared, live):
             # The watch is about to see it go, and come, which is no drift.
             self._known.pop(declared.key, None)
-            await recreate.remove(self._client, path, declared, live)
+            await recreate.remove(self._client(declared), path, declared, live)
         elif live["metadata"].get("deletionTimestamp"):
-            await recreate.gone(self._client, path, live)
+            await recreate.gone(self._client(declared), path, live)
         else:
             raise recreate.immutable(declared, live, refused) from refused
         return await self._put(declared, wanted(declared.body, None, left)), True
 
     async def _put(self, declared: Declared, body: JsonObject) -> JsonObject:
-        return await self._client.apply(_path(declared), body, manager=FIELD_MANAGER, force=True)
+        return await self._client(declared).apply(_path(declared), body, manager=FIELD_MANAGER, force=True)
+
+    def _client(self, declared: Declared) -> Client:
+        return self._clients(declared.sync)
 
     async def _get(self, declared: Declared) -> JsonObject | None:
         try:
-            return await self._client.get(_path(declared))
+            return await self._client(declared).get(_path(declared))
         except ApiStatusError as error:
             if error.code == NOT_FOUND:
                 return None
@@ -262,11 +276,13 @@ class Writer:
             if kept is None:
                 break
             try:
-                return await self._client.json_patch(_path(declared), _entries_replaced(live, kept), manager=REPAIR_MANAGER)
+                return await self._client(declared).json_patch(
+                    _path(declared), _entries_replaced(live, kept), manager=REPAIR_MANAGER
+                )
             except ApiStatusError as error:
                 if error.code not in {CONFLICT, UNPROCESSABLE} or attempt == CLEANING_TRIES - 1:
                     raise
-                live = await self._client.get(_path(declared))
+                live = await self._client(declared).get(_path(declared))
         return live
 
     async def _clean(
@@ -292,7 +308,7 @@ class Writer:
             for removal in removals:
                 operations += _operations(removal)
             try:
-                before, body = body, await self._client.json_patch(_path(declared), operations, manager=REPAIR_MANAGER)
+                before, body = body, await self._client(declared).json_patch(_path(declared), operations, manager=REPAIR_MANAGER)
                 again = {removal.path for removal in removals if _stands(before, body, removal.path)}
                 completed = completed.union(_owned_at(again, body))
                 removed |= {removal.path: None for removal in removals if removal.path not in again}
@@ -306,7 +322,7 @@ class Writer:
                     raise
                 completed = EMPTY
                 applied = wanted(declared.body, body, left)
-                body = await self._client.apply(_path(declared), applied, manager=FIELD_MANAGER, force=True)
+                body = await self._client(declared).apply(_path(declared), applied, manager=FIELD_MANAGER, force=True)
         if is_stored:
             self._view.takings.settled(declared.key)
         return body, tuple(removed)
@@ -345,7 +361,7 @@ class Writer:
         left = self._left(declared)
         live = await self._get(declared) if depends_on_live(declared.body, left) else None
         applied = wanted(declared.body, live, left)
-        body = await self._client.apply(_path(declared), applied, manager=FIELD_MANAGER, force=True, dry_run=True)
+        body = await self._client(declared).apply(_path(declared), applied, manager=FIELD_MANAGER, force=True, dry_run=True)
         if body["metadata"].get("resourceVersion"):
             self._absent.discard(declared.key)
         else:
@@ -358,21 +374,21 @@ class Writer:
         """
         path = collection_path(declared.kind, namespace=declared.key.namespace)
         try:
-            await self._client.create(path, wanted(declared.body, None, self._left(declared)), dry_run=True)
+            await self._client(declared).create(path, wanted(declared.body, None, self._left(declared)), dry_run=True)
         except ApiStatusError as error:
             # It looks at the whole manifest before it looks whether the name is taken.
             return error.reason == "AlreadyExists"
         return False
 
-    async def delete(self, declared_path: str, *, key: ObjectKey, uid: str, resource_version: str) -> bool:
-        """Delete exactly the object that was looked at; False when it was gone. Raises ApiStatusError, a conflict among them when
-        the object changed since.
+    async def delete(self, declared_path: str, *, key: ObjectKey, sync: str, uid: str, resource_version: str) -> bool:
+        """Delete exactly the object that was looked at, for the Sync that declared it; False when it was gone. Raises
+        ApiStatusError, a conflict among them when the object changed since.
         """
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
             self.forget(key)
             try:
-                await self._client.delete(declared_path, uid=uid, resource_version=resource_version)
+                await self._clients(sync).delete(declared_path, uid=uid, resource_version=resource_version)
             except ApiStatusError as error:
                 if error.code == NOT_FOUND:
                     return False

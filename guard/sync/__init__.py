@@ -10,6 +10,7 @@ from guard.sync.reconcile import Reconciler
 from guard.sync.secrets import Secrets
 from guard.sync.source import GitFolder
 from guard.sync.syncs import Syncs
+from guard.sync.tenancy import account_of
 
 __all__ = [
     "APPLIES_AT_ONCE",
@@ -21,6 +22,7 @@ __all__ = [
     "Secrets",
     "Source",
     "Syncs",
+    "account_of",
     "apply_sync",
     "compiled",
     "hook_of",

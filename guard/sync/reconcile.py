@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from guard import telemetry
-from guard.api import EndedJob, ObjectCounts, Sync, SyncStatus, label_value
+from guard.api import EndedJob, ObjectCounts, Sync, SyncStatus, find_condition, label_value
 from guard.apply import Writer
 from guard.audit import Counts, Record, References
 from guard.base.backoff import Backoff
@@ -21,13 +21,15 @@ from guard.base.errors import ClusterError, DependencyError, GuardError, RenderE
 from guard.cluster import Client
 from guard.state.desired import Declared
 from guard.state.ids import ObjectKey
-from guard.sync import gate, plan
-from guard.sync.applying import APPLIES_AT_ONCE, Done, Settled, learn_all, nothing_to_wait_for
+from guard.sync import gate, plan, rights, tenancy
+from guard.sync.applying import APPLIES_AT_ONCE, Done, learn_all
 from guard.sync.attempt import Attempt
 from guard.sync.goal import Goal, goal_of, last_request
+from guard.sync.health import HealthChecker
 from guard.sync.inforce import InForce, Resolved
 from guard.sync.ports import Index, Source
 from guard.sync.reporting import Reporter
+from guard.sync.status import Health
 
 RETRY_FIRST_SECONDS, RETRY_MOST_SECONDS = 2.0, 60.0
 # A Sync that is suspended does nothing until it is woken; it looks at itself now and then all the same.
@@ -39,7 +41,7 @@ _log = telemetry.get("sync")
 class Reconciler:
     """Runs one Sync until cancelled. `wake` makes it look at once; `update` hands it the Sync's newest version. `dependencies`
     raises DependencyError where a Sync has to wait for others before it applies a revision. Objects are asked about and applied
-    so many `at_once`; between two waves what was applied is to be `settled`.
+    so many `at_once`.
     """
 
     def __init__(
@@ -58,7 +60,6 @@ class Reconciler:
         drifted: Callable[[str], int],
         dependencies: Callable[[Sync, str], None] = lambda _sync, _revision: None,
         at_once: int = APPLIES_AT_ONCE,
-        settled: Settled = nothing_to_wait_for,
     ) -> None:
         self.sync = sync
         self.loaded = asyncio.Event()
@@ -67,15 +68,30 @@ class Reconciler:
         self.is_waiting = False
         self._source = source
         self._index = index
+        self._client = client
         self._writer = writer
         self._clock = clock
         self._wait = wait
         self._drifted = drifted
         self._dependencies = dependencies
         self._reporter = Reporter(sync, client=client, clock=clock, references=references, write=write, synced=synced)
+        self.health = HealthChecker(
+            client,
+            label=self.label,
+            clock=clock,
+            timeout=lambda: self.sync.spec.timeout_seconds,
+            has_ended=writer.has_ended,
+            told=self._judged,
+        )
         self._at_once = at_once
         self._in_force = InForce(
-            self.name, label=self.label, index=index, client=client, writer=writer, at_once=at_once, settled=settled
+            self.name,
+            label=self.label,
+            index=index,
+            client=client,
+            writer=writer,
+            at_once=at_once,
+            settled=self.health.settled,
         )
         self._done: Goal | None = None
         # Apply everything again, where healing is on.
@@ -124,10 +140,14 @@ class Reconciler:
     async def run(self) -> None:
         self._recall_ended_jobs()
         was_done = self._reporter.was_done(self.sync, requested=last_request(self.sync))
-        while True:
-            if not self.loaded.is_set():
-                await self._recall(was_done=was_done)
-            await self._wait(self.wake, await self._round())
+        looking = asyncio.create_task(self.health.run(), name=f"health {self.name}")
+        try:
+            while True:
+                if not self.loaded.is_set():
+                    await self._recall(was_done=was_done)
+                await self._wait(self.wake, await self._round())
+        finally:
+            looking.cancel()
 
     async def _round(self) -> float:
         """One attempt, whatever comes of it; returns the seconds until the next one."""
@@ -161,14 +181,19 @@ class Reconciler:
     async def _recall(self, *, was_done: bool) -> None:
         """After a start, put the revision in force that was applied last, before asking the source: neither enforcement nor
         healing waits for Git, and a Git that is down or broken meanwhile leaves it so. Where the API server was the trouble, the
-        next round tries again; what another Sync has taken over by then is its.
+        next round tries again; what another Sync has taken over by then is its, and what the account may touch no more nobody's.
         """
         revision = self.status.last_applied_revision
         if not revision:
             return
         try:
+            tenancy.check(self.sync)
             resolved = await self._resolve(revision)
             lost = {conflict.loser.key for conflict in self._index.state.conflicts(self.name, resolved.plan.put)}
+            # The right may have been taken away meanwhile.
+            account = tenancy.account_of(self.sync)
+            forbidden = await rights.forbidden(resolved.plan.objects.values(), user=account, client=self._client)
+            lost |= {one.key for one in forbidden}
             resolved = msgspec.structs.replace(resolved, plan=plan.without(resolved.plan, lost))
             await self._take(resolved, revision=revision, whole=not lost)
             goal = goal_of(self.sync, revision)
@@ -183,6 +208,7 @@ class Reconciler:
                 self._done = goal
                 objects = tuple(resolved.plan.objects.values())
                 self._learning = asyncio.create_task(self._learn(objects), name=f"learn {self.name}")
+                self.health.applied()
         except Exception as error:  # noqa: BLE001 (the first attempt, which follows, says what is wrong)
             _log.info("the last applied revision is not at hand", sync=self.name, revision=revision, error=str(error))
 
@@ -198,6 +224,7 @@ class Reconciler:
         """True when the Sync is as it should be."""
         revision, in_force, self._is_stalled = "", self._in_force, False
         try:
+            tenancy.check(attempt.sync)
             revision = await self._source.fetch()
             goal = goal_of(attempt.sync, revision)
             if self._is_done(goal):
@@ -207,12 +234,15 @@ class Reconciler:
             resolved = await self._resolve(revision)
             found = resolved.plan
             plan.refuse_conflicts(found, state=self._index.state, sync=self.name)
+            account = tenancy.account_of(attempt.sync)
+            await rights.check(found.objects.values(), user=account, client=self._client)
             lessons = await gate.check(
                 in_force.changed(found),
                 due=in_force.due_of(found),
                 declared=found.objects,
                 writer=self._writer,
                 at_once=self._at_once,
+                account=account,
             )
         except GuardError as error:
             self.is_waiting = isinstance(error, DependencyError)
@@ -291,6 +321,8 @@ class Reconciler:
 
     async def _take(self, resolved: Resolved, *, revision: str, whole: bool = True) -> None:
         await self._in_force.take(resolved, revision=revision, also=self.status.kinds, whole=whole)
+        gone = (declared.key for declared in resolved.plan.gone)
+        self.health.declare(resolved.plan.put, gone, goal=(revision, last_request(self.sync)))
         self.loaded.set()
 
     def _begin(self, goal: Goal) -> None:
@@ -303,7 +335,20 @@ class Reconciler:
         async def progress(done: int, total: int) -> None:
             await self._reporter.progress(attempt, revision=revision, done=done, total=total)
 
-        return await self._in_force.apply(attempt.sync, progress=progress)
+        try:
+            return await self._in_force.apply(attempt.sync, progress=progress)
+        finally:
+            self.health.applied()
+            # What was applied is to be looked at: until then nobody is to read how well it was before.
+            self._reporter.judged(self._health())
+
+    async def _judged(self, health: Health) -> None:
+        """What a Sync said before a restart stands until everything was looked at again."""
+        if not self.sync.spec.suspend and self._health() is not None:
+            await self._reporter.health(health)
+
+    def _health(self) -> Health | None:
+        return self.health.report(whole=find_condition(self.status.conditions, "Healthy") is not None)
 
     def _is_done(self, goal: Goal) -> bool:
         """Whether nothing is left to do. A change of enforcement alone applies everything again where healing is on; where it was

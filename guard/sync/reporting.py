@@ -13,7 +13,7 @@ from guard.audit import Counts, Record, References
 from guard.audit.record import Event
 from guard.base import naming
 from guard.base.clock import Clock, rfc3339
-from guard.base.errors import ClusterError, DependencyCycle, DependencyError, GuardError, RenderError, SourceError
+from guard.base.errors import ClusterError, ConfigError, DependencyCycle, DependencyError, GuardError, RenderError, SourceError
 from guard.cluster import Client
 from guard.state.ids import Kind
 from guard.sync.attempt import Attempt
@@ -28,6 +28,7 @@ _REASONS: Mapping[type[GuardError], str] = {
     RenderError: "RevisionRejected",
     DependencyCycle: "DependencyCycle",
     DependencyError: "DependencyNotReady",
+    ConfigError: "InvalidSpec",
 }
 
 _log = telemetry.get("sync")
@@ -157,8 +158,8 @@ class Reporter:
             self._record("sync-failed", revision, message=message, counts=None, took=0.0, reason=reason)
             self._failed_message = message
         self._synced(self._name, "failed")
-        # A revision that is wrong stays so, whoever tries again; all else may mend itself.
-        stalled = isinstance(error, RenderError | DependencyCycle)
+        # What is wrong with a revision or the Sync stays so, whoever tries again; all else may mend itself.
+        stalled = isinstance(error, RenderError | DependencyCycle | ConfigError)
         outcome = Outcome(
             ready=False, reason=reason, message=message, stalled=stalled, attempted=revision, handled=attempt.requested
         )
@@ -171,8 +172,6 @@ class Reporter:
         is_well = ready is not None and ready.status != "False"
         objects = msgspec.structs.replace(status.objects, drifted=drifted)
         seen = status.observed_generation == sync.metadata.generation
-        if is_well and seen and objects == status.objects and ended_jobs == status.ended_jobs:
-            return
         message = ready.message if ready is not None and ready.status == "True" else f"as declared in {revision}"
         if self._last is not None and self._last[1].ready:
             message = self._last[1].message  # without what health adds to it
@@ -180,15 +179,22 @@ class Reporter:
         outcome = Outcome(
             ready=True, reason="Applied", message=message, attempted=revision, objects=objects, ended_jobs=ended_jobs
         )
-        await self._say(sync, outcome)
+        if is_well and seen and objects == status.objects and ended_jobs == status.ended_jobs:
+            self._last = (sync, outcome)
+        else:
+            await self._say(sync, outcome)
 
     async def suspended(self, sync: Sync) -> None:
         await self._publish(sync, lambda status: suspended(sync, status, now=self._clock.now()))
 
-    async def health(self, health: Health | None) -> None:
-        """How well what was applied is by now; None while that is not known for what was applied last."""
+    def judged(self, health: Health | None) -> None:
+        """How well what was applied is by now, to be said with the next write; None while that is not known."""
         self._health = health
-        if health is not None and self._last is not None:
+
+    async def health(self, health: Health) -> None:
+        """The same, said at once."""
+        self._health = health
+        if self._last is not None:
             await self._say(*self._last)
 
     async def _say(self, sync: Sync, outcome: Outcome) -> None:

@@ -23,7 +23,7 @@ ASKED: JsonObject = {"annotations": {recreate.RECREATE: recreate.ENABLED}}
 
 
 def writer(client: Client) -> Writer:
-    return Writer(client, view=View(), clock=SystemClock())
+    return Writer(lambda _sync: client, view=View(), clock=SystemClock())
 
 
 def workload(kind: Kind, namespace: str, *, app: str, metadata: JsonObject | None = None, **more: object) -> Declared:

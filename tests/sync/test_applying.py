@@ -36,7 +36,7 @@ def config_map(name: str, namespace: str, *, wave: int | None = None, **data: ob
 
 
 async def applied(client: Client, *objects: Declared, **options: object) -> Done:
-    writer = Writer(client, view=View(), clock=SystemClock())
+    writer = Writer(lambda _sync: client, view=View(), clock=SystemClock())
     return await apply_all(objects, client=client, writer=writer, clean=True, **options)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
@@ -220,7 +220,7 @@ async def test_who_is_throttled_waits_and_fails_nothing(control_plane: ControlPl
 
 async def test_what_is_new_is_written_by_one_request(control_plane: ControlPlane, namespace: str) -> None:
     async with Counting.open(control_plane) as person:
-        writer = Writer(person.client, view=View(), clock=SystemClock())
+        writer = Writer(lambda _sync: person.client, view=View(), clock=SystemClock())
         asked = config_map("asked", namespace)
         await writer.ask(asked)
         before = person.asked.copy()
@@ -239,7 +239,7 @@ async def test_what_is_new_is_written_by_one_request(control_plane: ControlPlane
 
 @pytest.mark.case(27)
 async def test_what_came_between_the_dry_run_and_the_apply_is_adopted(client: Client, namespace: str) -> None:
-    writer = Writer(client, view=View(), clock=SystemClock())
+    writer = Writer(lambda _sync: client, view=View(), clock=SystemClock())
     declared = declared_as(SECRET, object_of(SECRET, name="s", namespace=namespace, data={"a": "YQ=="}))
     await writer.ask(declared)
     theirs = object_of(SECRET, name="s", namespace=namespace, label="", data={"a": "YQ==", "theirs": "Yg=="})
