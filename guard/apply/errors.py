@@ -78,8 +78,9 @@ def told(error: ClusterError, key: ObjectKey) -> str:
     """The error's text; of a Secret only the status, since the API server quotes the values that it does not like (but not where
     it looks at none, for want of the right to ask).
     """
+    if is_denied(error):
+        return f"{error.message} (bind this user a Role or ClusterRole that allows it)"
     is_secret = key.kind == "Secret" and not key.group
-    is_harmless = isinstance(error, ImmutableField) or is_denied(error)
-    if is_secret and isinstance(error, ApiStatusError) and not is_harmless:
+    if is_secret and isinstance(error, ApiStatusError) and not isinstance(error, ImmutableField):
         return f"the API server refused it: {error.code} {error.reason} (details of Secrets are not shown)"
     return f"{error.message} ({error.hint})" if error.hint else error.message
