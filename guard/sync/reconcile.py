@@ -22,7 +22,7 @@ from guard.cluster import Client
 from guard.state.desired import Declared
 from guard.state.ids import ObjectKey
 from guard.sync import gate, plan, rights, tenancy
-from guard.sync.applying import Done, learn_all
+from guard.sync.applying import APPLIES_AT_ONCE, Done, learn_all
 from guard.sync.attempt import Attempt
 from guard.sync.goal import Goal, goal_of, last_request
 from guard.sync.health import HealthChecker
@@ -40,7 +40,8 @@ _log = telemetry.get("sync")
 
 class Reconciler:
     """Runs one Sync until cancelled. `wake` makes it look at once; `update` hands it the Sync's newest version. `dependencies`
-    raises DependencyError where a Sync has to wait for others before it applies a revision.
+    raises DependencyError where a Sync has to wait for others before it applies a revision. Objects are asked about and applied
+    so many `at_once`.
     """
 
     def __init__(
@@ -57,7 +58,9 @@ class Reconciler:
         wait: Callable[[asyncio.Event, float], Awaitable[bool]],
         synced: Callable[[str, str], None],
         drifted: Callable[[str], int],
+        fights: Callable[[str], tuple[str, ...]] = lambda _sync: (),
         dependencies: Callable[[Sync, str], None] = lambda _sync, _revision: None,
+        at_once: int = APPLIES_AT_ONCE,
     ) -> None:
         self.sync = sync
         self.loaded = asyncio.Event()
@@ -72,8 +75,9 @@ class Reconciler:
         self._wait = wait
         self._drifted = drifted
         self._dependencies = dependencies
-        self._reporter = Reporter(sync, client=client, clock=clock, references=references, write=write, synced=synced)
-        self._in_force = InForce(self.name, label=self.label, index=index, client=client, writer=writer)
+        self._reporter = Reporter(
+            sync, client=client, clock=clock, references=references, write=write, synced=synced, fights=fights
+        )
         self.health = HealthChecker(
             client,
             label=self.label,
@@ -82,12 +86,24 @@ class Reconciler:
             has_ended=writer.has_ended,
             told=self._judged,
         )
+        self._at_once = at_once
+        self._in_force = InForce(
+            self.name,
+            label=self.label,
+            index=index,
+            client=client,
+            writer=writer,
+            at_once=at_once,
+            settled=self.health.settled,
+        )
         self._done: Goal | None = None
         # Apply everything again, where healing is on.
         self._again = False
         # Something that was left to people by break-glass may be due.
         self._closed = False
         self._backoff = Backoff(first=RETRY_FIRST_SECONDS, most=RETRY_MOST_SECONDS)
+        # Only Git, or whoever looks after the cluster, can help: no use in trying again soon.
+        self._is_stalled = False
         self._learning: asyncio.Task[None] | None = None
         # What was applied since a start, to be told with the first attempt.
         self._recalled = Counts()
@@ -135,6 +151,7 @@ class Reconciler:
                 await self._wait(self.wake, await self._round())
         finally:
             looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
 
     async def _round(self) -> float:
         """One attempt, whatever comes of it; returns the seconds until the next one."""
@@ -157,7 +174,7 @@ class Reconciler:
             return spec.source.interval_seconds
         if spec.retry_seconds is not None:
             return spec.retry_seconds
-        return min(spec.source.interval_seconds, self._backoff.next())
+        return min(spec.source.interval_seconds, RETRY_MOST_SECONDS if self._is_stalled else self._backoff.next())
 
     async def close(self) -> None:
         if self._learning is not None:
@@ -209,7 +226,7 @@ class Reconciler:
 
     async def _attempt(self, attempt: Attempt) -> bool:
         """True when the Sync is as it should be."""
-        revision, in_force = "", self._in_force
+        revision, in_force, self._is_stalled = "", self._in_force, False
         try:
             tenancy.check(attempt.sync)
             revision = await self._source.fetch()
@@ -228,6 +245,7 @@ class Reconciler:
                 due=in_force.due_of(found),
                 declared=found.objects,
                 writer=self._writer,
+                at_once=self._at_once,
                 account=account,
             )
         except GuardError as error:
@@ -254,6 +272,7 @@ class Reconciler:
             await self._reporter.failed(attempt, error, revision=revision)
             return False
         failures = (*done.failures, *held)
+        self._is_stalled = done.stalled and not held
         counts = Counts(
             applied=recalled.applied + done.counts.applied,
             unchanged=recalled.unchanged + done.counts.unchanged,
@@ -268,14 +287,15 @@ class Reconciler:
             failures,
             objects=ObjectCounts(
                 declared=declared,
-                applied=declared - len(failures),
+                applied=declared - len(done.failed | done.held),
                 drifted=self._drifted(self.name),
-                failed=len(failures),
+                failed=len(done.failed) + len(held),
             ),
             kinds=self._index.state.kinds_of(self.name).union(kinds if in_force.is_left else ()),
             ended_jobs=self._ended_jobs(),
             opened=len(done.opened),
             first=first,
+            stalled=self._is_stalled,
         )
         if failures:
             return False
