@@ -22,7 +22,7 @@ from guard.cluster import Client
 from guard.state.desired import Declared
 from guard.state.ids import ObjectKey
 from guard.sync import gate, plan, rights, tenancy
-from guard.sync.applying import Done, learn_all
+from guard.sync.applying import APPLIES_AT_ONCE, Done, learn_all
 from guard.sync.attempt import Attempt
 from guard.sync.deletion import keep
 from guard.sync.doubt import CONFIRM
@@ -44,7 +44,8 @@ _log = telemetry.get("sync")
 
 class Reconciler:
     """Runs one Sync until cancelled. `wake` makes it look at once; `update` hands it the Sync's newest version. `dependencies`
-    raises DependencyError where a Sync has to wait for others before it applies a revision.
+    raises DependencyError where a Sync has to wait for others before it applies a revision. Objects are asked about and applied
+    so many `at_once`.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Reconciler:
         drifted: Callable[[str], int],
         fights: Callable[[str], tuple[str, ...]] = lambda _sync: (),
         dependencies: Callable[[Sync, str], None] = lambda _sync, _revision: None,
+        at_once: int = APPLIES_AT_ONCE,
     ) -> None:
         self.sync = sync
         self.loaded = asyncio.Event()
@@ -80,7 +82,6 @@ class Reconciler:
         self._reporter = Reporter(
             sync, client=client, clock=clock, references=references, write=write, synced=synced, fights=fights
         )
-        self._in_force = InForce(self.name, label=self.label, index=index, client=client, writer=writer, clock=clock)
         self.health = HealthChecker(
             client,
             label=self.label,
@@ -89,12 +90,25 @@ class Reconciler:
             has_ended=writer.has_ended,
             told=self._judged,
         )
+        self._at_once = at_once
+        self._in_force = InForce(
+            self.name,
+            label=self.label,
+            index=index,
+            client=client,
+            writer=writer,
+            clock=clock,
+            at_once=at_once,
+            settled=self.health.settled,
+        )
         self._done: Goal | None = None
         # Apply everything again, where healing is on.
         self._again = False
         # Something that was left to people by break-glass may be due.
         self._closed = False
         self._backoff = Backoff(first=RETRY_FIRST_SECONDS, most=RETRY_MOST_SECONDS)
+        # Only Git, or whoever looks after the cluster, can help: no use in trying again soon.
+        self._is_stalled = False
         self._learning: asyncio.Task[None] | None = None
         # What was applied since a start, to be told with the first attempt.
         self._recalled = Counts()
@@ -144,6 +158,7 @@ class Reconciler:
                 await self._wait(self.wake, await self._round())
         finally:
             looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
 
     async def _round(self) -> float:
         """One attempt, whatever comes of it; returns the seconds until the next one."""
@@ -166,7 +181,7 @@ class Reconciler:
             return spec.source.interval_seconds
         if spec.retry_seconds is not None:
             return spec.retry_seconds
-        return min(spec.source.interval_seconds, self._backoff.next())
+        return min(spec.source.interval_seconds, RETRY_MOST_SECONDS if self._is_stalled else self._backoff.next())
 
     async def close(self) -> None:
         if self._learning is not None:
@@ -218,7 +233,7 @@ class Reconciler:
 
     async def _attempt(self, attempt: Attempt) -> bool:
         """True when the Sync is as it should be."""
-        revision, in_force = "", self._in_force
+        revision, in_force, self._is_stalled = "", self._in_force, False
         try:
             tenancy.check(attempt.sync)
             # Before anything is applied that is to go with it.
@@ -240,6 +255,7 @@ class Reconciler:
                 due=in_force.due_of(found),
                 declared=found.objects,
                 writer=self._writer,
+                at_once=self._at_once,
                 account=account,
             )
         except GuardError as error:
@@ -257,7 +273,7 @@ class Reconciler:
             recalled, self._recalled = self._recalled, Counts()
             self._closed = False
             done = await self._apply(attempt, revision)
-            pruned = await self._prune(attempt.sync, revision)
+            pruned = await self._prune(attempt.sync, revision, waits=bool(done.held))
             await self._index.settle(self.name)
             # Before the status says that it is in force.
             await self._source.keep(revision)
@@ -265,6 +281,9 @@ class Reconciler:
             await self._reporter.failed(attempt, error, revision=revision)
             return False
         failures = (*done.failures, *pruned.faults)
+        # What is held back waits for somebody.
+        waits = bool(pruned.held.revision) and len(pruned.faults) == 1
+        self._is_stalled = bool(failures) and (done.stalled or not done.failures) and (waits or not pruned.faults)
         counts = Counts(
             applied=recalled.applied + done.counts.applied,
             unchanged=recalled.unchanged + done.counts.unchanged,
@@ -279,22 +298,26 @@ class Reconciler:
             failures,
             objects=ObjectCounts(
                 declared=declared,
-                applied=declared - len(failures),
+                applied=declared - len(done.failed | done.held),
                 drifted=self._drifted(self.name),
-                failed=len(failures),
+                failed=len(done.failed) + len(pruned.faults),
             ),
             kinds=self._index.state.kinds_of(self.name) | pruned.kinds,
             pruned=pruned,
             ended_jobs=self._ended_jobs(),
             opened=len(done.opened),
             first=first,
+            stalled=self._is_stalled,
         )
         if failures:
             return False
         self._done = goal
         return pruned.is_done
 
-    async def _prune(self, sync: Sync, revision: str) -> Pruned:
+    async def _prune(self, sync: Sync, revision: str, *, waits: bool = False) -> Pruned:
+        """One round; none where it `waits`: what was not tried may be to take the place of what is to go."""
+        if waits:
+            return Pruned(kinds=frozenset(self.status.kinds), held=self.status.held_back, is_done=False)
         return await self._in_force.prune(sync, revision=revision, kinds=self.status.kinds, held=self.status.held_back)
 
     async def _go_on_pruning(self, attempt: Attempt, revision: str) -> bool:

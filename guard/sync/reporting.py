@@ -116,10 +116,11 @@ class Reporter:
         ended_jobs: tuple[EndedJob, ...],
         opened: int,
         first: bool,
+        stalled: bool,
     ) -> None:
         """An attempt came to its end, with a line for each object that could not be applied or pruned. `kinds` are those to
         look through for pruning, `opened` counts the objects that break-glass leaves to people, `first` says that everything was
-        looked at.
+        looked at, `stalled` that another attempt can only fail again.
         """
         message = (
             f"{naming.plural(objects.declared, 'object')} as declared in {revision}"
@@ -141,8 +142,7 @@ class Reporter:
                 ready=not failures,
                 reason=_reason(failures, pruned),
                 message=message,
-                # What is held back waits for somebody.
-                stalled=bool(pruned.held.revision) and len(failures) == 1,
+                stalled=stalled,
                 pruning="; ".join(pruned.notes),
                 attempted=revision,
                 applied_revision=revision,
