@@ -21,7 +21,7 @@ from guard.state.desired import Declared, Learned, View
 from guard.state.digest import Fingerprint, fingerprint
 from guard.state.equality import same
 from guard.state.fields import EMPTY, FieldSet, Path
-from guard.state.ids import FIELD_MANAGER, REPAIR_MANAGER, ObjectKey
+from guard.state.ids import FIELD_MANAGER, REPAIR_MANAGER, UNREAD, ObjectKey
 from guard.state.managed import entries, held_by, our_entry, our_fields, reaches_below
 from guard.state.policy import NOTHING_LEFT, Left
 from guard.state.taints import TAINTS, has_taints, taints_of, with_taints
@@ -121,6 +121,8 @@ class Writer:
         With `unless_newer_than`, a resourceVersion, nothing is done (None) when our last write already saw that version: the
         event that asked for this apply is then our own, or older. `clean` takes people's additions away as well.
         """
+        # What was read off the object itself lacks what others had taken over before, and that is no addition.
+        clean = clean and declared.origin != UNREAD
         key = declared.key
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:

@@ -130,6 +130,11 @@ class InForce:
         """What is in force was applied before, or is not to be."""
         self._due = frozenset()
 
+    @property
+    def rests(self) -> bool:
+        """Whether nothing of what is in force is to be applied."""
+        return self._due is not None and not self._due
+
     def is_due(self, *, heals: bool) -> bool:
         """Whether there is anything to apply of what is in force; where healing is off, what was applied before is not."""
         return self.plan is not plan.NOTHING and (heals if self._due is None else bool(self._due))

@@ -26,6 +26,7 @@ from guard.base import codec
 from guard.base.errors import ApiStatusError
 from guard.cluster import Client, object_path
 from guard.state.ids import FIELD_MANAGER, Kind
+from guard.sync.goal import manifests_from
 
 NOT_FOUND = 404
 
@@ -71,6 +72,8 @@ def advanced(sync: Sync, status: SyncStatus, outcome: Outcome, *, health: Health
         "Reconciling": _reconciling(outcome, ready),
         "Stalled": ("True", outcome.reason, outcome.message) if outcome.stalled else None,
     }
+    if outcome.applied_revision:
+        status = in_force(sync, status, outcome.applied_revision)
     if health is not None:
         wanted["Healthy"] = (_HEALTHY[health.reason], health.reason, health.message)
     return msgspec.structs.replace(
@@ -86,6 +89,11 @@ def advanced(sync: Sync, status: SyncStatus, outcome: Outcome, *, health: Health
         kinds=status.kinds if outcome.kinds is None else outcome.kinds,
         ended_jobs=status.ended_jobs if outcome.ended_jobs is None else outcome.ended_jobs,
     )
+
+
+def in_force(sync: Sync, status: SyncStatus, revision: str) -> SyncStatus:
+    """The status with a revision in force, of this Sync's manifests."""
+    return msgspec.structs.replace(status, revision_in_force=revision, manifests_from=manifests_from(sync.spec))
 
 
 _HEALTHY: dict[HealthReason, ConditionStatus] = {
