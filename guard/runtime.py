@@ -21,12 +21,13 @@ from guard.base.clock import Clock, SystemClock, rfc3339
 from guard.base.codec import JsonObject
 from guard.base.errors import CertificateError, ClusterError, ConfigError, JournalError
 from guard.base.holding import bound, held
-from guard.cluster import Client, Identity, Served, connect, discover
+from guard.breakglass import BreakGlasses, install_role
+from guard.cluster import Client, Identity, Impersonation, Served, ServerClock, connect, discover
 from guard.control import serve as serve_control
 from guard.control import serve_metrics
 from guard.heal import Repairer, Watching
 from guard.inspect import Comparison, Explanation, compare, explain
-from guard.registration import Registration, client_config
+from guard.registration import LONGEST_BREAK_GLASS, Registration, client_config
 from guard.render.cache import Cache
 from guard.render.parse import Parser
 from guard.render.scratch import sweep
@@ -42,6 +43,7 @@ from guard.sync import (
     Reconciler,
     Secrets,
     Syncs,
+    account_of,
     apply_sync,
     compiled,
     hook_of,
@@ -74,6 +76,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     credentials_dir: Path | None = None
     cert_dir: Path | None = None
     resync: float = 600.0
+    longest_break_glass: float = LONGEST_BREAK_GLASS
     admin_groups: tuple[str, ...] = ()
     control_plane: tuple[str, ...] = ()
     # For the benchmark: more responders on the admission listener, so that a no-op shares all of Guard but the work.
@@ -92,6 +95,10 @@ class Runtime:
         # Whoever reaches the port could ask what Git says of anything, and fill the journal: only the API server is told where.
         self.path = f"{admission.PATH}/{secrets.token_hex(PATH_BYTES)}"
         self.policy = Policy()
+        self.impersonation = Impersonation(clock=self.clock)
+        # In whose name Guard acts for each Sync, empty for its own. One that is gone keeps its account: what is still under way
+        # for it does not become Guard's own.
+        self._accounts: dict[str, str] = {}
         self._stop = asyncio.Event()
         self._sources: dict[str, GitFolder] = {}
         self._lock = asyncio.Lock()
@@ -116,13 +123,17 @@ class Runtime:
             await self._connect()
             self.tls = certs.ServerTLS(self._certificate(), scratch=self.options.data_dir)
             self.metrics.certificate_expires(self.tls.certificate.not_after)
-            await install_definition(self.client)
+            await install_definition(self.client, api.sync_crd(), kind=api.SYNC)
+            await install_definition(self.client, api.break_glass_crd(), kind=api.BREAK_GLASS)
+            await install_role(self.client)
             for sync in configured:
                 await apply_sync(self.client, sync.manifest)
             self._assemble()
             resources.push_async_callback(self.cache.close)
             resources.push_async_callback(self.parser.close)
             await self.syncs.meet()
+            # Before anything is refused, healed or applied, since it may be open.
+            await self.break_glasses.start()
             self._compile()
             # Before the first review can come: people read why they are refused, instead of an earlier Guard's TLS error, and a
             # configuration that was lost meanwhile is back although nothing is loaded.
@@ -161,7 +172,7 @@ class Runtime:
         self.cache = Cache(self.options.data_dir / "cache" / "manifests.db", today=lambda: clock.now().toordinal())
         self.parser = Parser(cache=self.cache)
         self.secrets = Secrets(self.client, directory=self.options.credentials_dir)
-        self.writer = Writer(self.client, view=view, clock=clock, left=self._left)
+        self.writer = Writer(self._client_of, view=view, clock=clock, left=self._left)
         self.repairer = Repairer(
             view=view,
             writer=self.writer,
@@ -181,6 +192,18 @@ class Runtime:
             ended=self._job_ended,
         )
         self._resources.push_async_callback(self.watching.close)
+        self.server_time = ServerClock(self.client, clock=clock)
+        self.break_glasses = BreakGlasses(
+            self.client,
+            view=view,
+            clock=clock,
+            time=self.server_time,
+            longest=self.options.longest_break_glass,
+            references=self.references,
+            write=self._write,
+            closed=self._closed,
+            active=self.metrics.break_glass,
+        )
         self.syncs = Syncs(self.client, make=self._reconciler, changed=self._recompile, dropped=self._dropped)
         self.registration = Registration(
             self.client,
@@ -189,12 +212,24 @@ class Runtime:
             control_plane=self.options.control_plane,
             target=self._target,
             repaired=self._registration_repaired,
+            longest_break_glass=self.options.longest_break_glass,
         )
+
+    def _closed(self, objects: tuple[Declared, ...]) -> None:
+        """Break-glass on these is over: they are healed, and get what was committed meanwhile."""
+        self.repairer.closed(objects)
+        for reconciler in self.syncs.values():
+            reconciler.closed()
 
     def _job_ended(self, sync: str) -> None:
         """Its status remembers it, so that a restart does not run the Job again."""
         if sync in self.syncs:
             self.syncs[sync].wake.set()
+
+    def _client_of(self, sync: str) -> Client:
+        """The client in whose name a Sync's objects are read and written."""
+        user = self._accounts[sync]
+        return self.client.acting_as(lambda: self.impersonation.headers(user)) if user else self.client
 
     def _left(self, declared: Declared) -> Left:
         return self.policy.of(declared.sync).left(declared.key)
@@ -209,7 +244,10 @@ class Runtime:
             meter=self.metrics,
             vouched=self.vouched,
             locate=self._locate,
+            proves=self.impersonation.is_proof,
             later=asyncio.get_running_loop().call_soon,
+            now=self.server_time.now,
+            witness=self.break_glasses.witness,
         )
         responders = {self.path: judge.respond, **dict(self.options.responders)}
         app = admission.application(responders, ready=self._not_ready)
@@ -245,7 +283,10 @@ class Runtime:
         return admission.Located(lines=lines, url=url)
 
     async def _compare(self, sync: str) -> Comparison:
-        return await compare(self.client, self.view, left=self._left, sync=sync)
+        if sync and sync not in self.syncs:
+            raise ConfigError(f"there is no Sync {sync}", hint="guard status lists them")
+        waiting = [name for name, found in self.syncs.items() if sync in {"", name} and not found.loaded.is_set()]
+        return await compare(self.client, self.view, left=self._left, locate=self._locate, sync=sync, not_loaded=waiting)
 
     async def _explain(self, kind: str, name: str, *, namespace: str) -> Explanation:
         return await explain(
@@ -281,6 +322,7 @@ class Runtime:
                 group.create_task(self.identity.keep(), name="identity"),
                 group.create_task(self.registration.run(), name="registration"),
                 group.create_task(self.syncs.run(), name="syncs"),
+                group.create_task(self.break_glasses.run(), name="break-glass"),
                 group.create_task(self._renew_certificate(), name="certificate"),
             ]
             if self.options.resync:
@@ -339,8 +381,13 @@ class Runtime:
 
     def _compile(self) -> None:
         """The policy that decisions go by, from the Syncs as they are now."""
+<<<<<<< HEAD
         # Where not all that is ours told what Git declared of it, the label goes on protecting the rest.
         partial = {name for name, found in self.syncs.items() if found.read_off is not None and not found.read_off.whole}
+=======
+        syncs = [reconciler.sync for reconciler in self.syncs.values()]
+        self._accounts |= {sync.key: account_of(sync) for sync in syncs}
+>>>>>>> main
         self.policy = compiled(
             [reconciler.sync for reconciler in self.syncs.values()],
             loaded=frozenset(self.view.state.syncs()) - partial,
@@ -365,6 +412,7 @@ class Runtime:
             before, gone = self.view.state, [declared.key for declared in found.gone]
             # Another Sync may have been quicker while this one asked the API server.
             refuse_conflicts(found, state=before, sync=sync)
+            losers = before.giving_way(sync, found.put)
             # Out of the loop: an index of 100,000 objects takes a fifth of a second, and reviews do not wait for it.
             state = await asyncio.to_thread(before.with_changes, sync, found.put, gone, revision=revision)
             # Kinds that the Sync is about to let go stay registered until what is left of them is pruned.
@@ -373,6 +421,9 @@ class Runtime:
             self.view.replace(state, gone=[key for key in gone if state.get(key) is None])
             self._compile()
             await self.watching.follow(state.kinds())
+        for name in losers & self.syncs.keys():
+            # To say so.
+            self.syncs[name].resync()
 
     async def settle(self, sync: str) -> None:
         async with self._lock:

@@ -30,7 +30,7 @@ from guard.state.stored import completed
 from guard.state.taints import apart
 from guard.state.taken import NOTHING_TAKEN, Taken
 
-Verdict = Literal["allow", "deny", "warn", "audit", "exempt"]
+Verdict = Literal["allow", "deny", "warn", "audit", "exempt", "open"]
 _VERDICTS: dict[Mode, Verdict] = {"Deny": "deny", "Warn": "warn", "Audit": "audit"}
 
 METADATA = "f:metadata"
@@ -73,7 +73,7 @@ class Decision(msgspec.Struct, frozen=True):
 
     `reason` is a stable code. `sync` is the Sync that has a say in it, `namespace/name`, empty where none has; `declared` the
     object that Git declares, where the rule looked it up. `changes` are what the request would do that it may not, `count` how
-    many declared objects a cascade would take.
+    many declared objects a cascade would take, `opened` the BreakGlass that lets it pass all the same.
     """
 
     verdict: Verdict
@@ -83,6 +83,7 @@ class Decision(msgspec.Struct, frozen=True):
     declared: Declared | None = None
     changes: tuple[Change, ...] = ()
     count: int = 0
+    opened: str = ""
 
     @property
     def allowed(self) -> bool:
@@ -92,7 +93,9 @@ class Decision(msgspec.Struct, frozen=True):
 class Case:
     """One request with what rules ask about it, each thing worked out once, and only when a rule asks."""
 
-    def __init__(self, request: Request, *, view: View, policy: Policy, now: datetime) -> None:
+    def __init__(self, request: Request, *, view: View, policy: Policy, now: datetime, acting: bool = False) -> None:
+        """`acting` says that the request carries the proof that Guard itself makes it, in the name of a Sync's account."""
+        self.acting = acting
         self.request = request
         self.view = view
         self.policy = policy
@@ -102,7 +105,20 @@ class Case:
 
     @lazy
     def requester(self) -> Requester:
-        return self.policy.requester(self.request.user_info.username)
+        """Guard in the name of a Sync's account is the sync controller, but for what belongs to Syncs that have another."""
+        username = self.request.user_info.username
+        if self.acting and self.policy.acts_for(username, self._concerned):
+            return Requester.SYNC
+        return self.policy.requester(username)
+
+    @property
+    def _concerned(self) -> Iterable[str]:
+        """The Syncs that have a stake in the object, or in what a deletion takes along."""
+        unloaded = self.policy.unloaded.get(self.label_before or "", "") if self.policy.unloaded else ""
+        found = {self.sync, unloaded} - {""}
+        if self.request.operation == "DELETE" and self.held is not None:
+            found |= {*self.held, *self.policy.staked}
+        return found
 
     @lazy
     def by_person(self) -> bool:
@@ -133,6 +149,19 @@ class Case:
     def declared(self) -> Declared | None:
         """The one lookup."""
         return self.view.state.get(self.key)
+
+    @lazy
+    def held(self) -> Mapping[str, int] | None:
+        """How many declared objects are in this Namespace, or instances of this CustomResourceDefinition, by Sync. None for what
+        holds none by its kind.
+        """
+        match self.request.resource.group, self.request.resource.resource:
+            case "", "namespaces":
+                return self.view.state.in_namespace(self.request.object_name)
+            case "apiextensions.k8s.io", "customresourcedefinitions":
+                return self.view.state.of_definition(self.request.object_name)
+            case _:
+                return None
 
     @lazy
     def label_before(self) -> str | None:
@@ -314,21 +343,38 @@ class Case:
     def allow(self, reason: str) -> Decision:
         return Decision(verdict="allow", reason=reason, requester=self.requester, sync=self.sync, declared=self.declared)
 
-    def refuse(self, reason: str, changes: Iterable[Change] = (), *, sync: str | None = None, count: int = 0) -> Decision:
-        """Refuse, as far as the Sync's enforcement goes: its mode, and whom it exempts. Where no declared object says so, `sync`
-        does whose matter it is; nobody's is refused.
+    def opened(self, sync: str) -> str:
+        """The BreakGlass that opens the object, or all of the Sync whose matter it is; empty where none does."""
+        return self.view.opened.of(self.key, sync=sync, now=self.now)
+
+    def refuse(
+        self,
+        reason: str,
+        changes: Iterable[Change] = (),
+        *,
+        sync: str | None = None,
+        count: int = 0,
+        opened: str | None = None,
+    ) -> Decision:
+        """Refuse, unless break-glass has it `opened` (where None is given: the object itself), and as far as the Sync's
+        enforcement goes: its mode, and whom it exempts. Where no declared object says so, `sync` does whose matter it is;
+        nobody's is refused.
         """
         if sync is None:
             sync = self.sync
+        if opened is None:
+            opened = self.opened(sync)
         enforcement = self.policy.of(sync)
+        closed: Verdict = "exempt" if self._is_exempt(enforcement) else _VERDICTS[enforcement.mode]
         return Decision(
-            verdict="exempt" if self._is_exempt(enforcement) else _VERDICTS[enforcement.mode],
+            verdict="open" if opened else closed,
             reason=reason,
             requester=self.requester,
             sync=sync,
             declared=self.declared,
             changes=tuple(sorted(changes, key=lambda change: change.path)),
             count=count,
+            opened=opened,
         )
 
     def _is_exempt(self, enforcement: Enforcement) -> bool:

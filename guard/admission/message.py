@@ -6,6 +6,7 @@ first line stands on its own. Values of Secrets are never shown.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from functools import cached_property
 from typing import TypeAlias
@@ -18,6 +19,7 @@ from guard.audit import FieldChange
 from guard.base import naming
 from guard.base.codec import JsonObject
 from guard.base.naming import printable
+from guard.state.builtin import GROUPS
 from guard.state.desired import Declared
 from guard.state.drift import Change, Nature
 from guard.state.equality import MISSING
@@ -26,7 +28,6 @@ from guard.state.ids import LABEL_PATH, SHOWN_OF_SECRETS, SYNC_LABEL, UNREAD
 
 MOST_FIELDS = 10  # a screen holds them; the rest is a count
 MOST_RECORDED = 100  # more than anybody reads; a ConfigMap may hold ten thousand keys
-SHORT_COMMIT = 7
 
 LONGEST_HEADLINE = 100  # characters, unless the words alone are longer: what one line of a terminal or a toast holds
 LONGEST_LINE = 360  # of a field: a path of 160 with two values
@@ -64,6 +65,12 @@ _HEADLINE = "{object} is managed from Git, so this change {refused}."
 _REFUSED = {"refused": "is refused", "cannot": "cannot", "may_not": "may not"}
 _TOLERATED = {"refused": "would be refused under Deny", "cannot": "should not", "may_not": "should not"}
 _EXEMPTED = {**_TOLERATED, "refused": "would be refused without an exemption"}
+_OPENED = {**_TOLERATED, "refused": "would be refused without break-glass"}
+
+# What the objects that would go along have to be open for.
+_CASCADES = frozenset(
+    {"CascadeNotLoaded", "DefinitionHasDeclared", "DefinitionHandedOver", "NamespaceHoldsDeclared", "NamespaceHandedOver"}
+)
 
 # What people set to get something done, for which Git is the way as well.
 _ANY = ""
@@ -94,13 +101,6 @@ def at_the_object(declared: Declared, paths: tuple[Path, ...]) -> Located:
     return Located(lines=(declared.origin.line,) * len(paths))
 
 
-def short_revision(revision: str) -> str:
-    """`main@sha1:3f2c1ab...` as `main@3f2c1ab`."""
-    name, at, digest = revision.rpartition("@")
-    digest = digest.rpartition(":")[2][:SHORT_COMMIT]
-    return f"{name}@{digest}" if at else digest
-
-
 def field_changes(case: Case, decision: Decision) -> tuple[FieldChange, ...]:
     """The first MOST_RECORDED changes as texts, Secret values left out: what journal, message and warnings share."""
     resource = case.request.resource
@@ -125,6 +125,7 @@ def headline(case: Case, decision: Decision) -> str:
     words = {
         "deny": _REFUSED,
         "exempt": _EXEMPTED,
+        "open": _OPENED,
     }.get(decision.verdict, _TOLERATED) | {
         "objects": naming.plural(decision.count, "object"),
         "instances": naming.plural(decision.count, "instance"),
@@ -173,12 +174,22 @@ class Wording:
         if place := self._place(most=0):
             lines.append(place)
         if self._decision.sync:
-            namespace, _, name = self._decision.sync.partition("/")
-            loosen = """'{"spec":{"enforcement":{"mode":"Warn","heal":false}}}'"""
-            command = f"kubectl patch sync {name} -n {namespace} --type merge -p {loosen}"
-            lines.append(f"Emergency, by an administrator, for all of {self._decision.sync}: {command}")
+            lines.append(f'Emergency: guard break-glass {self._to_open()} --for 30m --reason "..."')
         lines.append(f"Reference: {self._reference} (guard audit --reference {self._reference})")
         return "\n".join(lines)
+
+    def _to_open(self) -> str:
+        """What `guard break-glass` has to be told, so that the same request passes."""
+        key, decision = self._case.key, self._decision
+        kind = decision.declared.key.kind if decision.declared else key.kind
+        is_cascade = decision.reason in _CASCADES
+        if is_cascade and key.group:
+            return f"--sync {shlex.quote(decision.sync)}"
+        if is_cascade or not key.name:
+            return f"--namespace-wide -n {shlex.quote(key.namespace or key.name)}"
+        kind = kind if key.group in GROUPS else f"{kind}.{key.group}"
+        of = f" -n {shlex.quote(key.namespace)}" if key.namespace else ""
+        return printable(shlex.quote(f"{kind.lower()}/{key.name}") + of)
 
     def causes(self) -> list[JsonObject]:
         """`status.details.causes` for tools that read the answer: one for each field shown, and the reason code with the place in
@@ -192,7 +203,12 @@ class Wording:
         return causes
 
     def warnings(self) -> tuple[str, ...]:
-        """Under Warn the change passes; kubectl prints each of these on a line of its own, of LONGEST_WARNING at most."""
+        """Under Warn and by break-glass the change passes; kubectl prints each of these on a line of its own."""
+        if self._decision.opened:
+            opened = (
+                f"Open by break-glass {self._decision.opened}: this is recorded, and what Git says comes back when that ends."
+            )
+            return (cut_middle(opened, LONGEST_WARNING),)
         lines = [self._headline, *self._details(LONGEST_WARNING), self._place(most=LONGEST_WARNING)]
         # Clients decode what looks like an encoded word of a mail header, and it may stand for anything.
         return tuple(cut_middle(line.replace("=?", "= ?"), LONGEST_WARNING) for line in lines if line)
@@ -201,6 +217,8 @@ class Wording:
         """For the API server's audit log, which puts the webhook's name before each: names of fields, no values."""
         decision = self._decision
         notes = {"reason": decision.reason, "reference": self._reference}
+        if decision.opened:
+            notes["breakGlass"] = decision.opened
         if decision.sync:
             notes["sync"] = decision.sync
         if decision.declared is not None:
@@ -275,7 +293,7 @@ class Wording:
             return f"Change it in Git, which Guard could not read since it started{applied} (guard status {declared.sync})"
         line = self._located.lines[0] if self._located.lines else declared.origin.line
         place = naming.place(declared.origin.file, line)
-        made = naming.listed(declared.origin.via, short_revision(self._revision))
+        made = naming.listed(declared.origin.via, naming.short_revision(self._revision))
         text = f"Change it in Git: {printable(place)} ({printable(made)})"
         linked = f"{text} {self._located.url}" if self._located.url else text
         return text if most and len(linked) > most else linked

@@ -33,6 +33,7 @@ class GroupVersionResource(msgspec.Struct, frozen=True):
 class UserInfo(msgspec.Struct, frozen=True):
     username: str = ""
     groups: tuple[str, ...] | None = None
+    extra: dict[str, tuple[str, ...] | None] | None = None
 
 
 class Options(msgspec.Struct, frozen=True, rename="camel"):
@@ -43,6 +44,7 @@ class Metadata(msgspec.Struct, frozen=True, rename="camel"):
     """What a rule asks of an object's metadata, its values as they came."""
 
     name: str = ""
+    uid: str = ""
     generation: int = 0
     resource_version: str = ""
     deletion_timestamp: str | None = None

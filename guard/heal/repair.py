@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -65,11 +65,15 @@ class Repairer:
         self._drifted: dict[ObjectKey, str] = {}
         self._pending: dict[ObjectKey, Drift] = {}
         self._tasks: dict[ObjectKey, asyncio.Task[None]] = {}
+        self._held: dict[ObjectKey, Drift] = {}
         self._limit = asyncio.Semaphore(REPAIRS_AT_ONCE)
 
     def look(self, key: ObjectKey, drift: Drift) -> None:
         """Repair the object if it needs it; the newest drift of an object replaces one that nobody has looked at yet."""
         declared = self._view.state.get(key)
+        if declared is not None and self._writer.is_open(key, sync=declared.sync):
+            self._hold(declared, drift)
+            return
         if declared is not None and not self._enforcement(declared.sync).heal:
             self._leave(declared, drift)
             return
@@ -86,6 +90,18 @@ class Repairer:
         # Another one may have begun between this one's end and this call.
         if self._tasks.get(key) is task:
             del self._tasks[key]
+
+    def closed(self, objects: Iterable[Declared]) -> None:
+        """Break-glass on these is over: put right what became of them, seen or not."""
+        now = self._clock.monotonic()
+        for declared in objects:
+            drift = self._held.pop(declared.key, Drift(metadata=Metadata(), at=now))
+            self.look(declared.key, msgspec.structs.replace(drift, at=now))
+
+    def _hold(self, declared: Declared, drift: Drift) -> None:
+        """Leave it to people, and remember what they did until break-glass is over."""
+        self._held[declared.key] = drift
+        self._leave(declared, drift)
 
     def right(self, key: ObjectKey) -> None:
         """The object was seen as the last apply left it, by whomever that apply was asked for."""
@@ -139,6 +155,8 @@ class Repairer:
         clean = self._enforcement(declared.sync).additions == "Deny"
         async with self._limit:
             applied = await self._writer.apply(declared, unless_newer_than=drift.metadata.resource_version, clean=clean)
+        if applied is not None and applied.is_open:
+            self._hold(declared, drift)
         if applied is None or not applied.changed:
             return
         now = self._clock.monotonic()
@@ -195,7 +213,7 @@ class Repairer:
 
 def _lost(known: Known | None, drift: Drift, applied: Applied) -> tuple[Path, ...]:
     """The declared fields that somebody had taken from our entry, and the additions that were removed."""
-    if drift.gone or known is None:
+    if drift.gone or known is None or not drift.metadata.resource_version:
         return applied.removed
     taken = known.fields.minus(drift.metadata.our_fields)
     return (*taken.paths(), *applied.removed)

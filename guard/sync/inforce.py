@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from guard.api import Sync
 from guard.apply import Writer
@@ -131,9 +131,15 @@ class InForce:
         self._due = frozenset()
 
     @property
+<<<<<<< HEAD
     def rests(self) -> bool:
         """Whether nothing of what is in force is to be applied."""
         return self._due is not None and not self._due
+=======
+    def is_left(self) -> bool:
+        """Whether something is still to be applied or pruned after an attempt at all of it."""
+        return bool(self._due or self._gone)
+>>>>>>> main
 
     def is_due(self, *, heals: bool) -> bool:
         """Whether there is anything to apply of what is in force; where healing is off, what was applied before is not."""
@@ -145,10 +151,19 @@ class InForce:
         """
         objects = self.plan.objects
         due = tuple(objects.values()) if self._due is None else tuple(objects[key] for key in self._due)
+        held = {one.key: by for one in due if (by := self._holder(one)) != self._name}
+        due = tuple(one for one in due if one.key not in held)
         clean = sync.spec.enforcement.additions == "Deny"
         done = await apply_all(due, client=self._client, writer=self._writer, clean=clean, progress=progress)
-        self._due = done.failed
+        lost = tuple(f"{objects[key].origin}: {key}: {by} declares it as well, and keeps it" for key, by in held.items())
+        done = structs.replace(done, failures=(*done.failures, *lost), failed=done.failed | held.keys())
+        self._due = done.failed | done.opened
         return done
+
+    def _holder(self, declared: Declared) -> str:
+        """The Sync whose the object is: what the platform declares it takes from a tenant."""
+        found = self._index.state.get(declared.key)
+        return found.sync if found is not None else self._name
 
     async def prune(self, sync: Sync, *, revision: str, kinds: Iterable[Kind]) -> tuple[tuple[str, ...], int]:
         """Prune, looking through these kinds as well; returns what was held back or failed, and how many objects went."""
@@ -166,13 +181,20 @@ class InForce:
             return (f"nothing is pruned: {doubt}; to confirm, annotate the Sync with {prune.CONFIRM}={revision}",), 0
         failures: list[str] = []
         gone = 0
+        opened = {candidate.key: candidate.kind for candidate in found if self._writer.is_open(candidate.key, sync=self._name)}
         for candidate in found:
+            if candidate.key in opened:
+                continue
             try:
                 gone += await self._writer.delete(
-                    candidate.path, key=candidate.key, uid=candidate.uid, resource_version=candidate.resource_version
+                    candidate.path,
+                    key=candidate.key,
+                    sync=self._name,
+                    uid=candidate.uid,
+                    resource_version=candidate.resource_version,
                 )
             except ApiStatusError as error:
                 failures.append(f"{candidate.key} could not be pruned: {error.message}")
         if not failures:
-            self._gone = {}
+            self._gone = opened
         return tuple(failures), gone

@@ -21,7 +21,7 @@ from guard.base.errors import ClusterError, DependencyError, GuardError, RenderE
 from guard.cluster import Client
 from guard.state.desired import Declared
 from guard.state.ids import ObjectKey
-from guard.sync import gate, plan
+from guard.sync import gate, plan, rights, tenancy
 from guard.sync.applying import Done, learn_all
 from guard.sync.attempt import Attempt
 from guard.sync.goal import Goal, goal_of, last_request, manifests_from
@@ -77,6 +77,8 @@ class Reconciler:
         self._done: Goal | None = None
         # Apply everything again, where healing is on.
         self._again = False
+        # Something that was left to people by break-glass may be due.
+        self._closed = False
         self._backoff = Backoff(first=RETRY_FIRST_SECONDS, most=RETRY_MOST_SECONDS)
         self._learning: asyncio.Task[None] | None = None
         # What was applied since a start, to be told with the first attempt.
@@ -110,6 +112,11 @@ class Reconciler:
             self._again = True
             self._in_force.resolve_anew()
             self.wake.set()
+
+    def closed(self) -> None:
+        """Break-glass on something is over: what was left to people meanwhile is due."""
+        self._closed = True
+        self.wake.set()
 
     async def run(self) -> None:
         self._recall_ended_jobs()
@@ -149,16 +156,31 @@ class Reconciler:
         await self._source.close()
 
     async def _recall(self, *, was_done: bool) -> None:
+<<<<<<< HEAD
         """After a start, put in force what was in force last, before asking the source: neither enforcement nor healing waits for
         Git, and a Git that is down or broken meanwhile leaves it so. Where the API server was the trouble, the next round tries
         again; what another Sync has taken over by then is its.
+=======
+        """After a start, put the revision in force that was applied last, before asking the source: neither enforcement nor
+        healing waits for Git, and a Git that is down or broken meanwhile leaves it so. Where the API server was the trouble, the
+        next round tries again; what another Sync has taken over by then is its, and what the account may touch no more nobody's.
+>>>>>>> main
         """
         try:
+<<<<<<< HEAD
             found = await self._at_hand()
             if found is None:
                 return
             revision, resolved = found
+=======
+            tenancy.check(self.sync)
+            resolved = await self._resolve(revision)
+>>>>>>> main
             lost = {conflict.loser.key for conflict in self._index.state.conflicts(self.name, resolved.plan.put)}
+            # The right may have been taken away meanwhile.
+            account = tenancy.account_of(self.sync)
+            forbidden = await rights.forbidden(resolved.plan.objects.values(), user=account, client=self._client)
+            lost |= {one.key for one in forbidden}
             resolved = msgspec.structs.replace(resolved, plan=plan.without(resolved.plan, lost))
             await self._take(resolved, revision=revision, whole=not lost and self.read_off is None)
             goal = goal_of(self.sync, revision)
@@ -211,6 +233,7 @@ class Reconciler:
         """True when the Sync is as it should be."""
         revision, in_force = "", self._in_force
         try:
+            tenancy.check(attempt.sync)
             revision = await self._source.fetch()
             goal = goal_of(attempt.sync, revision)
             if self._is_done(goal):
@@ -220,8 +243,14 @@ class Reconciler:
             resolved = await self._resolve(revision)
             found = resolved.plan
             plan.refuse_conflicts(found, state=self._index.state, sync=self.name)
+            account = tenancy.account_of(attempt.sync)
+            await rights.check(found.objects.values(), user=account, client=self._client)
             lessons = await gate.check(
-                in_force.changed(found), due=in_force.due_of(found), declared=found.objects, writer=self._writer
+                in_force.changed(found),
+                due=in_force.due_of(found),
+                declared=found.objects,
+                writer=self._writer,
+                account=account,
             )
         except GuardError as error:
             self.is_waiting = isinstance(error, DependencyError)
@@ -242,6 +271,7 @@ class Reconciler:
             self._writer.believe(lessons)
             self._begin(goal)
             recalled, self._recalled = self._recalled, Counts()
+            self._closed = False
             done = await self._apply(attempt, revision)
             held, pruned = await in_force.prune(attempt.sync, revision=revision, kinds=kinds)
             await self._index.settle(self.name)
@@ -269,8 +299,9 @@ class Reconciler:
                 drifted=self._drifted(self.name),
                 failed=len(failures),
             ),
-            kinds=self._index.state.kinds_of(self.name),
+            kinds=self._index.state.kinds_of(self.name).union(kinds if in_force.is_left else ()),
             ended_jobs=self._ended_jobs(),
+            opened=len(done.opened),
             first=first,
         )
         if failures:
@@ -327,6 +358,8 @@ class Reconciler:
         just turned off, an apply would undo the very change that it was turned off for.
         """
         heals = self.sync.heals
+        if self._closed and self._in_force.is_left:
+            return False
         if self._done is None or (self._again and heals) or self._done.without_enforcement != goal.without_enforcement:
             return False
         if not heals:

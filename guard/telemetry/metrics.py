@@ -45,6 +45,7 @@ class Metrics:
         self._syncs = Counter("guard_syncs", "Attempts to apply a revision.", ("sync", "result"), registry=registry)
         self._pushes = Counter("guard_pushes", "Requests to the push receiver.", ("result",), registry=registry)
         self._declared = Gauge("guard_declared_objects", "Objects that Git declares.", ("sync",), registry=registry)
+        self._break_glass = Gauge("guard_break_glass_active", "BreakGlass objects in force.", registry=registry)
         self._journal_failures = Counter(
             "guard_journal_write_failures", "Records that could not be written to the journal.", registry=registry
         )
@@ -82,6 +83,9 @@ class Metrics:
     def forget_sync(self, sync: str) -> None:
         """The Sync is gone, and with it the objects it declared; what it did stays counted."""
         self._declared.remove_by_labels({"sync": sync})
+
+    def break_glass(self, active: int) -> None:
+        self._break_glass.set(active)
 
     def journal_failed(self) -> None:
         self._journal_failures.inc()
