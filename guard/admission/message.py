@@ -289,7 +289,7 @@ class Wording:
         if declared is None:
             return ""
         if declared.origin == UNREAD:
-            applied = f"; {short_revision(self._revision)} was applied last" if self._revision else ""
+            applied = f"; {naming.short_revision(self._revision)} was applied last" if self._revision else ""
             return f"Change it in Git, which Guard could not read since it started{applied} (guard status {declared.sync})"
         line = self._located.lines[0] if self._located.lines else declared.origin.line
         place = naming.place(declared.origin.file, line)

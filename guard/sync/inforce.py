@@ -131,15 +131,14 @@ class InForce:
         self._due = frozenset()
 
     @property
-<<<<<<< HEAD
     def rests(self) -> bool:
         """Whether nothing of what is in force is to be applied."""
         return self._due is not None and not self._due
-=======
+
+    @property
     def is_left(self) -> bool:
         """Whether something is still to be applied or pruned after an attempt at all of it."""
         return bool(self._due or self._gone)
->>>>>>> main
 
     def is_due(self, *, heals: bool) -> bool:
         """Whether there is anything to apply of what is in force; where healing is off, what was applied before is not."""

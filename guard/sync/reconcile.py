@@ -156,26 +156,16 @@ class Reconciler:
         await self._source.close()
 
     async def _recall(self, *, was_done: bool) -> None:
-<<<<<<< HEAD
         """After a start, put in force what was in force last, before asking the source: neither enforcement nor healing waits for
         Git, and a Git that is down or broken meanwhile leaves it so. Where the API server was the trouble, the next round tries
-        again; what another Sync has taken over by then is its.
-=======
-        """After a start, put the revision in force that was applied last, before asking the source: neither enforcement nor
-        healing waits for Git, and a Git that is down or broken meanwhile leaves it so. Where the API server was the trouble, the
-        next round tries again; what another Sync has taken over by then is its, and what the account may touch no more nobody's.
->>>>>>> main
+        again; what another Sync has taken over by then is its, and what the account may touch no more nobody's.
         """
         try:
-<<<<<<< HEAD
+            tenancy.check(self.sync)
             found = await self._at_hand()
             if found is None:
                 return
             revision, resolved = found
-=======
-            tenancy.check(self.sync)
-            resolved = await self._resolve(revision)
->>>>>>> main
             lost = {conflict.loser.key for conflict in self._index.state.conflicts(self.name, resolved.plan.put)}
             # The right may have been taken away meanwhile.
             account = tenancy.account_of(self.sync)
