@@ -35,6 +35,7 @@ from guard.source import Receiver, poll
 from guard.state.desired import Declared, DesiredState, View
 from guard.state.fields import Path as FieldPath
 from guard.state.ids import GUARD_NAMESPACE, Kind
+from guard.state.metadata import Metadata
 from guard.state.policy import Left, Policy
 from guard.state.vouched import Vouched
 from guard.sync import (
@@ -190,6 +191,7 @@ class Runtime:
             clock=clock,
             vouched=self.vouched,
             ended=self._job_ended,
+            noticed=self._noticed,
         )
         self._resources.push_async_callback(self.watching.close)
         self.server_time = ServerClock(self.client, clock=clock)
@@ -225,6 +227,10 @@ class Runtime:
         """Its status remembers it, so that a restart does not run the Job again."""
         if sync in self.syncs:
             self.syncs[sync].wake.set()
+
+    def _noticed(self, declared: Declared, metadata: Metadata | None) -> None:
+        if declared.sync in self.syncs:
+            self.syncs[declared.sync].health.notice(declared.key, metadata)
 
     def _client_of(self, sync: str) -> Client:
         """The client in whose name a Sync's objects are read and written."""

@@ -16,6 +16,7 @@ from guard.cluster.impersonation import EXTRA_HEADER, USER_HEADER
 from guard.state.requesters import ACTING_EXTRA
 from tests.e2e.conftest import World, config_map
 from tests.e2e.tenants import ACCOUNT, Tenant, tenancy
+from tests.sync.tenants import allow
 from tools.guardrun import eventually
 
 SECRET = "apiVersion: v1\nkind: Secret\nmetadata: {name: login, namespace: %s}\nstringData: {password: battery-staple}\n"
@@ -120,6 +121,23 @@ async def test_what_it_may_not_touch_keeps_its_revision_out_and_is_kept_from_nob
     await world.plane.kubectl("delete", reference, "-n", namespace, "--wait=false", identity="person")
     commit = tenant.repository.commit({"beyond.yaml": None})
     await tenant.applied(commit)
+
+
+async def test_nobody_is_given_rights_that_the_account_has_not(following: Tenant) -> None:
+    tenant, name = following, following.namespace
+    resources = {"rbac.authorization.k8s.io": ["roles", "rolebindings"]}
+    await allow(tenant.world.plane, name, tenant.user, resources, role="binder")
+    binding = f"""apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {{name: everything, namespace: {name}}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}}
+subjects: [{{kind: ServiceAccount, name: {ACCOUNT}, namespace: {name}}}]
+"""
+    tenant.repository.commit({"binding.yaml": binding})
+
+    await tenant.says("is attempting to grant RBAC permissions not currently held", "binding.yaml:1")
+    assert not await tenant.world.exists("rolebinding", "everything", name)
+    await tenant.world.plane.kubectl("create", "-f", "-", identity="person", input=binding)
 
 
 async def test_without_an_account_it_has_the_rights_of_its_namespaces_default_one(tenant: Tenant) -> None:
