@@ -29,6 +29,7 @@ from guard.state.ids import FIELD_MANAGER, Kind
 from guard.sync.goal import manifests_from
 
 NOT_FOUND = 404
+FIGHTS_NAMED = 10
 
 HealthReason: TypeAlias = Literal["Healthy", "Progressing", "Unhealthy", "TimedOut"]
 
@@ -62,9 +63,18 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     ended_jobs: tuple[EndedJob, ...] | None = None
 
 
-def advanced(sync: Sync, status: SyncStatus, outcome: Outcome, *, health: Health | None = None, now: datetime) -> SyncStatus:
+def advanced(
+    sync: Sync,
+    status: SyncStatus,
+    outcome: Outcome,
+    *,
+    health: Health | None = None,
+    fights: tuple[str, ...] = (),
+    now: datetime,
+) -> SyncStatus:
     """The status after an attempt for this Sync. A failed attempt keeps the last good revision, its counts and kinds. The
-    conditions are those of kstatus: Reconciling and Stalled are there only while they are true.
+    conditions are those of kstatus: Reconciling and Stalled are there only while they are true, and so is Fighting, with a line
+    for each object that somebody keeps changing back.
     """
     ready = _ready(outcome, health if sync.spec.wait else None, waits=sync.spec.wait)
     if ready[0] == "Unknown" and _was_ready(sync, status, outcome):
@@ -73,6 +83,7 @@ def advanced(sync: Sync, status: SyncStatus, outcome: Outcome, *, health: Health
         "Ready": ready,
         "Reconciling": _reconciling(outcome, ready),
         "Stalled": ("True", outcome.reason, outcome.message) if outcome.stalled else None,
+        "Fighting": fighting(fights),
     }
     if outcome.applied_revision:
         status = in_force(sync, status, outcome.applied_revision)
@@ -96,6 +107,14 @@ def advanced(sync: Sync, status: SyncStatus, outcome: Outcome, *, health: Health
 def in_force(sync: Sync, status: SyncStatus, revision: str) -> SyncStatus:
     """The status with a revision in force, of this Sync's manifests."""
     return msgspec.structs.replace(status, revision_in_force=revision, manifests_from=manifests_from(sync.spec))
+
+
+def fighting(fights: tuple[str, ...]) -> _Wanted:
+    """The condition that names what is fought about."""
+    if not fights:
+        return None
+    more = f"; and {len(fights) - FIGHTS_NAMED} more" if len(fights) > FIGHTS_NAMED else ""
+    return "True", "FieldsKeepComingBack", "; ".join(fights[:FIGHTS_NAMED]) + more
 
 
 _HEALTHY: dict[HealthReason, ConditionStatus] = {
@@ -143,7 +162,7 @@ def progressing(sync: Sync, status: SyncStatus, progress: Progress, *, message: 
 
 def suspended(sync: Sync, status: SyncStatus, *, now: datetime) -> SyncStatus:
     """The status of a Sync that is suspended: how it was found last, with nothing going on."""
-    wanted: dict[str, _Wanted] = {"Reconciling": None, "Stalled": None}
+    wanted: dict[str, _Wanted] = {"Reconciling": None, "Stalled": None, "Fighting": None}
     found = _with(status.conditions, wanted, generation=sync.metadata.generation, now=now)
     return msgspec.structs.replace(status, conditions=found, observed_generation=sync.metadata.generation, progress=Progress())
 
