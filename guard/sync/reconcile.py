@@ -22,7 +22,7 @@ from guard.cluster import Client
 from guard.state.desired import Declared
 from guard.state.ids import ObjectKey
 from guard.sync import gate, plan, rights, tenancy
-from guard.sync.applying import Done, learn_all
+from guard.sync.applying import APPLIES_AT_ONCE, Done, learn_all
 from guard.sync.attempt import Attempt
 from guard.sync.goal import Goal, goal_of, last_request, manifests_from
 from guard.sync.health import HealthChecker
@@ -42,7 +42,8 @@ _log = telemetry.get("sync")
 
 class Reconciler:
     """Runs one Sync until cancelled. `wake` makes it look at once; `update` hands it the Sync's newest version. `dependencies`
-    raises DependencyError where a Sync has to wait for others before it applies a revision.
+    raises DependencyError where a Sync has to wait for others before it applies a revision. Objects are asked about and applied
+    so many `at_once`.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Reconciler:
         drifted: Callable[[str], int],
         fights: Callable[[str], tuple[str, ...]] = lambda _sync: (),
         dependencies: Callable[[Sync, str], None] = lambda _sync, _revision: None,
+        at_once: int = APPLIES_AT_ONCE,
     ) -> None:
         self.sync = sync
         self.loaded = asyncio.Event()
@@ -78,7 +80,6 @@ class Reconciler:
         self._reporter = Reporter(
             sync, client=client, clock=clock, references=references, write=write, synced=synced, fights=fights
         )
-        self._in_force = InForce(self.name, label=self.label, index=index, client=client, writer=writer)
         self.health = HealthChecker(
             client,
             label=self.label,
@@ -87,12 +88,24 @@ class Reconciler:
             has_ended=writer.has_ended,
             told=self._judged,
         )
+        self._at_once = at_once
+        self._in_force = InForce(
+            self.name,
+            label=self.label,
+            index=index,
+            client=client,
+            writer=writer,
+            at_once=at_once,
+            settled=self.health.settled,
+        )
         self._done: Goal | None = None
         # Apply everything again, where healing is on.
         self._again = False
         # Something that was left to people by break-glass may be due.
         self._closed = False
         self._backoff = Backoff(first=RETRY_FIRST_SECONDS, most=RETRY_MOST_SECONDS)
+        # Only Git, or whoever looks after the cluster, can help: no use in trying again soon.
+        self._is_stalled = False
         self._learning: asyncio.Task[None] | None = None
         # What was applied since a start, to be told with the first attempt.
         self._recalled = Counts()
@@ -142,6 +155,7 @@ class Reconciler:
                 await self._wait(self.wake, await self._round())
         finally:
             looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
 
     async def _round(self) -> float:
         """One attempt, whatever comes of it; returns the seconds until the next one."""
@@ -164,7 +178,7 @@ class Reconciler:
             return spec.source.interval_seconds
         if spec.retry_seconds is not None:
             return spec.retry_seconds
-        return min(spec.source.interval_seconds, self._backoff.next())
+        return min(spec.source.interval_seconds, RETRY_MOST_SECONDS if self._is_stalled else self._backoff.next())
 
     async def close(self) -> None:
         if self._learning is not None:
@@ -239,7 +253,7 @@ class Reconciler:
 
     async def _attempt(self, attempt: Attempt) -> bool:
         """True when the Sync is as it should be."""
-        revision, in_force = "", self._in_force
+        revision, in_force, self._is_stalled = "", self._in_force, False
         try:
             tenancy.check(attempt.sync)
             revision = await self._source.fetch()
@@ -258,6 +272,7 @@ class Reconciler:
                 due=in_force.due_of(found),
                 declared=found.objects,
                 writer=self._writer,
+                at_once=self._at_once,
                 account=account,
             )
         except GuardError as error:
@@ -289,6 +304,7 @@ class Reconciler:
             await self._reporter.failed(attempt, error, revision=revision)
             return False
         failures = (*done.failures, *held)
+        self._is_stalled = done.stalled and not held
         counts = Counts(
             applied=recalled.applied + done.counts.applied,
             unchanged=recalled.unchanged + done.counts.unchanged,
@@ -303,14 +319,15 @@ class Reconciler:
             failures,
             objects=ObjectCounts(
                 declared=declared,
-                applied=declared - len(failures),
+                applied=declared - len(done.failed | done.held),
                 drifted=self._drifted(self.name),
-                failed=len(failures),
+                failed=len(done.failed) + len(held),
             ),
             kinds=self._index.state.kinds_of(self.name).union(kinds if in_force.is_left else ()),
             ended_jobs=self._ended_jobs(),
             opened=len(done.opened),
             first=first,
+            stalled=self._is_stalled,
         )
         if failures:
             return False

@@ -116,9 +116,11 @@ class Reporter:
         ended_jobs: tuple[EndedJob, ...],
         opened: int,
         first: bool,
+        stalled: bool,
     ) -> None:
         """An attempt came to its end, with a line for each object that could not be applied or pruned. `kinds` are those of what
-        is declared, `opened` counts the objects that break-glass leaves to people, `first` says that everything was looked at.
+        is declared, `opened` counts the objects that break-glass leaves to people, `first` says that everything was looked at,
+        `stalled` that another attempt can only fail again.
         """
         message = (
             f"{naming.plural(objects.declared, 'object')} as declared in {revision}"
@@ -140,6 +142,7 @@ class Reporter:
                 ready=not failures,
                 reason="ApplyFailed" if failures else "Applied",
                 message=message,
+                stalled=stalled,
                 attempted=revision,
                 applied_revision=revision,
                 objects=objects,
