@@ -424,11 +424,13 @@ class Runtime:
 
     def _compile(self) -> None:
         """The policy that decisions go by, from the Syncs as they are now."""
+        # Where not all that is ours told what Git declared of it, the label goes on protecting the rest.
+        partial = {name for name, found in self.syncs.items() if found.read_off is not None and not found.read_off.whole}
         syncs = [reconciler.sync for reconciler in self.syncs.values()]
         self._accounts |= {sync.key: account_of(sync) for sync in syncs}
         self.policy = compiled(
             syncs,
-            loaded=self.view.state.syncs(),
+            loaded=frozenset(self.view.state.syncs()) - partial,
             unread=self.syncs.unread,
             sync_user=self.identity.username,
             control_plane=self.options.control_plane,

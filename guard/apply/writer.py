@@ -24,7 +24,7 @@ from guard.state.desired import Declared, Learned, View
 from guard.state.digest import Fingerprint, fingerprint
 from guard.state.equality import same
 from guard.state.fields import EMPTY, FieldSet, Path
-from guard.state.ids import FIELD_MANAGER, LABEL_PATH, REPAIR_MANAGER, SYNC_LABEL, ObjectKey
+from guard.state.ids import FIELD_MANAGER, LABEL_PATH, REPAIR_MANAGER, SYNC_LABEL, UNREAD, ObjectKey
 from guard.state.managed import entries, held_by, our_entry, our_fields, reaches_below
 from guard.state.policy import NOTHING_LEFT, Left
 from guard.state.taints import TAINTS, has_taints, taints_of, with_taints
@@ -170,6 +170,8 @@ class Writer:
         event that asked for this apply is then our own, or older. `clean` takes people's additions away as well. Where the caller
         holds that there is no such object (`is_new`), and where a dry run said so, nobody looks for one first.
         """
+        # What was read off the object itself lacks what others had taken over before, and that is no addition.
+        clean = clean and declared.origin != UNREAD
         key = declared.key
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:

@@ -144,6 +144,11 @@ class InForce:
         self._due = frozenset()
 
     @property
+    def rests(self) -> bool:
+        """Whether nothing of what is in force is to be applied."""
+        return self._due is not None and not self._due
+
+    @property
     def is_left(self) -> bool:
         """Whether something is still to be applied or pruned after an attempt at all of it."""
         return bool(self._due) or self._pruner.is_left

@@ -26,18 +26,20 @@ from guard.sync.applying import APPLIES_AT_ONCE, Done, learn_all
 from guard.sync.attempt import Attempt
 from guard.sync.deletion import keep
 from guard.sync.doubt import CONFIRM
-from guard.sync.goal import Goal, goal_of, last_request
+from guard.sync.goal import Goal, goal_of, last_request, manifests_from
 from guard.sync.health import HealthChecker
 from guard.sync.inforce import InForce, Resolved
 from guard.sync.plan import Groups
 from guard.sync.ports import Index, Source
 from guard.sync.prune import Pruned
+from guard.sync.rebuild import Rebuilt, rebuilt
 from guard.sync.reporting import Reporter
 from guard.sync.status import Health
 
 RETRY_FIRST_SECONDS, RETRY_MOST_SECONDS = 2.0, 60.0
 # A Sync that is suspended does nothing until it is woken; it looks at itself now and then all the same.
 SUSPENDED_SECONDS = 3600.0
+READ_OFF = "in force is what was applied last, as far as the cluster tells"
 
 _log = telemetry.get("sync")
 
@@ -112,6 +114,8 @@ class Reconciler:
         self._learning: asyncio.Task[None] | None = None
         # What was applied since a start, to be told with the first attempt.
         self._recalled = Counts()
+        # What is in force, where it is no revision but what the cluster says of one.
+        self.read_off: Rebuilt | None = None
 
     @property
     def name(self) -> str:
@@ -190,23 +194,23 @@ class Reconciler:
         await self._source.close()
 
     async def _recall(self, *, was_done: bool) -> None:
-        """After a start, put the revision in force that was applied last, before asking the source: neither enforcement nor
-        healing waits for Git, and a Git that is down or broken meanwhile leaves it so. Where the API server was the trouble, the
-        next round tries again; what another Sync has taken over by then is its, and what the account may touch no more nobody's.
+        """After a start, put in force what was in force last, before asking the source: neither enforcement nor healing waits for
+        Git, and a Git that is down or broken meanwhile leaves it so. Where the API server was the trouble, the next round tries
+        again; what another Sync has taken over by then is its, and what the account may touch no more nobody's.
         """
-        revision = self.status.last_applied_revision
-        if not revision:
-            return
         try:
             tenancy.check(self.sync)
-            resolved = await self._resolve(revision)
+            found = await self._at_hand()
+            if found is None:
+                return
+            revision, resolved = found
             lost = {conflict.loser.key for conflict in self._index.state.conflicts(self.name, resolved.plan.put)}
             # The right may have been taken away meanwhile.
             account = tenancy.account_of(self.sync)
             forbidden = await rights.forbidden(resolved.plan.objects.values(), user=account, client=self._client)
             lost |= {one.key for one in forbidden}
             resolved = msgspec.structs.replace(resolved, plan=plan.without(resolved.plan, lost))
-            await self._take(resolved, revision=revision, whole=not lost)
+            await self._take(resolved, revision=revision, whole=not lost and self.read_off is None)
             goal = goal_of(self.sync, revision)
             if self.sync.heals:
                 self._begin(goal)
@@ -216,12 +220,35 @@ class Reconciler:
                 # Healing is off for a reason, and a restart is none to undo what people did meanwhile.
                 self._begin(goal)
                 self._in_force.nothing_due()
-                self._done = goal
+                # Git's own of the same revision is put in force when it can be read, and not applied either.
+                self._done = goal if self.read_off is None else None
                 objects = tuple(resolved.plan.objects.values())
                 self._learning = asyncio.create_task(self._learn(objects), name=f"learn {self.name}")
                 self.health.applied()
         except Exception as error:  # noqa: BLE001 (the first attempt, which follows, says what is wrong)
-            _log.info("the last applied revision is not at hand", sync=self.name, revision=revision, error=str(error))
+            _log.info("what was in force last is not at hand", sync=self.name, error=str(error))
+
+    async def _at_hand(self) -> tuple[str, Resolved] | None:
+        """What was in force last: the revision, from the copy of the source that is left of it, or else what the objects that are
+        ours say of it. Raises ClusterError.
+        """
+        status = self.status
+        revision = status.revision_in_force or status.last_applied_revision
+        try:
+            if revision and status.manifests_from in ("", manifests_from(self.sync.spec)):
+                return revision, await self._resolve(revision)
+        except ClusterError:
+            raise
+        except Exception as error:  # noqa: BLE001 (a copy may be damaged in any way)
+            _log.warning("the copy of what was in force last cannot be read", sync=self.name, revision=revision, error=str(error))
+        if not status.kinds:
+            return None
+        found = await rebuilt(
+            self._client, status.kinds, sync=self.name, label=self.label, served=await self._index.served(fresh=False)
+        )
+        self.read_off = found
+        _log.warning("what is in force was read off the cluster", sync=self.name, objects=len(found.resolved.plan.objects))
+        return revision, found.resolved
 
     async def _learn(self, objects: tuple[Declared, ...]) -> None:
         """In which form the API server stores what Git declares, where no apply tells."""
@@ -260,14 +287,20 @@ class Reconciler:
             )
         except GuardError as error:
             self.is_waiting = isinstance(error, DependencyError)
+            if self.read_off is not None:
+                error.hint = "; ".join(filter(None, (error.hint, READ_OFF)))
             await self._reporter.failed(attempt, error, revision=revision)
             await self._go_on(attempt)
             return False
         self.is_waiting = False
         # From here on what was in force is so no more; what fails before has changed nothing.
         first, self._done = self._done is None or self._again, None
+        stands_in = self._stands_in_for(revision)
         try:
             await self._take(resolved, revision=revision)
+            if self.read_off is not None:
+                self.read_off = None
+                (in_force.nothing_due if stands_in else in_force.all_due)()
             self._writer.believe(lessons)
             self._begin(goal)
             recalled, self._recalled = self._recalled, Counts()
@@ -383,7 +416,8 @@ class Reconciler:
         kinds = self._index.state.kinds_of(self.name)
         if new := kinds.difference(self.status.kinds):
             await self._in_force.release_strangers(new)
-        await self._reporter.announce(attempt.sync, kinds)
+        is_news = self.read_off is None and not self._in_force.rests
+        await self._reporter.announce(attempt.sync, kinds, revision=revision if is_news else "")
 
         async def progress(done: int, total: int) -> None:
             await self._reporter.progress(attempt, revision=revision, done=done, total=total)
@@ -402,6 +436,11 @@ class Reconciler:
 
     def _health(self) -> Health | None:
         return self.health.report(whole=find_condition(self.status.conditions, "Healthy") is not None)
+
+    def _stands_in_for(self, revision: str) -> bool:
+        """Whether healing is off, and what was read off the cluster was left as it is: so is what Git says of that revision."""
+        is_same = self.read_off is not None and revision == self._index.state.revision(self.name)
+        return is_same and not self.sync.heals and self._in_force.rests
 
     def _is_done(self, goal: Goal) -> bool:
         """Whether nothing is left to do. A change of enforcement alone applies everything again where healing is on; where it was

@@ -18,7 +18,7 @@ from guard.cluster import Client
 from guard.state.ids import Kind
 from guard.sync.attempt import Attempt
 from guard.sync.prune import Pruned
-from guard.sync.status import Health, Outcome, advanced, fighting, progressing, publish, suspended
+from guard.sync.status import Health, Outcome, advanced, fighting, in_force, progressing, publish, suspended
 
 FAILURES_NAMED = 3
 # Often enough for people who watch, and a write that the API server hardly notices.
@@ -78,14 +78,16 @@ class Reporter:
 
     # ---- how an attempt goes
 
-    async def announce(self, sync: Sync, kinds: Iterable[Kind]) -> None:
+    async def announce(self, sync: Sync, kinds: Iterable[Kind], *, revision: str) -> None:
         """Name kinds in the status before the first of their objects is applied: pruning goes by them, and so does what is
-        registered while the Sync is not loaded, also after a Guard that was killed in between. Raises ClusterError.
+        registered while the Sync is not loaded, also after a Guard that was killed in between. So is the revision, if there is
+        one, since what was begun is to be recalled. Raises ClusterError.
         """
-        new = set(kinds) - {*self.status.kinds}
-        if new:
-            async with self._lock:
-                status = msgspec.structs.replace(self.status, kinds=tuple(sorted({*new, *self.status.kinds})))
+        async with self._lock:
+            status = msgspec.structs.replace(self.status, kinds=tuple(sorted({*kinds, *self.status.kinds})))
+            if revision:
+                status = in_force(sync, status, revision)
+            if status != self.status:
                 await publish(self._client, sync, status)
                 self.status = status
 
