@@ -1,4 +1,5 @@
-"""From a write past the webhook until a watch shows Git's value again, beside one watch event and one apply.
+"""From a write past the webhook until a watch shows Git's value again, beside one watch event and one apply, while others update
+what Git does not declare; and how long a storm of drifts takes.
 
 python -m bench.heal [--quick] [--json FILE]
 """
@@ -7,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
 from time import perf_counter
@@ -21,18 +24,21 @@ from bench.figures import paired, percentile
 from bench.objects import CONFIG_MAP, DEPLOYMENT, NAMESPACE, SMALL, Sample
 from bench.setting import Setting, commit, describe, setting, table
 from guard.base import codec
-from guard.base.codec import JsonObject
+from guard.base.codec import JsonObject, child, children
 from guard.cluster import collection_path
 from tools.guardrun import eventually
 
 PERSONS_MANAGER = "kubectl-edit"
 REFERENCE_MANAGER = "bench"
 SETTLE_SECONDS = 0.03
-APPLY_SECONDS = 180.0
+APPLY_SECONDS = 900.0
+BACKGROUND_A_SECOND = 50
+BACKGROUND_OBJECTS = 50
+STORM = 1000
 SEED = 3
 
 Way = Literal["change", "delete"]
-# How each object drifts. At the fifth heal within a minute Guard takes it for a fight and waits on purpose, so no oftener.
+# How each object drifts. Past ten heals of one field in a row Guard takes it for a fight and waits on purpose, so no oftener.
 WAYS: tuple[Way, ...] = ("change", "change", "change", "delete")
 CASES: tuple[tuple[str, str, Way], ...] = (
     ("ConfigMap, field changed", "ConfigMap", "change"),
@@ -73,16 +79,17 @@ class Bench:
     async def measure(self, sample: Sample, name: str, way: Way, *, reference: str) -> Measured:
         """A drift of a declared object, and the same on one that nobody heals, in random order."""
         if random.random() < 0.5:  # noqa: S311 (no secret)
-            write, healed = await self._heal(sample, name, way)
+            write, healed = await self.drift(sample, name, way)
             reference_write, event, apply = await self._refer(sample, reference, way)
         else:
             reference_write, event, apply = await self._refer(sample, reference, way)
             await asyncio.sleep(SETTLE_SECONDS)
-            write, healed = await self._heal(sample, name, way)
+            write, healed = await self.drift(sample, name, way)
         await asyncio.sleep(SETTLE_SECONDS)
         return Measured(healed=healed, write=write, event=event, apply=apply, reference_write=reference_write)
 
-    async def _heal(self, sample: Sample, name: str, way: Way) -> tuple[float, float]:
+    async def drift(self, sample: Sample, name: str, way: Way) -> tuple[float, float]:
+        """Seconds that the write took, and from its acceptance until a watch shows the object restored."""
         async with self._observers[sample.kind.kind].expect(name, _restored(sample)) as restored:
             answer = await self._write(sample, name, way)
         return answer.seconds, restored.result() - answer.ended
@@ -110,6 +117,45 @@ class Bench:
         return answer
 
 
+class Background:
+    """Updates of objects that Git does not declare, of the same kinds, as evenly as the machine allows."""
+
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
+        self._values = count()
+        self._caller = client.caller("admin")
+        self.updates = 0
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        kinds = list(SMALL.values())
+        self._places = [(kinds[number % 2], f"unrelated-{number}") for number in range(BACKGROUND_OBJECTS)]
+        for sample, name in self._places:
+            answer = await self._client.apply(sample.path(name), sample.make(name), caller=self._caller, manager="unrelated")
+            answer.json()
+        task = asyncio.create_task(self._update(), name="background")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _update(self) -> None:
+        due = perf_counter()
+        async with asyncio.TaskGroup() as group:
+            while True:
+                sample, name = self._places[self.updates % BACKGROUND_OBJECTS]
+                group.create_task(self._one(sample, name))
+                self.updates += 1
+                due += 1 / BACKGROUND_A_SECOND
+                await asyncio.sleep(max(0.0, due - perf_counter()))
+
+    async def _one(self, sample: Sample, name: str) -> None:
+        change = sample.change(f"unrelated-{next(self._values)}")
+        answer = await self._client.patch(sample.path(name), change, caller=self._caller, manager="unrelated")
+        answer.json()
+
+
 async def run(*, quick: bool) -> JsonObject:
     random.seed(SEED)
     raw: JsonObject = {}
@@ -123,12 +169,46 @@ async def run(*, quick: bool) -> JsonObject:
             bench = Bench(client, {"ConfigMap": config_maps, "Deployment": deployments})
             for kind, sample in SMALL.items():
                 await bench.create(sample, f"reference-{kind.lower()}")
-            # Ten objects can drift only forty times, so other ten take their place.
-            few = [await _round(where, bench, objects=10, most=40, tag=f"few-{index}") for index in range(2 if quick else 8)]
-            _report("10", [found for found, _ in few], seconds=few[0][1], raw=raw)
-            many = await _round(where, bench, objects=1000, most=60 if quick else 320, tag="many")
-            _report("1000", [many[0]], seconds=many[1], raw=raw)
+            background = Background(client)
+            started = perf_counter()
+            async with background.running():
+                # Ten objects can drift only forty times, so other ten take their place.
+                few = [await _round(where, bench, objects=10, most=40, tag=f"few-{index}") for index in range(2 if quick else 8)]
+                medians = {10: _report(10, [found for found, _ in few], seconds=few[0][1], raw=raw)}
+                for objects in (1000,) if quick else (1000, 10_000):
+                    found, seconds = await _round(where, bench, objects=objects, most=60 if quick else 320, tag=f"of-{objects}")
+                    medians[objects] = _report(objects, [found], seconds=seconds, raw=raw)
+                rate = background.updates / (perf_counter() - started)
+            print(f"\n{rate:.0f} unrelated updates a second meanwhile", flush=True)
+            for objects, median in medians.items():
+                print(f"p50 at {objects} objects / p50 at 10 objects: {median / medians[10]:.2f}", flush=True)
+            raw["storm"] = await _storm(where, bench, objects=100 if quick else STORM)
     return raw
+
+
+async def _storm(where: Setting, bench: Bench, *, objects: int) -> JsonObject:
+    """All of so many declared objects drift at once."""
+    sample, names = SMALL["ConfigMap"], [f"storm-{number}" for number in range(objects)]
+    await commit(where, [sample.make(name) for name in names], seconds=APPLY_SECONDS)
+    healed, started = await _healed(where), perf_counter()
+    found = await asyncio.gather(*(bench.drift(sample, name, "change") for name in names))
+    seconds = perf_counter() - started
+    listed = await where.client.send(
+        "GET", collection_path(sample.kind, namespace=NAMESPACE), caller=where.client.caller("admin")
+    )
+    values = {child(body, "metadata")["name"]: sample.read(body) for body in children(listed.json(), "items")}
+    wrong = [name for name in names if values.get(name) != sample.git]
+    assert not wrong, f"lost: {wrong}"
+
+    async def counted() -> bool:
+        return await _healed(where) - healed == objects
+
+    await eventually(counted, what=f"Guard counts {objects} heals")
+    slowest = max(healing for _, healing in found)
+    print(
+        f"\n{objects} drifts at once: all restored {seconds:.2f} s after the first write began, none later than {slowest:.2f} s"
+    )
+    return {"objects": objects, "seconds": seconds, "slowest": slowest}
 
 
 Found = dict[tuple[str, Way], list[Measured]]
@@ -162,7 +242,8 @@ async def _healed(where: Setting) -> float:
     return await where.guard.metric("guard_heals_total", result="healed")
 
 
-def _report(objects: str, rounds: list[Found], *, seconds: float, raw: JsonObject) -> None:
+def _report(objects: int, rounds: list[Found], *, seconds: float, raw: JsonObject) -> float:
+    """Prints; returns the median of all, in seconds."""
     print(f"\n{objects} declared objects (applied in {seconds:.1f} s), milliseconds")
     rows: list[list[str]] = []
     everything: list[Measured] = []
@@ -174,7 +255,8 @@ def _report(objects: str, rounds: list[Found], *, seconds: float, raw: JsonObjec
     print(
         table(("", "drifts", "p50", "p99", "p50 of event + apply", "ratio (95 %)", "ratio with writes (95 %)"), rows), flush=True
     )
-    raw[objects] = {"applied_seconds": seconds, "drifts": everything}
+    raw[str(objects)] = {"applied_seconds": seconds, "drifts": everything}
+    return percentile([one.from_acceptance[0] for one in everything], 0.5)
 
 
 def _row(name: str, measured: list[Measured]) -> list[str]:

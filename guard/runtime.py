@@ -25,7 +25,7 @@ from guard.breakglass import BreakGlasses, install_role
 from guard.cluster import Client, Identity, Impersonation, Served, ServerClock, connect, discover
 from guard.control import serve as serve_control
 from guard.control import serve_metrics
-from guard.heal import Repairer, Watching
+from guard.heal import Repairer, Report, Watching
 from guard.inspect import Comparison, Explanation, compare, explain
 from guard.registration import LONGEST_BREAK_GLASS, Registration, client_config
 from guard.render.cache import Cache
@@ -174,14 +174,20 @@ class Runtime:
         self.parser = Parser(cache=self.cache)
         self.secrets = Secrets(self.client, directory=self.options.credentials_dir)
         self.writer = Writer(self._client_of, view=view, clock=clock, left=self._left)
+        self.heals = Report(
+            view=view,
+            clock=clock,
+            references=self.references,
+            write=self._write,
+            healed=lambda cause, result, seconds: self.metrics.healed(cause=cause, result=result, seconds=seconds),
+            news=self._has_news,
+        )
         self.repairer = Repairer(
             view=view,
             writer=self.writer,
             enforcement=lambda sync: self.policy.of(sync),  # noqa: PLW0108 (the policy is replaced as Syncs change)
             clock=clock,
-            references=self.references,
-            write=self._write,
-            healed=lambda cause, result, seconds: self.metrics.healed(cause=cause, result=result, seconds=seconds),
+            report=self.heals,
         )
         self.watching = Watching(
             self.client,
@@ -190,7 +196,7 @@ class Runtime:
             repairer=self.repairer,
             clock=clock,
             vouched=self.vouched,
-            ended=self._job_ended,
+            ended=self._has_news,
             noticed=self._noticed,
         )
         self._resources.push_async_callback(self.watching.close)
@@ -223,8 +229,8 @@ class Runtime:
         for reconciler in self.syncs.values():
             reconciler.closed()
 
-    def _job_ended(self, sync: str) -> None:
-        """Its status remembers it, so that a restart does not run the Job again."""
+    def _has_news(self, sync: str) -> None:
+        """Its status is to say so: a Job that ended, which a restart must not run again; a fight that began or ended."""
         if sync in self.syncs:
             self.syncs[sync].wake.set()
 
@@ -309,6 +315,7 @@ class Runtime:
     def _show_metrics(self) -> tuple[bytes, str]:
         for sync in self.view.state.syncs():
             self.metrics.declared(sync=sync, objects=self.view.state.count_of(sync))
+            self.metrics.fights(sync=sync, objects=len(self.heals.fights(sync)))
         return self.metrics.render()
 
     def _not_ready(self) -> str:
@@ -363,6 +370,7 @@ class Runtime:
             wait=lambda wake, seconds: poll(interval=seconds, wake=wake),
             synced=lambda name, result: self.metrics.synced(sync=name, result=result),
             drifted=self.repairer.drifted,
+            fights=self.heals.fights,
             dependencies=syncs.check_dependencies,
         )
 

@@ -10,7 +10,7 @@ from guard.base import codec
 
 # denied, warned, audited: what a manual change met under Deny, Warn and Audit. exempted, break-glass-used: let pass where it
 # would have been refused. The other break-glass-*: what became of a BreakGlass itself. fight: a field that keeps coming back,
-# so that healing backs off.
+# so that healing backs off; fight-ended: it stays.
 Event: TypeAlias = Literal[
     "denied",
     "warned",
@@ -24,6 +24,7 @@ Event: TypeAlias = Literal[
     "healed",
     "heal-failed",
     "fight",
+    "fight-ended",
     "synced",
     "sync-failed",
 ]

@@ -1,4 +1,4 @@
-"""Putting one object right, and saying what was wrong with it."""
+"""Putting objects right: at once, each one by itself, for as long as it takes."""
 
 from __future__ import annotations
 
@@ -8,34 +8,55 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from guard import telemetry
-from guard.apply import Applied, Known, Writer, told
-from guard.audit import FieldChange, Record, References
-from guard.audit.record import Event
+from guard.apply import Writer
 from guard.base.backoff import Backoff
-from guard.base.clock import Clock, rfc3339
-from guard.base.errors import ApiStatusError, ClusterError
-from guard.heal.fights import Fights
-from guard.state import fields
+from guard.base.clock import Clock
+from guard.base.errors import ClusterError
+from guard.heal.report import Drift, Report
 from guard.state.desired import Declared, View
-from guard.state.fields import Path
-from guard.state.ids import ObjectKey
+from guard.state.ids import DEFINITION, NAMESPACE, ObjectKey
 from guard.state.metadata import Metadata
 from guard.state.policy import Enforcement
 
 REPAIRS_AT_ONCE = 16
-FIELDS_NAMED = 10
+FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 0.1, 60.0
+SETTLE_SECONDS = 5.0  # how late the end of a fight may be seen
+
+# What others of Git's objects live in, and cannot be made without.
+_HOLDERS = frozenset((kind.group, kind.kind) for kind in (DEFINITION, NAMESPACE))
 
 _log = telemetry.get("heal")
 
 
-class Drift(msgspec.Struct, frozen=True):
-    """Why an object is looked at: the watch's last word about it. `at` is monotonic seconds; `gone` when the object was
-    deleted or lost our label, which look the same.
-    """
+class _Case:
+    """An object that is looked at: the newest drift that nobody has taken up yet, and what waits for the next try."""
 
-    metadata: Metadata
-    at: float
-    gone: bool = False
+    def __init__(self, drift: Drift) -> None:
+        self.drift: Drift | None = drift
+        self.fails = False
+        self._now = asyncio.Event()
+
+    def put(self, drift: Drift) -> None:
+        # What was taken away keeps its time: `took` counts from the first sign of drift.
+        self.drift = msgspec.structs.replace(drift, at=self.drift.at) if self.drift else drift
+
+    def take(self) -> Drift | None:
+        drift, self.drift = self.drift, None
+        return drift
+
+    def hurry(self) -> None:
+        """Wait no longer."""
+        self._now.set()
+
+    async def wait(self, seconds: float) -> bool:
+        """True when there is a reason to go on at once."""
+        self._now.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._now.wait()
+        except TimeoutError:
+            return False
+        return True
 
 
 class Repairer:
@@ -50,46 +71,43 @@ class Repairer:
         writer: Writer,
         enforcement: Callable[[str], Enforcement],
         clock: Clock,
-        references: References,
-        write: Callable[[Record], None],
-        healed: Callable[[str, str, float], None],
+        report: Report,
     ) -> None:
         self._view = view
         self._writer = writer
         self._enforcement = enforcement
         self._clock = clock
-        self._references = references
-        self._write = write
-        self._healed = healed
-        self._fights = Fights()
+        self._report = report
         self._drifted: dict[ObjectKey, str] = {}
-        self._pending: dict[ObjectKey, Drift] = {}
+        self._cases: dict[ObjectKey, _Case] = {}
         self._tasks: dict[ObjectKey, asyncio.Task[None]] = {}
         self._held: dict[ObjectKey, Drift] = {}
         self._limit = asyncio.Semaphore(REPAIRS_AT_ONCE)
+        self._settling: asyncio.TimerHandle | None = None
 
-    def look(self, key: ObjectKey, drift: Drift) -> None:
-        """Repair the object if it needs it; the newest drift of an object replaces one that nobody has looked at yet."""
+    def heals(self, declared: Declared) -> bool:
+        """Whether its Sync wants drift undone."""
+        return self._enforcement(declared.sync).heal
+
+    def look(self, key: ObjectKey, drift: Drift, *, again: bool = False) -> None:
+        """Repair the object if it needs it; the newest drift of an object replaces one that nobody has looked at yet. `again` is
+        for what a new list showed: a try that failed may succeed now.
+        """
         declared = self._view.state.get(key)
         if declared is not None and self._writer.is_open(key, sync=declared.sync):
             self._hold(declared, drift)
             return
-        if declared is not None and not self._enforcement(declared.sync).heal:
+        if declared is not None and not drift.gone and not self.heals(declared):
             self._leave(declared, drift)
             return
-        waiting = self._pending.get(key)
-        # What was taken away keeps its time: `took` counts from the first sign of drift.
-        self._pending[key] = msgspec.structs.replace(drift, at=waiting.at) if waiting else drift
-        known = self._tasks.get(key)
-        if known is None or known.done():
-            task = asyncio.create_task(self._work(key), name=f"heal {key}")
-            self._tasks[key] = task
-            task.add_done_callback(lambda done: self._ended(key, done))
-
-    def _ended(self, key: ObjectKey, task: asyncio.Task[None]) -> None:
-        # Another one may have begun between this one's end and this call.
-        if self._tasks.get(key) is task:
-            del self._tasks[key]
+        case = self._cases.get(key)
+        if case is None:
+            self._cases[key] = case = _Case(drift)
+            self._tasks[key] = asyncio.create_task(self._work(key, case), name=f"heal {key}")
+            return
+        case.put(drift)
+        if again if case.fails else not self._report.pause(key, self._writer.known(key), drift):
+            case.hurry()
 
     def closed(self, objects: Iterable[Declared]) -> None:
         """Break-glass on these is over: put right what became of them, seen or not."""
@@ -105,7 +123,7 @@ class Repairer:
 
     def right(self, key: ObjectKey) -> None:
         """The object was seen as the last apply left it, by whomever that apply was asked for."""
-        if key not in self._tasks:
+        if key not in self._cases:
             self._drifted.pop(key, None)
 
     def drifted(self, sync: str) -> int:
@@ -117,29 +135,53 @@ class Repairer:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._settling is not None:
+            self._settling.cancel()
 
-    async def _work(self, key: ObjectKey) -> None:
-        backoff = Backoff(first=0.1, most=60.0)
-        while (drift := self._pending.pop(key, None)) is not None:
-            declared = self._view.state.get(key)
-            if declared is None:
-                self._drifted.pop(key, None)
-                return
-            if not self._enforcement(declared.sync).heal:
+    async def _work(self, key: ObjectKey, case: _Case) -> None:
+        backoff = Backoff(first=FIRST_RETRY_SECONDS, most=LONGEST_RETRY_SECONDS)
+        try:
+            while (drift := case.take()) is not None:
+                declared = self._view.state.get(key)
+                if declared is None:
+                    self._drifted.pop(key, None)
+                    continue
+                if await self._is_done(declared, drift, case):
+                    case.fails = False
+                    backoff.reset()
+                else:
+                    case.fails = True
+                    case.drift = case.drift or drift
+                    if await case.wait(backoff.next()):
+                        backoff.reset()
+        finally:
+            # Nothing is awaited since the last look for drift: what comes now makes a case of its own.
+            del self._cases[key], self._tasks[key]
+
+    async def _is_done(self, declared: Declared, drift: Drift, case: _Case) -> bool:
+        """One try; False when it has to be made again."""
+        key = declared.key
+        try:
+            if not self.heals(declared):
                 self._leave(declared, drift)
-                continue
+                await self._writer.label(declared)
+                return True
             self._drifted[key] = declared.sync
-            pause = self._fights.delay(key, at=self._clock.monotonic())
-            if pause:
-                await asyncio.sleep(pause)
-            try:
-                await self._repair(declared, drift)
-                self._drifted.pop(key, None)
-                backoff.reset()
-            except ClusterError as error:
-                self._failed(declared, drift, error)
-                self._pending.setdefault(key, drift)
-                await asyncio.sleep(backoff.next())
+            pause = self._report.pause(key, self._writer.known(key), drift)
+            if pause and not case.fails:
+                await case.wait(pause)
+                drift = case.take() or drift
+            if await self._is_left_open(declared, drift):
+                return True
+        except ClusterError as error:
+            self._report.failed(declared, drift, error)
+            return False
+        except Exception:  # noqa: BLE001 (a fault of Guard's own with one object is tried again, and told)
+            _log.exception("a repair failed for a reason that Guard does not know", object=str(key))
+            return False
+        self._drifted.pop(key, None)
+        self._report.is_right(key)
+        return True
 
     def _leave(self, declared: Declared, drift: Drift) -> None:
         """Healing is off: count what metadata shows to have drifted, and what shows to be right again."""
@@ -149,80 +191,31 @@ class Repairer:
         else:
             self._drifted.pop(declared.key, None)
 
-    async def _repair(self, declared: Declared, drift: Drift) -> None:
-        key = declared.key
-        known = self._writer.known(key)
+    async def _is_left_open(self, declared: Declared, drift: Drift) -> bool:
+        """Repair the object; True where that is not to be, since break-glass holds it open by now."""
+        known = self._writer.known(declared.key)
         clean = self._enforcement(declared.sync).additions == "Deny"
         async with self._limit:
             applied = await self._writer.apply(declared, unless_newer_than=drift.metadata.resource_version, clean=clean)
         if applied is not None and applied.is_open:
             self._hold(declared, drift)
+            return True
         if applied is None or not applied.changed:
-            return
-        now = self._clock.monotonic()
-        took = now - drift.at
-        paths = _lost(known, drift, applied)
-        cause = "gone" if drift.gone else "changed"
-        reason = "Recreated" if applied.created else "LabelRestored" if drift.gone else "Restored"
-        managers = _managers(drift, paths)
-        self._healed(cause, "healed", took)
-        self._record("healed", declared, reason=reason, paths=paths, managers=managers, took=took)
-        self._fights.healed(key, frozenset(paths), at=now)
-        if self._fights.begins(key):
-            self._record("fight", declared, reason="FieldKeepsComingBack", paths=paths, managers=managers, took=0.0)
+            return False
+        self._report.restored(declared, known, drift, applied)
+        if self._settling is None:
+            self._settle_later()
+        if applied.created and (declared.key.group, declared.key.kind) in _HOLDERS:
+            for case in self._cases.values():
+                if case.fails:
+                    case.hurry()
+        return False
 
-    def _failed(self, declared: Declared, drift: Drift, error: ClusterError) -> None:
-        took = self._clock.monotonic() - drift.at
-        self._healed("gone" if drift.gone else "changed", "failed", took)
-        reason = error.reason if isinstance(error, ApiStatusError) else "Unreachable"
-        self._record("heal-failed", declared, reason=reason, paths=(), managers=(), took=took, message=told(error, declared.key))
+    def _settle_later(self) -> None:
+        self._settling = asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._settle)
 
-    def _record(
-        self,
-        event: Event,
-        declared: Declared,
-        *,
-        reason: str,
-        paths: tuple[Path, ...],
-        managers: tuple[str, ...],
-        took: float,
-        message: str = "",
-    ) -> None:
-        key = declared.key
-        _log.info(event, object=str(key), reason=reason, took_ms=round(took * 1000, 1), managers=managers)
-        self._write(
-            Record(
-                time=rfc3339(self._clock.now()),
-                id=self._references.new(),
-                event=event,
-                reason=reason,
-                sync=declared.sync,
-                revision=self._view.state.revision(declared.sync),
-                group=key.group,
-                kind=key.kind,
-                namespace=key.namespace,
-                name=key.name,
-                origin=str(declared.origin),
-                fields=tuple(FieldChange(path=fields.written(path)) for path in paths[:FIELDS_NAMED]),
-                managers=managers,
-                took_ms=round(took * 1000, 1),
-                message=message,
-            )
-        )
-
-
-def _lost(known: Known | None, drift: Drift, applied: Applied) -> tuple[Path, ...]:
-    """The declared fields that somebody had taken from our entry, and the additions that were removed."""
-    if drift.gone or known is None or not drift.metadata.resource_version:
-        return applied.removed
-    taken = known.fields.minus(drift.metadata.our_fields)
-    return (*taken.paths(), *applied.removed)
-
-
-def _managers(drift: Drift, paths: tuple[Path, ...]) -> tuple[str, ...]:
-    """The field managers that hold what was lost, as the drifted object showed them."""
-    wanted = set(paths)
-    found = {
-        entry.manager for entry in drift.metadata.entries if not entry.is_guard and any(path in entry.fields for path in wanted)
-    }
-    return tuple(sorted(found))
+    def _settle(self) -> None:
+        self._settling = None
+        self._report.settle()
+        if not self._report.is_quiet():
+            self._settle_later()

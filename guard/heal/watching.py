@@ -15,7 +15,8 @@ from guard.apply import Known, Writer
 from guard.base.clock import Clock
 from guard.base.codec import JsonObject, child
 from guard.cluster import Client, Event, collection_path, watch_metadata
-from guard.heal.repair import Drift, Repairer
+from guard.heal.repair import Repairer
+from guard.heal.report import Drift
 from guard.state.desired import Declared, View
 from guard.state.digest import Fingerprint
 from guard.state.ids import SYNC_LABEL, Kind, ObjectKey
@@ -25,8 +26,11 @@ from guard.state.vouched import Vouched
 
 # managedFields times have seconds: an apply under our name within two seconds of ours may leave the very same entry.
 SPOOF_SECONDS = 2.0
-# A controller that writes an annotation on a declared object ten times a second costs one verifying apply a second.
+# A controller that writes an annotation on a declared object ten times a second costs one verifying apply a second, after the
+# first few, which are made at once.
 DOUBT_SECONDS = 1.0
+DOUBTS_AT_ONCE = 5
+MOST_DOUBTED = 4096
 
 _log = telemetry.get("heal")
 
@@ -62,6 +66,8 @@ class Watching:
         # What a list that has not ended has shown so far.
         self._listing: dict[Kind, set[ObjectKey]] = {}
         self._doubts: dict[ObjectKey, Drift] = {}
+        # When the verifying applies of an object would have been made, had each of them taken its second.
+        self._verified: dict[ObjectKey, float] = {}
 
     async def follow(self, kinds: Collection[Kind], *, seconds: float = 10.0) -> None:
         """Watch these kinds and no others. A kind that is not served yet is tried until it is; nobody waits longer than
@@ -91,10 +97,9 @@ class Watching:
 
     async def _watch(self, kind: Kind) -> None:
         async for event in watch_metadata(self._client, collection_path(kind), labels=SYNC_LABEL):
-            try:
-                self._take(kind, event)
-            except Exception:  # noqa: BLE001 (one object that Guard trips over must not end the watch of all)
-                _log.exception("an event could not be taken", kind=kind.group_kind, type=event.type)
+            self._take(kind, event)
+            # A page of a list holds hundreds of objects, and the next event may be hours away.
+            del event
 
     def _take(self, kind: Kind, event: Event[Metadata]) -> None:
         if event.type == "FAILED":
@@ -105,7 +110,7 @@ class Watching:
             if event.ends:
                 self._listed[kind].set()
         else:
-            self._changed(kind, event.object, gone=event.type == "DELETED")
+            self._look_at(kind, event.object, gone=event.type == "DELETED")
 
     def _relisted(self, kind: Kind, page: Event[Metadata]) -> None:
         """A page of a (re)list: each object may have changed. At its end, those of ours that are missing have gone, unseen."""
@@ -113,8 +118,8 @@ class Watching:
             self._listing[kind] = set()
         found, present = self._listing[kind], self._present.setdefault(kind, set())
         for metadata in page.objects:
-            found.add(metadata.key(kind))
-            self._changed(kind, metadata, gone=False)
+            found.add(self._key(kind, metadata))
+            self._look_at(kind, metadata, gone=False, listed=True)
         if not page.ends:
             return
         # Only objects that Guard applied before can be missing: a first sync is about to create the rest.
@@ -122,19 +127,26 @@ class Watching:
             known = self._writer.known(key)
             version = known.fingerprint.resource_version if known else ""
             if version:
-                self._gone(key, Metadata(resource_version=str(int(version) + 1)))
+                self._gone(key, Metadata(resource_version=str(int(version) + 1)), listed=True)
         self._present[kind] = self._listing.pop(kind)
 
-    def _changed(self, kind: Kind, metadata: Metadata, *, gone: bool) -> None:
-        key = metadata.key(kind)
+    def _look_at(self, kind: Kind, metadata: Metadata, *, gone: bool, listed: bool = False) -> None:
+        try:
+            self._changed(kind, metadata, gone=gone, listed=listed)
+        except Exception:  # noqa: BLE001 (one object that Guard trips over must not end the watch of all)
+            _log.exception("an event could not be taken", object=str(metadata.key(kind)))
+
+    def _changed(self, kind: Kind, metadata: Metadata, *, gone: bool, listed: bool) -> None:
+        """`listed` when a list shows it, after which more than one write may lie since it was seen last."""
+        key = self._key(kind, metadata)
         if gone:
             self._present[kind].discard(key)
             self._gone(key, metadata)
             return
+        declared = self._view.state.get(key)
         self._present[kind].add(key)
         seen, before = metadata.fingerprint, self._writer.last_seen(key)
         self._writer.saw(key, seen=seen, ours=bool(seen.ours))
-        declared = self._view.state.get(key)
         known = self._writer.known(key)
         if declared is None:
             return
@@ -148,19 +160,25 @@ class Watching:
             if self._writer.is_writing(key):
                 self._repairer.look(key, Drift(metadata=metadata, at=self._clock.monotonic()))
         else:
-            self._weigh(declared, known, metadata, before=before)
+            self._weigh(declared, known, metadata, before=None if listed else before, listed=listed)
 
-    def _gone(self, key: ObjectKey, metadata: Metadata) -> None:
+    def _key(self, kind: Kind, metadata: Metadata) -> ObjectKey:
+        """The index's own key, so that there is one in memory for each object."""
+        key = metadata.key(kind)
+        declared = self._view.state.get(key)
+        return key if declared is None else declared.key
+
+    def _gone(self, key: ObjectKey, metadata: Metadata, *, listed: bool = False) -> None:
         self._writer.lost(key)
         declared = self._view.state.get(key)
         if declared is not None:
             self._noticed(declared, None)
-        if declared is None or self._writer.known(key) is None:
-            return
+        if declared is None or (self._writer.known(key) is None and self._repairer.heals(declared)):
+            return  # the first apply is still to come
         if not self._view.has_ended(declared):
-            self._repairer.look(key, Drift(metadata=metadata, at=self._clock.monotonic(), gone=True))
+            self._repairer.look(key, Drift(metadata=metadata, at=self._clock.monotonic(), gone=True), again=listed)
 
-    def _weigh(self, declared: Declared, known: Known, metadata: Metadata, *, before: str) -> None:
+    def _weigh(self, declared: Declared, known: Known, metadata: Metadata, *, before: Fingerprint | None, listed: bool) -> None:
         """Look at once at what is drift by its metadata; at what may be, at once too, but not again and again while others
         keep writing beside what Git declares.
         """
@@ -170,20 +188,28 @@ class Watching:
             self._repairer.right(key)
             return
         now = self._clock.monotonic()
-        vouched = self._vouched.vouches(key, metadata, after=before, at=now)
+        vouched = self._vouched.vouches(key, metadata, after=before.resource_version if before else "", at=now)
         if seen.digest != left.digest or not _holds(metadata, known.applied) or self._view.takings.of(key, at=now):
-            self._repairer.look(key, Drift(metadata=metadata, at=now))
-        elif self._is_doubtful(known, seen) and not (vouched and self._moves_on(key, known, seen)):
-            waiting = key in self._doubts
-            self._doubts[key] = Drift(metadata=metadata, at=now)
-            if not waiting:
-                pause = known.looked + DOUBT_SECONDS - now
-                if pause > 0:
-                    asyncio.get_running_loop().call_later(pause, self._settle, key)
-                else:
-                    self._settle(key)
+            self._repairer.look(key, Drift(metadata=metadata, at=now), again=listed)
+        elif self._is_doubtful(known, seen, before=before) and not (vouched and self._moves_on(key, known, seen)):
+            self._verify(key, Drift(metadata=metadata, at=now))
         else:
             self._repairer.right(key)
+
+    def _verify(self, key: ObjectKey, drift: Drift) -> None:
+        """Look at an object that may have drifted: at once, or with what else comes until it is its turn."""
+        waiting = key in self._doubts
+        self._doubts[key] = drift
+        if waiting:
+            return
+        if len(self._verified) >= MOST_DOUBTED:
+            self._verified = {key: due for key, due in self._verified.items() if due > drift.at}
+        due = self._verified[key] = max(self._verified.get(key, 0.0), drift.at) + DOUBT_SECONDS
+        pause = due - drift.at - DOUBTS_AT_ONCE * DOUBT_SECONDS
+        if pause > 0:
+            asyncio.get_running_loop().call_later(pause, self._settle, key)
+        else:
+            self._settle(key)
 
     def _settle(self, key: ObjectKey) -> None:
         self._repairer.look(key, self._doubts.pop(key))
@@ -197,13 +223,15 @@ class Watching:
         self._writer.moved_on(key, seen)
         return True
 
-    def _is_doubtful(self, known: Known, seen: Fingerprint) -> bool:
-        """Whether this write, which left our entry as it was, may have changed what we declare all the same."""
+    def _is_doubtful(self, known: Known, seen: Fingerprint, *, before: Fingerprint | None) -> bool:
+        """Whether this write, which left our entry as it was, may have changed what we declare all the same. `before` is what was
+        seen before this one write, where it is one.
+        """
         left = known.fingerprint
         if seen.generation != left.generation or self._clock.monotonic() - known.wrote < SPOOF_SECONDS:
             return True
-        # Without a generation any write may be drift, except a heartbeat: one that moved a status entry.
-        return seen.generation == 0 and seen.status == left.status
+        # Without a generation any write may be drift, except a heartbeat: one that moved a status entry and nothing else.
+        return seen.generation == 0 and (before is None or seen.status == before.status or seen.others != before.others)
 
 
 def _holds(live: Metadata, declared: JsonObject) -> bool:

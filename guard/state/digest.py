@@ -11,15 +11,16 @@ from guard.base.codec import JsonObject
 from guard.state.managed import Entry, RawEntry, entries
 
 
-class Fingerprint(msgspec.Struct, frozen=True):
-    """`ours` covers our entry, its time included, `digest` also those of people's tools, `status` the entries of the status
-    subresource, which heartbeats move; `generation` is 0 for kinds that have none. Key order is none of it:
-    the API server shows one object in one order or another (after a custom resource was scaled).
+class Fingerprint(msgspec.Struct, frozen=True, gc=False):
+    """`ours` covers our entry, its time included, `digest` also those of people's tools, `others` those that are neither;
+    `status` has the entries of the status subresource, which heartbeats move; `generation` is 0 for kinds that have none. Key
+    order is none of it: the API server shows one object in one order or another (after a custom resource was scaled).
     """
 
     ours: bytes
     digest: bytes
     status: bytes
+    others: bytes
     generation: int
     resource_version: str
 
@@ -35,11 +36,14 @@ def fingerprint_of(found: Iterable[Entry | RawEntry], *, generation: int, resour
     ours: list[Entry | RawEntry] = []
     people: list[Entry | RawEntry] = []
     status: list[Entry | RawEntry] = []
+    others: list[Entry | RawEntry] = []
     for entry in found:
         if entry.is_ours:
             ours.append(entry)
         elif entry.is_person:
             people.append(entry)
+        elif entry.subresource != "status":
+            others.append(entry)
         if entry.subresource == "status":
             status.append(entry)
     own = _hash(ours)
@@ -47,6 +51,7 @@ def fingerprint_of(found: Iterable[Entry | RawEntry], *, generation: int, resour
         ours=own,
         digest=own + _hash(people) if people else own,
         status=_hash(status),
+        others=_hash(others),
         generation=generation,
         resource_version=resource_version,
     )

@@ -34,8 +34,10 @@ class Manager(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def is_person(self) -> bool:
-        """Written by a person's tool (the documented list), to the object or through a subresource."""
-        return is_person_tool(self.manager)
+        """Written by a person's tool (the documented list), to the object or through a subresource; or under our names by
+        somebody else: what Guard declares is in its Apply entry, and its patches only take away.
+        """
+        return is_person_tool(self.manager) or (self.is_guard and not self.is_ours)
 
     @property
     def is_guard(self) -> bool:

@@ -57,6 +57,7 @@ class Reconciler:
         wait: Callable[[asyncio.Event, float], Awaitable[bool]],
         synced: Callable[[str, str], None],
         drifted: Callable[[str], int],
+        fights: Callable[[str], tuple[str, ...]] = lambda _sync: (),
         dependencies: Callable[[Sync, str], None] = lambda _sync, _revision: None,
     ) -> None:
         self.sync = sync
@@ -72,7 +73,9 @@ class Reconciler:
         self._wait = wait
         self._drifted = drifted
         self._dependencies = dependencies
-        self._reporter = Reporter(sync, client=client, clock=clock, references=references, write=write, synced=synced)
+        self._reporter = Reporter(
+            sync, client=client, clock=clock, references=references, write=write, synced=synced, fights=fights
+        )
         self._in_force = InForce(self.name, label=self.label, index=index, client=client, writer=writer)
         self.health = HealthChecker(
             client,

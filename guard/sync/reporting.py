@@ -17,7 +17,7 @@ from guard.base.errors import ClusterError, ConfigError, DependencyCycle, Depend
 from guard.cluster import Client
 from guard.state.ids import Kind
 from guard.sync.attempt import Attempt
-from guard.sync.status import Health, Outcome, advanced, progressing, publish, suspended
+from guard.sync.status import Health, Outcome, advanced, fighting, progressing, publish, suspended
 
 FAILURES_NAMED = 3
 # Often enough for people who watch, and a write that the API server hardly notices.
@@ -46,6 +46,7 @@ class Reporter:
         references: References,
         write: Callable[[Record], None],
         synced: Callable[[str, str], None],
+        fights: Callable[[str], tuple[str, ...]] = lambda _sync: (),
     ) -> None:
         self.status: SyncStatus = sync.status
         self._name = sync.key
@@ -54,6 +55,7 @@ class Reporter:
         self._references = references
         self._write = write
         self._synced = synced
+        self._fights = fights
         self._failed_message = ""
         self._health: Health | None = None
         self._last: tuple[Sync, Outcome] | None = None
@@ -176,7 +178,7 @@ class Reporter:
         outcome = Outcome(
             ready=True, reason="Applied", message=message, attempted=revision, objects=objects, ended_jobs=ended_jobs
         )
-        if is_well and seen and objects == status.objects and ended_jobs == status.ended_jobs:
+        if is_well and seen and (objects, ended_jobs) == (status.objects, status.ended_jobs) and not self._fights_changed():
             self._last = (sync, outcome)
         else:
             await self._say(sync, outcome)
@@ -196,7 +198,16 @@ class Reporter:
 
     async def _say(self, sync: Sync, outcome: Outcome) -> None:
         self._last = (sync, outcome)
-        await self._publish(sync, lambda status: advanced(sync, status, outcome, health=self._health, now=self._clock.now()))
+        await self._publish(
+            sync,
+            lambda status: advanced(
+                sync, status, outcome, health=self._health, fights=self._fights(self._name), now=self._clock.now()
+            ),
+        )
+
+    def _fights_changed(self) -> bool:
+        said, wanted = find_condition(self.status.conditions, "Fighting"), fighting(self._fights(self._name))
+        return (said.message if said else "") != (wanted[2] if wanted else "")
 
     async def _publish(self, sync: Sync, change: Callable[[SyncStatus], SyncStatus]) -> None:
         async with self._lock:

@@ -28,6 +28,7 @@ from guard.cluster import Client, object_path
 from guard.state.ids import FIELD_MANAGER, Kind
 
 NOT_FOUND = 404
+FIGHTS_NAMED = 10
 
 HealthReason: TypeAlias = Literal["Healthy", "Progressing", "Unhealthy", "TimedOut"]
 
@@ -61,9 +62,18 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     ended_jobs: tuple[EndedJob, ...] | None = None
 
 
-def advanced(sync: Sync, status: SyncStatus, outcome: Outcome, *, health: Health | None = None, now: datetime) -> SyncStatus:
+def advanced(
+    sync: Sync,
+    status: SyncStatus,
+    outcome: Outcome,
+    *,
+    health: Health | None = None,
+    fights: tuple[str, ...] = (),
+    now: datetime,
+) -> SyncStatus:
     """The status after an attempt for this Sync. A failed attempt keeps the last good revision, its counts and kinds. The
-    conditions are those of kstatus: Reconciling and Stalled are there only while they are true.
+    conditions are those of kstatus: Reconciling and Stalled are there only while they are true, and so is Fighting, with a line
+    for each object that somebody keeps changing back.
     """
     ready = _ready(outcome, health if sync.spec.wait else None, waits=sync.spec.wait)
     if ready[0] == "Unknown" and _was_ready(sync, status, outcome):
@@ -72,6 +82,7 @@ def advanced(sync: Sync, status: SyncStatus, outcome: Outcome, *, health: Health
         "Ready": ready,
         "Reconciling": _reconciling(outcome, ready),
         "Stalled": ("True", outcome.reason, outcome.message) if outcome.stalled else None,
+        "Fighting": fighting(fights),
     }
     if health is not None:
         wanted["Healthy"] = (_HEALTHY[health.reason], health.reason, health.message)
@@ -88,6 +99,14 @@ def advanced(sync: Sync, status: SyncStatus, outcome: Outcome, *, health: Health
         kinds=status.kinds if outcome.kinds is None else outcome.kinds,
         ended_jobs=status.ended_jobs if outcome.ended_jobs is None else outcome.ended_jobs,
     )
+
+
+def fighting(fights: tuple[str, ...]) -> _Wanted:
+    """The condition that names what is fought about."""
+    if not fights:
+        return None
+    more = f"; and {len(fights) - FIGHTS_NAMED} more" if len(fights) > FIGHTS_NAMED else ""
+    return "True", "FieldsKeepComingBack", "; ".join(fights[:FIGHTS_NAMED]) + more
 
 
 _HEALTHY: dict[HealthReason, ConditionStatus] = {
@@ -135,7 +154,7 @@ def progressing(sync: Sync, status: SyncStatus, progress: Progress, *, message: 
 
 def suspended(sync: Sync, status: SyncStatus, *, now: datetime) -> SyncStatus:
     """The status of a Sync that is suspended: how it was found last, with nothing going on."""
-    wanted: dict[str, _Wanted] = {"Reconciling": None, "Stalled": None}
+    wanted: dict[str, _Wanted] = {"Reconciling": None, "Stalled": None, "Fighting": None}
     found = _with(status.conditions, wanted, generation=sync.metadata.generation, now=now)
     return msgspec.structs.replace(status, conditions=found, observed_generation=sync.metadata.generation, progress=Progress())
 

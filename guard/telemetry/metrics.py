@@ -42,6 +42,7 @@ class Metrics:
         self._heal_duration = Histogram(
             "guard_heal_duration_seconds", "Time from noticing a drift to its repair.", buckets=HEAL_BUCKETS, registry=registry
         )
+        self._fights = Gauge("guard_fights", "Objects that keep being changed back.", ("sync",), registry=registry)
         self._syncs = Counter("guard_syncs", "Attempts to apply a revision.", ("sync", "result"), registry=registry)
         self._pushes = Counter("guard_pushes", "Requests to the push receiver.", ("result",), registry=registry)
         self._declared = Gauge("guard_declared_objects", "Objects that Git declares.", ("sync",), registry=registry)
@@ -80,9 +81,13 @@ class Metrics:
     def declared(self, *, sync: str, objects: int) -> None:
         self._declared.labels(sync).set(objects)
 
+    def fights(self, *, sync: str, objects: int) -> None:
+        self._fights.labels(sync).set(objects)
+
     def forget_sync(self, sync: str) -> None:
         """The Sync is gone, and with it the objects it declared; what it did stays counted."""
-        self._declared.remove_by_labels({"sync": sync})
+        for gauge in (self._declared, self._fights):
+            gauge.remove_by_labels({"sync": sync})
 
     def break_glass(self, active: int) -> None:
         self._break_glass.set(active)

@@ -13,6 +13,7 @@ from guard.base.codec import Json, JsonObject
 from guard.base.errors import Unreachable
 from guard.cluster import Client, connect, object_path
 from guard.state import Declared, View
+from guard.state.ids import LABEL_PATH, SYNC_LABEL
 from guard.state.managed import entries
 from guard.state.pointers import parse_pointer
 from guard.state.policy import Ignore, Left
@@ -217,3 +218,31 @@ async def test_the_taints_of_controllers_stay_beside_gits_and_a_persons_go(clien
     )
     await guard.apply(declared)
     assert (await stored(client, declared))["spec"]["taints"] == [ours, theirs]
+
+
+async def test_a_label_comes_back_also_where_nothing_else_of_ours_is_left(client: Client, namespace: str) -> None:
+    declared, writing = settings(namespace, color="blue"), writer(client)
+    await writing.apply(declared)
+    change: JsonObject = {"metadata": {"labels": {SYNC_LABEL: None}}, "data": {"color": "red"}}
+    await changed(client, declared, change, manager="kubectl-edit")
+    await writing.label(declared)
+    after = await stored(client, declared)
+    assert after["data"] == {"color": "red"}
+    assert after["metadata"]["labels"] == declared.body["metadata"]["labels"]
+
+
+async def test_a_label_that_was_taken_comes_back_alone(client: Client, namespace: str) -> None:
+    """Where healing is off: what else has drifted stays so."""
+    declared, writing = deployment(namespace, replicas=2), writer(client)
+    await writing.apply(declared)
+    change: JsonObject = {"metadata": {"labels": {SYNC_LABEL: None}}, "spec": {"replicas": 5}}
+    await changed(client, declared, change, manager="kubectl-edit")
+    before = await stored(client, declared)
+    await writing.label(declared)
+    after = await stored(client, declared)
+    assert after["metadata"]["labels"] == {**before["metadata"].get("labels", {}), **declared.body["metadata"]["labels"]}
+    assert after["spec"] == before["spec"]
+    (ours,) = (entry for entry in entries(after) if entry.is_ours)
+    assert LABEL_PATH in ours.fields
+    assert ("f:spec", "f:template", "f:spec", "f:containers", 'k:{"name":"web"}', "f:image") in ours.fields
+    assert ("f:spec", "f:replicas") not in ours.fields

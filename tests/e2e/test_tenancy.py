@@ -148,6 +148,18 @@ async def test_without_an_account_it_has_the_rights_of_its_namespaces_default_on
     assert not await tenant.world.exists("configmap", "settings", tenant.namespace)
 
 
+async def test_an_account_that_may_change_but_not_create_is_told_so(tenant: Tenant) -> None:
+    name = tenant.namespace
+    user = f"system:serviceaccount:{name}:default"
+    await allow(tenant.world.plane, name, user, {"": ["secrets"]}, role="changer", verbs=("get", "patch"))
+    tenant.repository.commit({"login.yaml": SECRET % name})
+    await tenant.follow(account="")
+
+    message = await tenant.says(f'User "{user}" cannot create resource "secrets"', "login.yaml:1", "bind this user a Role")
+    assert "battery-staple" not in message
+    assert not await tenant.world.exists("secret", "login", name)
+
+
 async def test_an_account_that_is_not_there_is_named(tenant: Tenant) -> None:
     tenant.repository.commit({"settings.yaml": settings(tenant)})
     await tenant.follow(account="typo")

@@ -29,8 +29,11 @@ def test_what_touches_our_entry_or_comes_from_a_persons_tool_is_another_digest(c
 
 def test_controllers_entries_leave_the_digest_alone() -> None:
     controller = entry("operator", owned("f:spec f:replicas"))
-    spoofed = {**OURS, "operation": "Update"}
-    assert seen(controller, OURS, spoofed) == seen(OURS)
+    assert seen(controller, OURS) == seen(OURS)
+
+
+def test_an_update_under_our_name_is_not_ours() -> None:
+    assert seen({**OURS, "operation": "Update"}, OURS) != seen(OURS)
 
 
 def test_a_heartbeat_moves_the_status_alone() -> None:
