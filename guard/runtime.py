@@ -39,6 +39,7 @@ from guard.state.metadata import Metadata
 from guard.state.policy import Left, Policy
 from guard.state.vouched import Vouched
 from guard.sync import (
+    APPLIES_AT_ONCE,
     GitFolder,
     Plan,
     Reconciler,
@@ -62,8 +63,8 @@ _log = telemetry.get("runtime")
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What `guard run` was told. `resync` is in seconds, 0 for never; `webhook_url` is empty inside a cluster, where the API
-    server reaches Guard through its Service.
+    """What `guard run` was told. `resync` is in seconds, 0 for never; a Sync applies `concurrency` objects at once;
+    `webhook_url` is empty inside a cluster, where the API server reaches Guard through its Service.
     """
 
     data_dir: Path
@@ -77,6 +78,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     credentials_dir: Path | None = None
     cert_dir: Path | None = None
     resync: float = 600.0
+    concurrency: int = APPLIES_AT_ONCE
     longest_break_glass: float = LONGEST_BREAK_GLASS
     admin_groups: tuple[str, ...] = ()
     control_plane: tuple[str, ...] = ()
@@ -372,6 +374,7 @@ class Runtime:
             drifted=self.repairer.drifted,
             fights=self.heals.fights,
             dependencies=syncs.check_dependencies,
+            at_once=self.options.concurrency,
         )
 
     async def _dropped(self, name: str) -> None:
@@ -395,11 +398,13 @@ class Runtime:
 
     def _compile(self) -> None:
         """The policy that decisions go by, from the Syncs as they are now."""
+        # Where not all that is ours told what Git declared of it, the label goes on protecting the rest.
+        partial = {name for name, found in self.syncs.items() if found.read_off is not None and not found.read_off.whole}
         syncs = [reconciler.sync for reconciler in self.syncs.values()]
         self._accounts |= {sync.key: account_of(sync) for sync in syncs}
         self.policy = compiled(
             syncs,
-            loaded=self.view.state.syncs(),
+            loaded=frozenset(self.view.state.syncs()) - partial,
             unread=self.syncs.unread,
             sync_user=self.identity.username,
             control_plane=self.options.control_plane,

@@ -53,6 +53,12 @@ class SyncStatus(Struct, frozen=True, kw_only=True, rename="camel"):
     observed_generation: int = 0
     last_applied_revision: str = ""
     last_attempted_revision: str = ""
+    revision_in_force: Annotated[
+        str, Meta(description="What is enforced; other than lastAppliedRevision while it is being applied.")
+    ] = ""
+    manifests_from: Annotated[
+        str, Meta(description="A digest of what of the spec the manifests of revisionInForce were made by.")
+    ] = ""
     last_handled_reconcile_at: str = ""
     objects: ObjectCounts = ObjectCounts()
     health: HealthCounts = HealthCounts()

@@ -9,6 +9,7 @@
       ClusterError           the API server could not be asked, or answered with an error
         Unreachable          no answer at all
         ApiStatusError       an HTTP status >= 400 with a Kubernetes Status body
+          ImmutableField     an object that stands there may not become what Git says
       CertificateError       a key or certificate cannot be read or used
       JournalError           a record could not be written
       ControlError           the running Guard could not be asked
@@ -63,15 +64,32 @@ class Unreachable(ClusterError):
 
 
 class ApiStatusError(ClusterError):
-    """The API server answered with an error. `code` is the HTTP status, `reason` the Status' reason (`NotFound`, ...)."""
+    """The API server answered with an error. `code` is the HTTP status, `reason` the Status' reason (`NotFound`, ...), `fields`
+    are those that its causes name, as it writes paths.
+    """
 
     def __init__(
-        self, message: str, *, code: int, reason: str, retry_after: float | None = None, where: str = "", hint: str = ""
+        self,
+        message: str,
+        *,
+        code: int,
+        reason: str,
+        retry_after: float | None = None,
+        fields: tuple[str, ...] = (),
+        where: str = "",
+        hint: str = "",
     ) -> None:
         super().__init__(message, where=where, hint=hint)
         self.code = code
         self.reason = reason
         self.retry_after = retry_after
+        self.fields = fields
+
+
+class ImmutableField(ApiStatusError):
+    """The API server would take the manifest, but not in the place of the object that is there. The message shows no value of a
+    Secret.
+    """
 
 
 class CertificateError(GuardError):

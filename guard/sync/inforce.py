@@ -14,7 +14,7 @@ from guard.cluster import Client, Served, definitions
 from guard.state.desired import Declared
 from guard.state.ids import NAMESPACE, Kind, ObjectKey
 from guard.sync import plan, prune
-from guard.sync.applying import Done, Progress, apply_all
+from guard.sync.applying import APPLIES_AT_ONCE, Done, Progress, Settled, apply_all, nothing_to_wait_for
 from guard.sync.goal import Goal
 from guard.sync.plan import Groups, Plan
 from guard.sync.ports import Index
@@ -31,14 +31,28 @@ class Resolved(Struct, frozen=True):
 
 
 class InForce:
-    """Of the Sync `name` (`namespace/name`); `take` alone changes what is in force."""
+    """Of the Sync `name` (`namespace/name`); `take` alone changes what is in force. So many objects are applied `at_once`, and
+    what a wave applied is `settled` before the next.
+    """
 
-    def __init__(self, name: str, *, label: str, index: Index, client: Client, writer: Writer) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        label: str,
+        index: Index,
+        client: Client,
+        writer: Writer,
+        at_once: int = APPLIES_AT_ONCE,
+        settled: Settled = nothing_to_wait_for,
+    ) -> None:
         self._name = name
         self._label = label
         self._index = index
         self._client = client
         self._writer = writer
+        self._at_once = at_once
+        self._settled = settled
         self.plan = plan.NOTHING
         self._served: Served | None = None
         # What of the plan was not applied yet (None: nothing was), what is to be pruned yet (None: look at all that is ours), and
@@ -131,6 +145,11 @@ class InForce:
         self._due = frozenset()
 
     @property
+    def rests(self) -> bool:
+        """Whether nothing of what is in force is to be applied."""
+        return self._due is not None and not self._due
+
+    @property
     def is_left(self) -> bool:
         """Whether something is still to be applied or pruned after an attempt at all of it."""
         return bool(self._due or self._gone)
@@ -148,10 +167,21 @@ class InForce:
         held = {one.key: by for one in due if (by := self._holder(one)) != self._name}
         due = tuple(one for one in due if one.key not in held)
         clean = sync.spec.enforcement.additions == "Deny"
-        done = await apply_all(due, client=self._client, writer=self._writer, clean=clean, progress=progress)
+        done = await apply_all(
+            due,
+            client=self._client,
+            writer=self._writer,
+            clean=clean,
+            at_once=self._at_once,
+            timeout=sync.spec.timeout_seconds,
+            settled=self._settled,
+            progress=progress,
+        )
         lost = tuple(f"{objects[key].origin}: {key}: {by} declares it as well, and keeps it" for key, by in held.items())
-        done = structs.replace(done, failures=(*done.failures, *lost), failed=done.failed | held.keys())
-        self._due = done.failed | done.opened
+        done = structs.replace(
+            done, failures=(*done.failures, *lost), failed=done.failed | held.keys(), stalled=done.stalled and not held
+        )
+        self._due = done.due
         return done
 
     def _holder(self, declared: Declared) -> str:

@@ -17,7 +17,7 @@ from guard.base.errors import ClusterError, ConfigError, DependencyCycle, Depend
 from guard.cluster import Client
 from guard.state.ids import Kind
 from guard.sync.attempt import Attempt
-from guard.sync.status import Health, Outcome, advanced, fighting, progressing, publish, suspended
+from guard.sync.status import Health, Outcome, advanced, fighting, in_force, progressing, publish, suspended
 
 FAILURES_NAMED = 3
 # Often enough for people who watch, and a write that the API server hardly notices.
@@ -77,14 +77,16 @@ class Reporter:
 
     # ---- how an attempt goes
 
-    async def announce(self, sync: Sync, kinds: Iterable[Kind]) -> None:
+    async def announce(self, sync: Sync, kinds: Iterable[Kind], *, revision: str) -> None:
         """Name kinds in the status before the first of their objects is applied: pruning goes by them, and so does what is
-        registered while the Sync is not loaded, also after a Guard that was killed in between. Raises ClusterError.
+        registered while the Sync is not loaded, also after a Guard that was killed in between. So is the revision, if there is
+        one, since what was begun is to be recalled. Raises ClusterError.
         """
-        new = set(kinds) - {*self.status.kinds}
-        if new:
-            async with self._lock:
-                status = msgspec.structs.replace(self.status, kinds=tuple(sorted({*new, *self.status.kinds})))
+        async with self._lock:
+            status = msgspec.structs.replace(self.status, kinds=tuple(sorted({*kinds, *self.status.kinds})))
+            if revision:
+                status = in_force(sync, status, revision)
+            if status != self.status:
                 await publish(self._client, sync, status)
                 self.status = status
 
@@ -114,9 +116,11 @@ class Reporter:
         ended_jobs: tuple[EndedJob, ...],
         opened: int,
         first: bool,
+        stalled: bool,
     ) -> None:
         """An attempt came to its end, with a line for each object that could not be applied or pruned. `kinds` are those of what
-        is declared, `opened` counts the objects that break-glass leaves to people, `first` says that everything was looked at.
+        is declared, `opened` counts the objects that break-glass leaves to people, `first` says that everything was looked at,
+        `stalled` that another attempt can only fail again.
         """
         message = (
             f"{naming.plural(objects.declared, 'object')} as declared in {revision}"
@@ -138,6 +142,7 @@ class Reporter:
                 ready=not failures,
                 reason="ApplyFailed" if failures else "Applied",
                 message=message,
+                stalled=stalled,
                 attempted=revision,
                 applied_revision=revision,
                 objects=objects,

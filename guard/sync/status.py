@@ -26,6 +26,7 @@ from guard.base import codec
 from guard.base.errors import ApiStatusError
 from guard.cluster import Client, object_path
 from guard.state.ids import FIELD_MANAGER, Kind
+from guard.sync.goal import manifests_from
 
 NOT_FOUND = 404
 FIGHTS_NAMED = 10
@@ -84,6 +85,8 @@ def advanced(
         "Stalled": ("True", outcome.reason, outcome.message) if outcome.stalled else None,
         "Fighting": fighting(fights),
     }
+    if outcome.applied_revision:
+        status = in_force(sync, status, outcome.applied_revision)
     if health is not None:
         wanted["Healthy"] = (_HEALTHY[health.reason], health.reason, health.message)
     return msgspec.structs.replace(
@@ -99,6 +102,11 @@ def advanced(
         kinds=status.kinds if outcome.kinds is None else outcome.kinds,
         ended_jobs=status.ended_jobs if outcome.ended_jobs is None else outcome.ended_jobs,
     )
+
+
+def in_force(sync: Sync, status: SyncStatus, revision: str) -> SyncStatus:
+    """The status with a revision in force, of this Sync's manifests."""
+    return msgspec.structs.replace(status, revision_in_force=revision, manifests_from=manifests_from(sync.spec))
 
 
 def fighting(fights: tuple[str, ...]) -> _Wanted:
