@@ -159,28 +159,21 @@ async def what_git_drops_is_pruned(stage: Stage) -> None:
 
 async def in_an_emergency(stage: Stage) -> None:
     stage.act("7. An emergency: the way out that each refusal names")
-    found = re.search(r"^Emergency.*?: kubectl (patch sync .*)$", stage.refusals[0], re.MULTILINE)
+    found = re.search(r"^Emergency: guard (break-glass .*)$", stage.refusals[0], re.MULTILINE)
     if found is None:
         stage.check("the refusal names a way out", holds=False)
         return
     git = content(await stage.there(DEPLOYMENT))
     target = ("deployment/storefront", "-n", "shop")
-    # Syncs are for the administrators of Guard, whom Ada may speak for in need.
-    await stage.past_the_webhook(*shlex.split(found[1]))
-
-    async def in_force() -> bool:
-        sync = await stage.guard.sync("shop")
-        return bool(sync["status"]["observedGeneration"] == sync["metadata"]["generation"])
-
-    await stage.within(COMMIT_SECONDS, in_force)
+    opened = await stage.guard_says(*shlex.split(found[1].replace("...", "checkout fails")))
+    stage.check("open for half an hour, with a reason", holds=opened.returncode == 0)
     done = await stage.person("set", "image", *target, f"web={IMAGE}:1.5.1-hotfix")
     changed = content(await stage.there(DEPLOYMENT))
     stage.check("accepted, with a warning, and it stays", holds=done.returncode == 0 and changed != git)
     differs = await stage.guard_says("diff", "shop")
     stage.check("guard diff shows it and ends with 1", holds=differs.returncode == 1 and "hotfix" in differs.stdout)
-    await stage.guard_says("status", "shop")
-    strict = '{"spec":{"enforcement":{"mode":"Deny","heal":true}}}'
-    await stage.past_the_webhook("patch", "sync", "shop", "-n", "guard-system", "--type", "merge", "-p", strict)
+    await stage.guard_says("break-glass", "list")
+    await stage.guard_says("break-glass", "end", *target)
 
     async def as_git() -> bool:
         return content(await stage.there(DEPLOYMENT)) == git

@@ -21,12 +21,13 @@ from guard.base.clock import Clock, SystemClock, rfc3339
 from guard.base.codec import JsonObject
 from guard.base.errors import CertificateError, ClusterError, ConfigError, JournalError
 from guard.base.holding import bound, held
-from guard.cluster import Client, Identity, Served, connect, discover
+from guard.breakglass import BreakGlasses, install_role
+from guard.cluster import Client, Identity, Served, ServerClock, connect, discover
 from guard.control import serve as serve_control
 from guard.control import serve_metrics
 from guard.heal import Repairer, Report, Watching
 from guard.inspect import Comparison, Explanation, compare, explain
-from guard.registration import Registration, client_config
+from guard.registration import LONGEST_BREAK_GLASS, Registration, client_config
 from guard.render.cache import Cache
 from guard.render.parse import Parser
 from guard.render.scratch import sweep
@@ -74,6 +75,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     credentials_dir: Path | None = None
     cert_dir: Path | None = None
     resync: float = 600.0
+    longest_break_glass: float = LONGEST_BREAK_GLASS
     admin_groups: tuple[str, ...] = ()
     control_plane: tuple[str, ...] = ()
     # For the benchmark: more responders on the admission listener, so that a no-op shares all of Guard but the work.
@@ -116,13 +118,17 @@ class Runtime:
             await self._connect()
             self.tls = certs.ServerTLS(self._certificate(), scratch=self.options.data_dir)
             self.metrics.certificate_expires(self.tls.certificate.not_after)
-            await install_definition(self.client)
+            await install_definition(self.client, api.sync_crd(), kind=api.SYNC)
+            await install_definition(self.client, api.break_glass_crd(), kind=api.BREAK_GLASS)
+            await install_role(self.client)
             for sync in configured:
                 await apply_sync(self.client, sync.manifest)
             self._assemble()
             resources.push_async_callback(self.cache.close)
             resources.push_async_callback(self.parser.close)
             await self.syncs.meet()
+            # Before anything is refused, healed or applied, since it may be open.
+            await self.break_glasses.start()
             self._compile()
             # Before the first review can come: people read why they are refused, instead of an earlier Guard's TLS error, and a
             # configuration that was lost meanwhile is back although nothing is loaded.
@@ -187,6 +193,18 @@ class Runtime:
             ended=self._has_news,
         )
         self._resources.push_async_callback(self.watching.close)
+        self.server_time = ServerClock(self.client, clock=clock)
+        self.break_glasses = BreakGlasses(
+            self.client,
+            view=view,
+            clock=clock,
+            time=self.server_time,
+            longest=self.options.longest_break_glass,
+            references=self.references,
+            write=self._write,
+            closed=self._closed,
+            active=self.metrics.break_glass,
+        )
         self.syncs = Syncs(self.client, make=self._reconciler, changed=self._recompile, dropped=self._dropped)
         self.registration = Registration(
             self.client,
@@ -195,7 +213,14 @@ class Runtime:
             control_plane=self.options.control_plane,
             target=self._target,
             repaired=self._registration_repaired,
+            longest_break_glass=self.options.longest_break_glass,
         )
+
+    def _closed(self, objects: tuple[Declared, ...]) -> None:
+        """Break-glass on these is over: they are healed, and get what was committed meanwhile."""
+        self.repairer.closed(objects)
+        for reconciler in self.syncs.values():
+            reconciler.closed()
 
     def _has_news(self, sync: str) -> None:
         """Its status is to say so: a Job that ended, which a restart must not run again; a fight that began or ended."""
@@ -216,6 +241,8 @@ class Runtime:
             vouched=self.vouched,
             locate=self._locate,
             later=asyncio.get_running_loop().call_soon,
+            now=self.server_time.now,
+            witness=self.break_glasses.witness,
         )
         responders = {self.path: judge.respond, **dict(self.options.responders)}
         app = admission.application(responders, ready=self._not_ready)
@@ -288,6 +315,7 @@ class Runtime:
                 group.create_task(self.identity.keep(), name="identity"),
                 group.create_task(self.registration.run(), name="registration"),
                 group.create_task(self.syncs.run(), name="syncs"),
+                group.create_task(self.break_glasses.run(), name="break-glass"),
                 group.create_task(self._renew_certificate(), name="certificate"),
             ]
             if self.options.resync:

@@ -30,7 +30,7 @@ from guard.state.stored import completed
 from guard.state.taints import apart
 from guard.state.taken import NOTHING_TAKEN, Taken
 
-Verdict = Literal["allow", "deny", "warn", "audit", "exempt"]
+Verdict = Literal["allow", "deny", "warn", "audit", "exempt", "open"]
 _VERDICTS: dict[Mode, Verdict] = {"Deny": "deny", "Warn": "warn", "Audit": "audit"}
 
 METADATA = "f:metadata"
@@ -73,7 +73,7 @@ class Decision(msgspec.Struct, frozen=True):
 
     `reason` is a stable code. `sync` is the Sync that has a say in it, `namespace/name`, empty where none has; `declared` the
     object that Git declares, where the rule looked it up. `changes` are what the request would do that it may not, `count` how
-    many declared objects a cascade would take.
+    many declared objects a cascade would take, `opened` the BreakGlass that lets it pass all the same.
     """
 
     verdict: Verdict
@@ -83,6 +83,7 @@ class Decision(msgspec.Struct, frozen=True):
     declared: Declared | None = None
     changes: tuple[Change, ...] = ()
     count: int = 0
+    opened: str = ""
 
     @property
     def allowed(self) -> bool:
@@ -314,21 +315,38 @@ class Case:
     def allow(self, reason: str) -> Decision:
         return Decision(verdict="allow", reason=reason, requester=self.requester, sync=self.sync, declared=self.declared)
 
-    def refuse(self, reason: str, changes: Iterable[Change] = (), *, sync: str | None = None, count: int = 0) -> Decision:
-        """Refuse, as far as the Sync's enforcement goes: its mode, and whom it exempts. Where no declared object says so, `sync`
-        does whose matter it is; nobody's is refused.
+    def opened(self, sync: str) -> str:
+        """The BreakGlass that opens the object, or all of the Sync whose matter it is; empty where none does."""
+        return self.view.opened.of(self.key, sync=sync, now=self.now)
+
+    def refuse(
+        self,
+        reason: str,
+        changes: Iterable[Change] = (),
+        *,
+        sync: str | None = None,
+        count: int = 0,
+        opened: str | None = None,
+    ) -> Decision:
+        """Refuse, unless break-glass has it `opened` (where None is given: the object itself), and as far as the Sync's
+        enforcement goes: its mode, and whom it exempts. Where no declared object says so, `sync` does whose matter it is;
+        nobody's is refused.
         """
         if sync is None:
             sync = self.sync
+        if opened is None:
+            opened = self.opened(sync)
         enforcement = self.policy.of(sync)
+        closed: Verdict = "exempt" if self._is_exempt(enforcement) else _VERDICTS[enforcement.mode]
         return Decision(
-            verdict="exempt" if self._is_exempt(enforcement) else _VERDICTS[enforcement.mode],
+            verdict="open" if opened else closed,
             reason=reason,
             requester=self.requester,
             sync=sync,
             declared=self.declared,
             changes=tuple(sorted(changes, key=lambda change: change.path)),
             count=count,
+            opened=opened,
         )
 
     def _is_exempt(self, enforcement: Enforcement) -> bool:

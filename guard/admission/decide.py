@@ -6,8 +6,9 @@ Who asks is known from `userInfo` alone, since managedFields are written by the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from types import MappingProxyType
 
 from guard.admission.case import FINALIZERS, METADATA, Case, Decision
 from guard.admission.creation import handed_over, unlike_git
@@ -16,16 +17,19 @@ from guard.admission.review import Review
 from guard.base.codec import child, children
 from guard.state import drift, fields
 from guard.state.additions import allowed_additions
-from guard.state.desired import View
+from guard.state.desired import Declared, View
 from guard.state.drift import Change, Nature
 from guard.state.equality import MISSING, same
 from guard.state.fields import Path
-from guard.state.ids import FIELD_MANAGER, LABEL_PATH, REPAIR_MANAGER
+from guard.state.ids import FIELD_MANAGER, LABEL_PATH, NAMESPACE, REPAIR_MANAGER
 from guard.state.managed import reaches
 from guard.state.policy import Policy
 from guard.state.requesters import BREAK_GLASS_GROUP, Requester
 
-_STRICTEST_FIRST = ("deny", "warn", "audit", "exempt")
+_STRICTEST_FIRST = ("deny", "warn", "audit", "exempt", "open")
+
+# Nothing but the object of the request is at stake.
+_THE_OBJECT: Mapping[str, str] = MappingProxyType({})
 
 _OWNERS: Path = (METADATA, "f:ownerReferences")
 
@@ -92,9 +96,9 @@ def _taking_along(case: Case, *, namespace: str, definition: str) -> Decision | 
     request, state = case.request, case.view.state
     match request.resource.group, request.resource.resource:
         case "", "namespaces":
-            held, reason = state.in_namespace(request.object_name), namespace
+            held, reason, holds = state.in_namespace(request.object_name), namespace, _is_in
         case "apiextensions.k8s.io", "customresourcedefinitions":
-            held, reason = state.of_definition(request.object_name), definition
+            held, reason, holds = state.of_definition(request.object_name), definition, _is_of
         case _:
             return None
     changes = tuple(_owners_given(case)) if request.operation == "UPDATE" else ()
@@ -103,8 +107,42 @@ def _taking_along(case: Case, *, namespace: str, definition: str) -> Decision | 
     # Each Sync with a stake in it has a say, that of the object itself too; the strictest answer counts.
     its_own = {case.sync, case.policy.unloaded.get(case.label_before or "", "")} - {""}
     if held:
-        return _strictest(case, reason, {*held, *its_own, *case.policy.staked}, changes, count=sum(held.values()))
-    return None if its_own else _not_loaded(case, "CascadeNotLoaded", changes)
+        syncs = {*held, *its_own, *case.policy.staked}
+        opened = {sync: _all_opened(case, sync, holds=holds, itself=sync in its_own) for sync in syncs}
+        return _strictest(case, reason, syncs, changes, count=sum(held.values()), opened=opened)
+    opened = {sync: _wholly_opened(case, sync) for sync in case.policy.staked}
+    return None if its_own else _not_loaded(case, "CascadeNotLoaded", changes, opened=opened)
+
+
+def _is_in(declared: Declared, namespace: str) -> bool:
+    return declared.key.namespace == namespace
+
+
+def _is_of(declared: Declared, definition: str) -> bool:
+    return f"{declared.kind.resource}.{declared.kind.group}" == definition
+
+
+def _wholly_opened(case: Case, sync: str) -> str:
+    """The BreakGlass that opens all of a Sync's that the cascade could take, whatever that is."""
+    opened, request = case.view.opened, case.request
+    found = opened.of_sync(sync, now=case.now)
+    if not found and request.resource.resource == NAMESPACE.resource:
+        return opened.of_namespace(request.object_name, now=case.now)
+    return found
+
+
+def _all_opened(case: Case, sync: str, *, holds: Callable[[Declared, str], bool], itself: bool) -> str:
+    """A BreakGlass, where break-glass opens all of a Sync's that a cascade would take, and `itself` if it is its own.
+    It looks at each object only where something is open, and not the whole.
+    """
+    opened = case.view.opened
+    if (found := _wholly_opened(case, sync)) or not opened or sync in case.policy.staked:
+        return found  # what a Sync that is not loaded declares is not known
+    inside = (one for one in case.view.state.of_sync(sync).values() if holds(one, case.request.object_name))
+    openings = [opened.of(one.key, sync=sync, now=case.now) for one in inside]
+    if itself:
+        openings.append(case.opened(sync))
+    return openings[0] if openings and all(openings) else ""
 
 
 def _owners_given(case: Case) -> Iterable[Change]:
@@ -113,19 +151,31 @@ def _owners_given(case: Case) -> Iterable[Change]:
         yield Change(nature=Nature.ADDITION, path=_OWNERS, git=MISSING, old=old or MISSING, new=new)
 
 
-def _strictest(case: Case, reason: str, syncs: Iterable[str], changes: Iterable[Change] = (), *, count: int = 0) -> Decision:
-    """The strictest of several Syncs' answers."""
-    answers = [case.refuse(reason, changes, sync=sync, count=count) for sync in sorted(syncs)]
+def _strictest(
+    case: Case,
+    reason: str,
+    syncs: Iterable[str],
+    changes: Iterable[Change] = (),
+    *,
+    count: int = 0,
+    opened: Mapping[str, str] = _THE_OBJECT,
+) -> Decision:
+    """The strictest of several Syncs' answers. `opened` says by which BreakGlass each Sync's part in it is open; without, the
+    object itself does.
+    """
+    answers = [case.refuse(reason, changes, sync=sync, count=count, opened=opened.get(sync)) for sync in sorted(syncs)]
     return min(answers, key=lambda answer: _STRICTEST_FIRST.index(answer.verdict))
 
 
-def _not_loaded(case: Case, reason: str, changes: Iterable[Change] = ()) -> Decision | None:
+def _not_loaded(
+    case: Case, reason: str, changes: Iterable[Change] = (), *, opened: Mapping[str, str] = _THE_OBJECT
+) -> Decision | None:
     """While a Sync that has applied something before has no revision, the API server asks about the names that were registered
     for it: neither a Scale nor a namespace says whose it is, so everyone but the control plane waits.
     """
     if not case.policy.staked or case.requester in {Requester.SYNC, Requester.CONTROL_PLANE}:
         return None
-    return _strictest(case, reason, case.policy.staked, changes)
+    return _strictest(case, reason, case.policy.staked, changes, opened=opened)
 
 
 def git_not_loaded(case: Case) -> Decision | None:
@@ -280,8 +330,8 @@ def additions(case: Case) -> Decision | None:
     return None
 
 
-# The numbers are those of the design's fifth chapter. What a rule refuses, the Sync's mode and exemptions may still let through
-# (3): `Case.refuse`.
+# The numbers are those of the design's fifth chapter. What a rule refuses, break-glass, the Sync's mode and exemptions may still
+# let through (3): `Case.refuse`.
 RULES: tuple[Callable[[Case], Decision | None], ...] = (
     sync_controller,  # 1
     break_glass,  # 3

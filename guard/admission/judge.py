@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from guard import telemetry
 from guard.admission import message, review
@@ -14,6 +15,7 @@ from guard.admission.case import Case, Decision
 from guard.admission.decide import HARMLESS, answered
 from guard.admission.review import Answer, Request, Review
 from guard.admission.server import PATH
+from guard.api import BREAK_GLASS
 from guard.audit import Record, References
 from guard.audit.record import Event
 from guard.base.clock import Clock, rfc3339
@@ -29,7 +31,16 @@ FRAMES = 8
 COMPLAINT_SECONDS = 1.0
 FORBIDDEN, BAD_REQUEST, SERVER_ERROR = 403, 400, 500
 
-_EVENTS: dict[str, Event] = {"deny": "denied", "warn": "warned", "audit": "audited", "exempt": "exempted"}
+_EVENTS: dict[str, Event] = {
+    "deny": "denied",
+    "warn": "warned",
+    "audit": "audited",
+    "exempt": "exempted",
+    "open": "break-glass-used",
+}
+
+# Told of whoever makes or deletes a BreakGlass: its uid, the operation, user and groups.
+Witness: TypeAlias = Callable[[str, str, str, tuple[str, ...]], None]
 
 _log = telemetry.get("admission")
 
@@ -42,13 +53,18 @@ class Meter(Protocol):
     def journal_failed(self) -> None: ...
 
 
+def _nobody(_uid: str, _operation: str, _user: str, _groups: tuple[str, ...]) -> None:
+    """Where nobody wants to know."""
+
+
 def _at_once(work: Callable[[], None]) -> None:
     work()
 
 
 class Judge:
     """Answers reviews: decides, records what it refuses, and words the answer. `later` is given what nobody has to wait for: the
-    event loop does it when the answer is on its way, and before it hears of anything that comes of it.
+    event loop does it when the answer is on its way, and before it hears of anything that comes of it. `now` is the time that
+    break-glass ends by.
     """
 
     def __init__(
@@ -63,6 +79,8 @@ class Judge:
         vouched: Vouched | None = None,
         locate: message.Locate = message.at_the_object,
         later: Callable[[Callable[[], None]], object] = _at_once,
+        now: Callable[[], datetime] | None = None,
+        witness: Witness = _nobody,
     ) -> None:
         self._view = view
         self._policy = policy
@@ -72,6 +90,8 @@ class Judge:
         self._meter = meter
         self._locate = locate
         self._later = later
+        self._now = now or clock.now
+        self._witness = witness
         self._complained, self._unsaid = -COMPLAINT_SECONDS, 0
         self._vouched = vouched if vouched is not None else Vouched()
 
@@ -118,8 +138,10 @@ class Judge:
     def _judge(self, parsed: Review) -> tuple[Answer, str]:
         policy = self._policy()
         request = parsed.request
-        case = Case(request, view=self._view, policy=policy, now=self._clock.now())
+        case = Case(request, view=self._view, policy=policy, now=self._now())
         decision = answered(case)
+        if request.resource.resource == BREAK_GLASS.resource and request.resource.group == BREAK_GLASS.group:
+            self._see(request)
         if request.is_undecoded:
             self._meter.undecoded()
         if decision.verdict == "allow":
@@ -139,8 +161,15 @@ class Judge:
         if decision.verdict == "deny":
             status = _status(request, wording)
             return Answer(uid=request.uid, allowed=False, status=status, audit_annotations=notes), decision.reason
-        lines = wording.warnings() if decision.verdict == "warn" else ()
-        return Answer(uid=request.uid, allowed=True, warnings=lines, audit_annotations=notes), decision.reason
+        lines = wording.warnings() if decision.verdict in {"warn", "open"} else ()
+        label = "BreakGlass" if decision.verdict == "open" else decision.reason
+        return Answer(uid=request.uid, allowed=True, warnings=lines, audit_annotations=notes), label
+
+    def _see(self, request: Request) -> None:
+        if not request.dry_run:
+            uid = request.new_sections.metadata.uid or request.old_sections.metadata.uid
+            user = request.user_info
+            self._witness(uid, request.operation, user.username, user.groups or ())
 
     def _vouch(self, case: Case, decision: Decision) -> None:
         """Tell healing of an update that is to be stored and leaves what Git declares alone."""
@@ -175,6 +204,7 @@ class Judge:
             dry_run=bool(request.dry_run),
             fields=shown,
             message=message.headline(case, decision),
+            break_glass=decision.opened,
         )
 
 

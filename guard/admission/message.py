@@ -6,6 +6,7 @@ first line stands on its own. Values of Secrets are never shown.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from functools import cached_property
 from typing import TypeAlias
@@ -18,6 +19,7 @@ from guard.audit import FieldChange
 from guard.base import naming
 from guard.base.codec import JsonObject
 from guard.base.naming import printable
+from guard.state.builtin import GROUPS
 from guard.state.desired import Declared
 from guard.state.drift import Change, Nature
 from guard.state.equality import MISSING
@@ -64,6 +66,12 @@ _HEADLINE = "{object} is managed from Git, so this change {refused}."
 _REFUSED = {"refused": "is refused", "cannot": "cannot", "may_not": "may not"}
 _TOLERATED = {"refused": "would be refused under Deny", "cannot": "should not", "may_not": "should not"}
 _EXEMPTED = {**_TOLERATED, "refused": "would be refused without an exemption"}
+_OPENED = {**_TOLERATED, "refused": "would be refused without break-glass"}
+
+# What the objects that would go along have to be open for.
+_CASCADES = frozenset(
+    {"CascadeNotLoaded", "DefinitionHasDeclared", "DefinitionHandedOver", "NamespaceHoldsDeclared", "NamespaceHandedOver"}
+)
 
 # What people set to get something done, for which Git is the way as well.
 _ANY = ""
@@ -125,6 +133,7 @@ def headline(case: Case, decision: Decision) -> str:
     words = {
         "deny": _REFUSED,
         "exempt": _EXEMPTED,
+        "open": _OPENED,
     }.get(decision.verdict, _TOLERATED) | {
         "objects": naming.plural(decision.count, "object"),
         "instances": naming.plural(decision.count, "instance"),
@@ -173,12 +182,22 @@ class Wording:
         if place := self._place(most=0):
             lines.append(place)
         if self._decision.sync:
-            namespace, _, name = self._decision.sync.partition("/")
-            loosen = """'{"spec":{"enforcement":{"mode":"Warn","heal":false}}}'"""
-            command = f"kubectl patch sync {name} -n {namespace} --type merge -p {loosen}"
-            lines.append(f"Emergency, by an administrator, for all of {self._decision.sync}: {command}")
+            lines.append(f'Emergency: guard break-glass {self._to_open()} --for 30m --reason "..."')
         lines.append(f"Reference: {self._reference} (guard audit --reference {self._reference})")
         return "\n".join(lines)
+
+    def _to_open(self) -> str:
+        """What `guard break-glass` has to be told, so that the same request passes."""
+        key, decision = self._case.key, self._decision
+        kind = decision.declared.key.kind if decision.declared else key.kind
+        is_cascade = decision.reason in _CASCADES
+        if is_cascade and key.group:
+            return f"--sync {shlex.quote(decision.sync)}"
+        if is_cascade or not key.name:
+            return f"--namespace-wide -n {shlex.quote(key.namespace or key.name)}"
+        kind = kind if key.group in GROUPS else f"{kind}.{key.group}"
+        of = f" -n {shlex.quote(key.namespace)}" if key.namespace else ""
+        return printable(shlex.quote(f"{kind.lower()}/{key.name}") + of)
 
     def causes(self) -> list[JsonObject]:
         """`status.details.causes` for tools that read the answer: one for each field shown, and the reason code with the place in
@@ -192,7 +211,12 @@ class Wording:
         return causes
 
     def warnings(self) -> tuple[str, ...]:
-        """Under Warn the change passes; kubectl prints each of these on a line of its own, of LONGEST_WARNING at most."""
+        """Under Warn and by break-glass the change passes; kubectl prints each of these on a line of its own."""
+        if self._decision.opened:
+            opened = (
+                f"Open by break-glass {self._decision.opened}: this is recorded, and what Git says comes back when that ends."
+            )
+            return (cut_middle(opened, LONGEST_WARNING),)
         lines = [self._headline, *self._details(LONGEST_WARNING), self._place(most=LONGEST_WARNING)]
         # Clients decode what looks like an encoded word of a mail header, and it may stand for anything.
         return tuple(cut_middle(line.replace("=?", "= ?"), LONGEST_WARNING) for line in lines if line)
@@ -201,6 +225,8 @@ class Wording:
         """For the API server's audit log, which puts the webhook's name before each: names of fields, no values."""
         decision = self._decision
         notes = {"reason": decision.reason, "reference": self._reference}
+        if decision.opened:
+            notes["breakGlass"] = decision.opened
         if decision.sync:
             notes["sync"] = decision.sync
         if decision.declared is not None:

@@ -43,6 +43,7 @@ class Metadata(msgspec.Struct, frozen=True, rename="camel"):
     """What a rule asks of an object's metadata, its values as they came."""
 
     name: str = ""
+    uid: str = ""
     generation: int = 0
     resource_version: str = ""
     deletion_timestamp: str | None = None

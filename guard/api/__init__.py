@@ -2,10 +2,19 @@
 and the file that holds them outside a cluster.
 """
 
+from guard.api.breakglass import (
+    BREAK_GLASS,
+    BreakGlass,
+    BreakGlassSpec,
+    BreakGlassStatus,
+    BreakGlassTarget,
+    parse_break_glass,
+    written_target,
+)
 from guard.api.conditions import Condition, ConditionStatus, find_condition, set_condition, without_condition
 from guard.api.config import ConfiguredSync, load_config
-from guard.api.crd import sync_crd
-from guard.api.duration import seconds
+from guard.api.crd import break_glass_crd, sync_crd
+from guard.api.duration import seconds, written
 from guard.api.enforcement import Enforcement
 from guard.api.names import API_VERSION, GROUP, VERSION
 from guard.api.source import GitRef, GitSource, Push, PushType, SecretReference, Source
@@ -26,10 +35,15 @@ from guard.api.sync import (
 
 __all__ = [
     "API_VERSION",
+    "BREAK_GLASS",
     "GROUP",
     "REQUESTED_AT",
     "SYNC",
     "VERSION",
+    "BreakGlass",
+    "BreakGlassSpec",
+    "BreakGlassStatus",
+    "BreakGlassTarget",
     "Condition",
     "ConditionStatus",
     "ConfiguredSync",
@@ -52,12 +66,16 @@ __all__ = [
     "Sync",
     "SyncSpec",
     "SyncStatus",
+    "break_glass_crd",
     "find_condition",
     "label_value",
     "load_config",
+    "parse_break_glass",
     "parse_sync",
     "seconds",
     "set_condition",
     "sync_crd",
     "without_condition",
+    "written",
+    "written_target",
 ]

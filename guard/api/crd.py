@@ -1,14 +1,18 @@
-"""The CustomResourceDefinition of Sync, made from its Structs so that code and cluster cannot disagree."""
+"""The CustomResourceDefinitions, made from the Structs so that code and cluster cannot disagree."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
+from guard.api.breakglass import BREAK_GLASS, BreakGlass, BreakGlassSpec, BreakGlassStatus
 from guard.api.names import GROUP, VERSION
 from guard.api.status import SyncStatus
 from guard.api.sync import SYNC, Sync, SyncSpec
 from guard.base import codec
 from guard.base.codec import JsonObject
+from guard.state.ids import Kind
 
 PREFIX = "#/$defs/"
 # Left out, or put back where it holds something.
@@ -16,19 +20,29 @@ DROPPED = ("$defs", "title", "default", "required", "additionalProperties")
 
 
 def sync_crd() -> JsonObject:
+    return _definition(SYNC, singular="sync", columns=_columns(), schema=_schema(), categories=["gitops"])
+
+
+def break_glass_crd() -> JsonObject:
+    return _definition(BREAK_GLASS, singular="breakglass", columns=_break_glass_columns(), schema=_break_glass_schema())
+
+
+def _definition(
+    kind: Kind, *, singular: str, columns: list[JsonObject], schema: JsonObject, categories: Sequence[str] = ()
+) -> JsonObject:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{SYNC.resource}.{GROUP}"},
+        "metadata": {"name": f"{kind.resource}.{GROUP}"},
         "spec": {
             "group": GROUP,
             "scope": "Namespaced",
             "names": {
-                "kind": SYNC.kind,
-                "listKind": f"{SYNC.kind}List",
-                "plural": SYNC.resource,
-                "singular": "sync",
-                "categories": ["gitops"],
+                "kind": kind.kind,
+                "listKind": f"{kind.kind}List",
+                "plural": kind.resource,
+                "singular": singular,
+                **({"categories": [*categories]} if categories else {}),
             },
             "versions": [
                 {
@@ -36,8 +50,8 @@ def sync_crd() -> JsonObject:
                     "served": True,
                     "storage": True,
                     "subresources": {"status": {}},
-                    "additionalPrinterColumns": _columns(),
-                    "schema": {"openAPIV3Schema": _schema()},
+                    "additionalPrinterColumns": columns,
+                    "schema": {"openAPIV3Schema": schema},
                 }
             ],
         },
@@ -89,6 +103,36 @@ def _columns() -> list[JsonObject]:
         {"name": "Drifted", "type": "integer", "jsonPath": ".status.objects.drifted"},
         {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
         {"name": "Status", "type": "string", "jsonPath": f"{ready}.message", "priority": 1},
+    ]
+
+
+# Once made it stays as it is, so that nobody makes more of what somebody else was allowed.
+_SPEC_STAYS = {"rule": "self == oldSelf", "message": "cannot be changed; delete it and make another"}
+
+
+def _break_glass_schema() -> JsonObject:
+    return {
+        "type": "object",
+        "description": BreakGlass.__doc__ or "",
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {"type": "object"},
+            "spec": {**structural(BreakGlassSpec, defaults=True), "x-kubernetes-validations": [_SPEC_STAYS]},
+            "status": structural(BreakGlassStatus, defaults=False),
+        },
+    }
+
+
+def _break_glass_columns() -> list[JsonObject]:
+    return [
+        {"name": "Opens", "type": "string", "jsonPath": ".status.opens"},
+        {"name": "By", "type": "string", "jsonPath": ".spec.by"},
+        {"name": "Active", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Active")].status'},
+        {"name": "Until", "type": "string", "jsonPath": ".status.expiresAt"},
+        {"name": "Reason", "type": "string", "jsonPath": ".spec.reason"},
+        {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
     ]
 
 

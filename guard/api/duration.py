@@ -16,3 +16,11 @@ def seconds(text: str) -> float:
     if not re.fullmatch(PATTERN, text):
         raise ValueError(f"{text!r} is not a duration such as 30s, 1m or 1h30m")
     return sum(float(number) * SECONDS[unit] for number, unit in re.findall(r"([0-9.]+)(ms|s|m|h)", text))
+
+
+def written(duration: float) -> str:
+    """Seconds as such a text: `4h`, `1h30m`, `2.5s`."""
+    minutes, rest = divmod(duration, 60)
+    hours, minutes = divmod(int(minutes), 60)
+    parts = [f"{hours}h" * bool(hours), f"{minutes}m" * bool(minutes), f"{rest:g}s" * bool(rest)]
+    return "".join(parts) or "0s"

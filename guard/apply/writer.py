@@ -46,11 +46,17 @@ class Known(msgspec.Struct, frozen=True):
 
 
 class Applied(msgspec.Struct, frozen=True):
-    """What an apply did: whether anything was written at all, and which additions it took away."""
+    """What an apply did: whether anything was written at all, and which additions it took away; or that the object is left to
+    people by break-glass, so that nothing was done.
+    """
 
     changed: bool
     created: bool
     removed: tuple[Path, ...] = ()
+    is_open: bool = False
+
+
+OPEN = Applied(changed=False, created=False, is_open=True)
 
 
 class Writer:
@@ -70,6 +76,10 @@ class Writer:
 
     def known(self, key: ObjectKey) -> Known | None:
         return self._known.get(key)
+
+    def is_open(self, key: ObjectKey, *, sync: str) -> bool:
+        """Whether break-glass leaves the object to people."""
+        return self._view.opened.holds(key, sync=sync)
 
     def is_writing(self, key: ObjectKey) -> bool:
         lock = self._locks.get(key)
@@ -124,6 +134,8 @@ class Writer:
         key = declared.key
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
+            if self.is_open(key, sync=declared.sync):
+                return OPEN
             known = self._known.get(key)
             if unless_newer_than and known and _not_newer(unless_newer_than, known.fingerprint.resource_version):
                 return None

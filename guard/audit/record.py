@@ -8,10 +8,25 @@ from msgspec import Struct
 
 from guard.base import codec
 
-# denied, warned, audited: what a manual change met under Deny, Warn and Audit. allowed: let pass where it would have been
-# refused (exempt, break-glass). fight: a field that keeps coming back, so that healing backs off; fight-ended: it stays.
+# denied, warned, audited: what a manual change met under Deny, Warn and Audit. exempted, break-glass-used: let pass where it
+# would have been refused. The other break-glass-*: what became of a BreakGlass itself. fight: a field that keeps coming back,
+# so that healing backs off; fight-ended: it stays.
 Event: TypeAlias = Literal[
-    "denied", "warned", "audited", "exempted", "healed", "heal-failed", "fight", "fight-ended", "synced", "sync-failed"
+    "denied",
+    "warned",
+    "audited",
+    "exempted",
+    "break-glass-opened",
+    "break-glass-used",
+    "break-glass-ended",
+    "break-glass-expired",
+    "break-glass-rejected",
+    "healed",
+    "heal-failed",
+    "fight",
+    "fight-ended",
+    "synced",
+    "sync-failed",
 ]
 
 
@@ -36,7 +51,8 @@ class Counts(Struct, frozen=True, omit_defaults=True, rename="camel"):
 
 class Record(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """One line of the journal. `time` is RFC 3339 in UTC, `id` the reference that the refused person was shown, `sync` is
-    `namespace/name`, `origin` is `file:line` and `managers` are the field managers that caused a drift.
+    `namespace/name`, `origin` is `file:line`, `managers` are the field managers that caused a drift, `break_glass` is the
+    BreakGlass (`namespace/name`) that it is about.
     """
 
     time: str
@@ -60,6 +76,7 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="came
     took_ms: float = 0.0
     message: str = ""
     counts: Counts | None = None
+    break_glass: str = ""
 
     def line(self) -> bytes:
         """One line of JSON, its newline included. Text that UTF-8 cannot hold does not cost the record."""

@@ -15,7 +15,7 @@ from guard.base.errors import GuardError
 from guard.base.naming import printable
 
 # Module below guard.cli for each command.
-COMMANDS = ("audit", "check", "diff", "explain", "reconcile", "run", "status")
+COMMANDS = ("audit", "break-glass", "check", "diff", "explain", "reconcile", "run", "status")
 
 FINE, UNUSABLE = 0, 2
 TRACEBACK = "GUARD_TRACEBACK"  # in the environment, with any value: where an unforeseen error came from
@@ -28,7 +28,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 (click's signature)
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"guard.cli.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"guard.cli.{cmd_name.replace('-', '_')}").command
         return command
 
 

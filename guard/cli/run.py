@@ -40,6 +40,14 @@ _log = telemetry.get("cli")
 @click.option("--receiver-listen", type=Address(), help="Where hosts of repositories push to. Default: nowhere.")
 @click.option("--cert-dir", type=click.Path(file_okay=False, path_type=Path), help="Own tls.crt, tls.key and ca.crt.")
 @click.option("--resync", type=Seconds(), default="10m", show_default=True, help="How often to apply everything again; 0: never.")
+@click.option(
+    "--break-glass-longest",
+    "longest_break_glass",
+    type=Seconds(),
+    default="4h",
+    show_default=True,
+    help="How long a BreakGlass may last at most; 0: none is taken.",
+)
 @click.option("--admin-group", "admin_groups", multiple=True, help="A group that may change what is Guard's own; repeatable.")
 @click.option(
     "--control-plane-user",
@@ -61,6 +69,7 @@ def command(
     credentials_dir: Path | None,
     cert_dir: Path | None,
     resync: float,
+    longest_break_glass: float,
     admin_groups: tuple[str, ...],
     control_plane: tuple[str, ...],
     log_format: telemetry.Form | None,
@@ -79,6 +88,7 @@ def command(
         credentials_dir=credentials_dir,
         cert_dir=cert_dir,
         resync=resync,
+        longest_break_glass=longest_break_glass,
         admin_groups=admin_groups,
         control_plane=control_plane,
     )

@@ -5,6 +5,7 @@ from guard.cluster.connection import Connection, connect, in_cluster
 from guard.cluster.discovery import Served, definitions, discover
 from guard.cluster.identity import Identity, identity_objects, whoami
 from guard.cluster.secrets import read_secret
+from guard.cluster.servertime import ServerClock
 from guard.cluster.watch import Event, watch, watch_metadata
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Event",
     "Identity",
     "Served",
+    "ServerClock",
     "collection_path",
     "connect",
     "definitions",

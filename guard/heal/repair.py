@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -15,6 +15,7 @@ from guard.base.errors import ClusterError
 from guard.heal.report import Drift, Report
 from guard.state.desired import Declared, View
 from guard.state.ids import DEFINITION, NAMESPACE, ObjectKey
+from guard.state.metadata import Metadata
 from guard.state.policy import Enforcement
 
 REPAIRS_AT_ONCE = 16
@@ -80,6 +81,7 @@ class Repairer:
         self._drifted: dict[ObjectKey, str] = {}
         self._cases: dict[ObjectKey, _Case] = {}
         self._tasks: dict[ObjectKey, asyncio.Task[None]] = {}
+        self._held: dict[ObjectKey, Drift] = {}
         self._limit = asyncio.Semaphore(REPAIRS_AT_ONCE)
         self._settling: asyncio.TimerHandle | None = None
 
@@ -92,6 +94,9 @@ class Repairer:
         for what a new list showed: a try that failed may succeed now.
         """
         declared = self._view.state.get(key)
+        if declared is not None and self._writer.is_open(key, sync=declared.sync):
+            self._hold(declared, drift)
+            return
         if declared is not None and not drift.gone and not self.heals(declared):
             self._leave(declared, drift)
             return
@@ -103,6 +108,18 @@ class Repairer:
         case.put(drift)
         if again if case.fails else not self._report.pause(key, self._writer.known(key), drift):
             case.hurry()
+
+    def closed(self, objects: Iterable[Declared]) -> None:
+        """Break-glass on these is over: put right what became of them, seen or not."""
+        now = self._clock.monotonic()
+        for declared in objects:
+            drift = self._held.pop(declared.key, Drift(metadata=Metadata(), at=now))
+            self.look(declared.key, msgspec.structs.replace(drift, at=now))
+
+    def _hold(self, declared: Declared, drift: Drift) -> None:
+        """Leave it to people, and remember what they did until break-glass is over."""
+        self._held[declared.key] = drift
+        self._leave(declared, drift)
 
     def right(self, key: ObjectKey) -> None:
         """The object was seen as the last apply left it, by whomever that apply was asked for."""
@@ -154,15 +171,16 @@ class Repairer:
             if pause and not case.fails:
                 await case.wait(pause)
                 drift = case.take() or drift
-            await self._repair(declared, drift)
+            is_right = await self._repair(declared, drift)
         except ClusterError as error:
             self._report.failed(declared, drift, error)
             return False
         except Exception:  # noqa: BLE001 (a fault of Guard's own with one object is tried again, and told)
             _log.exception("a repair failed for a reason that Guard does not know", object=str(key))
             return False
-        self._drifted.pop(key, None)
-        self._report.is_right(key)
+        if is_right:
+            self._drifted.pop(key, None)
+            self._report.is_right(key)
         return True
 
     def _leave(self, declared: Declared, drift: Drift) -> None:
@@ -173,13 +191,17 @@ class Repairer:
         else:
             self._drifted.pop(declared.key, None)
 
-    async def _repair(self, declared: Declared, drift: Drift) -> None:
+    async def _repair(self, declared: Declared, drift: Drift) -> bool:
+        """False when the object is left to people after all."""
         known = self._writer.known(declared.key)
         clean = self._enforcement(declared.sync).additions == "Deny"
         async with self._limit:
             applied = await self._writer.apply(declared, unless_newer_than=drift.metadata.resource_version, clean=clean)
+        if applied is not None and applied.is_open:
+            self._hold(declared, drift)
+            return False
         if applied is None or not applied.changed:
-            return
+            return True
         self._report.restored(declared, known, drift, applied)
         if self._settling is None:
             self._settle_later()
@@ -187,6 +209,7 @@ class Repairer:
             for case in self._cases.values():
                 if case.fails:
                     case.hurry()
+        return True
 
     def _settle_later(self) -> None:
         self._settling = asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._settle)

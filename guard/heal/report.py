@@ -172,8 +172,9 @@ def taken(known: Known | None, drift: Drift) -> tuple[Path, ...]:
     """The declared fields that somebody has taken from our entry, as far as metadata shows."""
     if drift.gone:
         return (WHOLE,)
-    lost = tuple(known.fields.minus(drift.metadata.our_fields).paths()) if known is not None else ()
-    return lost or (UNSEEN,)
+    if known is None or not drift.metadata.resource_version:
+        return (UNSEEN,)
+    return tuple(known.fields.minus(drift.metadata.our_fields).paths()) or (UNSEEN,)
 
 
 def _named(paths: frozenset[Path] | tuple[Path, ...]) -> tuple[Path, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from guard.api import SYNC
+from guard.api import BREAK_GLASS, SYNC, written
 from guard.base.codec import JsonObject
 from guard.cluster.identity import ROLE_BINDING, ROLE_BINDING_NAME
 from guard.registration.expressions import BELOW, GROUPS, RESOURCE, USER, any_of, condition, is_control_plane, quoted
@@ -37,6 +37,9 @@ BINDING = Kind(
     namespaced=False,
 )
 
+# A working day's half: who needs longer changes Git, or makes another.
+LONGEST_SECONDS = 4 * 3600.0
+
 # Of the namespace; the other policy has Guard's own name.
 NAMESPACE_POLICY = f"{NAME}-namespace"
 
@@ -44,7 +47,7 @@ NAMESPACE_POLICY = f"{NAME}-namespace"
 _OF_MACHINES = ("/configmaps", "/secrets", "coordination.k8s.io/leases")
 # A drained node evicts Guard's pods; tokens are RBAC's matter, since whoever starts a Guard outside the cluster needs one.
 _FREE_BELOW = ("binding", "eviction", "token")
-_FREE = ("/events", "events.k8s.io/events", "gitopsguard.dev/breakglasses")
+_FREE = ("/events", "events.k8s.io/events")
 # With one of these gone, nothing is enforced any more: the registration, Guard's rights, and the definition whose deletion takes
 # every Sync with it.
 _STANDING = tuple(
@@ -53,8 +56,11 @@ _STANDING = tuple(
         (CONFIGURATION, NAME),
         (ROLE_BINDING, ROLE_BINDING_NAME),
         (DEFINITION, f"{SYNC.resource}.{SYNC.group}"),
+        (DEFINITION, f"{BREAK_GLASS.resource}.{BREAK_GLASS.group}"),
     )
 )
+# RBAC decides who may make one and take it back; what it says cannot be changed, and what came of it Guard alone says.
+_BREAK_GLASS = f"({RESOURCE} == {quoted(f'{BREAK_GLASS.group}/{BREAK_GLASS.resource}')} && !has({BELOW}))"
 # A Sync but for its annotations, by which anybody who may update it asks for a look or confirms a prune.
 _ANNOTATED = " && ".join(
     [
@@ -68,9 +74,10 @@ _ANNOTATED = " && ".join(
 
 
 def fence(
-    *, sync_user: str, admin_groups: Iterable[str], control_plane: Iterable[str] = ()
+    *, sync_user: str, admin_groups: Iterable[str], control_plane: Iterable[str] = (), longest: float = LONGEST_SECONDS
 ) -> tuple[tuple[Kind, JsonObject], ...]:
-    """The policies and their bindings, every default written out. `control_plane` are the users that the installer adds to it.
+    """The policies and their bindings, every default written out. `control_plane` are the users that the installer adds to it,
+    `longest` is how many seconds a BreakGlass may last.
 
     Two policies, since only one of them may be held to a namespace: the other names few resources, so that the API server has
     nothing to evaluate for the writes of the rest of the cluster.
@@ -83,6 +90,7 @@ def fence(
         f"{RESOURCE} in {any_of(_FREE)}",
         f"(has({BELOW}) && {BELOW} in {any_of(_FREE_BELOW)})",
         f"({_ANNOTATED})",
+        _BREAK_GLASS,
     ]
     validation: JsonObject = {
         "expression": " || ".join([*trusted, *free]),
@@ -90,9 +98,38 @@ def fence(
         "reason": "Forbidden",
     }
     return (
-        *_enforced(NAMESPACE_POLICY, validation, rules=_in_the_namespace(), namespaces=_GUARDS),
-        *_enforced(NAME, validation, rules=_in_the_cluster(), matches=[_STANDING_OR_SYNC]),
+        *_enforced(NAMESPACE_POLICY, [validation], rules=_in_the_namespace(), namespaces=_GUARDS),
+        *_enforced(NAME, [validation, *_of_break_glass(longest)], rules=_in_the_cluster(), matches=[_STANDING_OR_SYNC]),
     )
+
+
+def _of_break_glass(longest: float) -> list[JsonObject]:
+    """What a BreakGlass may say, whoever makes it, and whether Guard is there or not."""
+    made = (
+        f"{RESOURCE} == {quoted(f'{BREAK_GLASS.group}/{BREAK_GLASS.resource}')} && !has({BELOW}) && request.operation == 'CREATE'"
+    )
+
+    def rule(expression: str, **said: str) -> JsonObject:
+        return {"expression": f"!({made}) || ({expression})", **said, "reason": "Forbidden"}
+
+    target = "object.spec.target"
+    reached = f"[{target}.?object.?namespace, {target}.?namespace, {target}.?sync.?namespace]"
+    return [
+        rule(
+            f"{USER} == object.spec.?by.orValue('')",
+            message="spec.by has to be your own user name",
+            messageExpression=f"'spec.by has to be your own user name: ' + {USER}",
+        ),
+        rule(
+            f"duration(object.spec.duration) <= duration({quoted(f'{longest:.0f}s')})",
+            message=f"break-glass may last {written(longest)} at most; delete it and make another when that is not enough",
+        ),
+        rule(
+            f"request.namespace == {quoted(GUARD_NAMESPACE)} || "
+            f"{reached}.all(found, found.orValue('') in ['', request.namespace])",
+            message=f"outside {GUARD_NAMESPACE}, break-glass opens only what is in its own namespace",
+        ),
+    ]
 
 
 _GUARDS: JsonObject = {
@@ -119,6 +156,7 @@ def _in_the_cluster() -> list[JsonObject]:
     return [
         # Whoever makes a Sync has Guard's rights, whatever the namespace.
         _rule(SYNC.group, ["CREATE", "UPDATE", "DELETE"], SYNC.resource, f"{SYNC.resource}/status", scope="Namespaced"),
+        _rule(SYNC.group, ["CREATE", "UPDATE"], BREAK_GLASS.resource, f"{BREAK_GLASS.resource}/status", scope="Namespaced"),
         _rule(CONFIGURATION.group, ["UPDATE", "DELETE"], CONFIGURATION.resource, scope="Cluster"),
         _rule(ROLE_BINDING.group, ["UPDATE", "DELETE"], ROLE_BINDING.resource, scope="Cluster"),
         _rule(DEFINITION.group, ["UPDATE", "DELETE"], DEFINITION.resource, f"{DEFINITION.resource}/status", scope="Cluster"),
@@ -127,7 +165,7 @@ def _in_the_cluster() -> list[JsonObject]:
 
 def _enforced(
     name: str,
-    validation: JsonObject,
+    validations: list[JsonObject],
     *,
     rules: list[JsonObject],
     namespaces: JsonObject | None = None,
@@ -148,7 +186,7 @@ def _enforced(
                 "resourceRules": rules,
             },
             **({"matchConditions": matches} if matches else {}),
-            "validations": [validation],
+            "validations": validations,
         },
     }
     binding: JsonObject = {

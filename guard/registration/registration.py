@@ -10,7 +10,7 @@ from msgspec import Struct
 from guard.base.codec import JsonObject
 from guard.cluster import Client
 from guard.registration.asked import Asked, asked_by, asked_of, within
-from guard.registration.fence import fence
+from guard.registration.fence import LONGEST_SECONDS, fence
 from guard.registration.keeper import Keeper
 from guard.registration.rules import configuration
 from guard.state.desired import DesiredState
@@ -44,12 +44,18 @@ class Registration:
         control_plane: Iterable[str],
         target: Callable[[], JsonObject],
         repaired: Callable[[str, str, str], None],
+        longest_break_glass: float = LONGEST_SECONDS,
     ) -> None:
         self._control_plane = tuple(control_plane)
         self._keeper = Keeper(client, repaired=repaired)
         self._fence = [
             (Keeper(client, kind=kind, name=wanted["metadata"]["name"], repaired=repaired), wanted)
-            for kind, wanted in fence(sync_user=sync_user, admin_groups=admin_groups, control_plane=self._control_plane)
+            for kind, wanted in fence(
+                sync_user=sync_user,
+                admin_groups=admin_groups,
+                control_plane=self._control_plane,
+                longest=longest_break_glass,
+            )
         ]
         self._sync_user = sync_user
         self._target = target

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from guard.api import BREAK_GLASS
 from guard.base.codec import JsonObject
 from guard.registration.asked import DECLARED, HOLDING, SUFFIX, Asked, Names, Resource, by_namespace
 from guard.registration.expressions import GROUPS, RESOURCE, USER, among, condition, is_control_plane, quoted
@@ -129,6 +130,15 @@ def configuration(
         webhook(name, rules=rules, fail=True, match=[outside, *match], objects=objects)
         for name, rules, match, objects in _cascades(asked)
     ]
+    entries.append(
+        {
+            # Who opened and who ended it, for the journal. It has to work while Guard is down, in Guard's namespace, too, and
+            # whoever asks.
+            **webhook(BREAK_GLASS.resource, rules=[_rule(Resource.of(BREAK_GLASS), "CREATE", "DELETE")], fail=False, match=[]),
+            "matchConditions": conditions[:1],
+            "namespaceSelector": {},
+        }
+    )
     if strict := sorted(set(strict)):
         known = among(RESOURCE, {f"{found.group}/{found.resource}" for found in asked.resources})
         elsewhere = [condition(f"not-asked-already-{number}", f"!({expression})") for number, expression in enumerate(known)]

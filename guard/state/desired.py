@@ -10,6 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from guard.base.codec import Json, JsonObject, is_object
+from guard.state.breakglass import NOTHING_OPEN
 from guard.state.definition import UNKNOWN, Definition
 from guard.state.fields import EMPTY, FieldSet, Path
 from guard.state.ids import Kind, ObjectKey, Origin
@@ -265,10 +266,12 @@ class View:
     not believed.
     """
 
-    __slots__ = ("_learned", "_predictions", "ended", "state", "takings")
+    __slots__ = ("_learned", "_predictions", "ended", "opened", "state", "takings")
 
     def __init__(self) -> None:
         self.state = DesiredState()
+        # What break-glass leaves to people for now.
+        self.opened = NOTHING_OPEN
         # Jobs that have ended and have a time to live: what their manifests' digests were.
         self.ended: dict[ObjectKey, str] = {}
         # What people's writes took without changing a value, until healing has taken it back.

@@ -31,11 +31,14 @@ _log = telemetry.get("sync")
 
 
 class Done(msgspec.Struct, frozen=True):
-    """How many objects were written or found as they should be, and one line for each that could not be applied."""
+    """How many objects were written or found as they should be, one line for each that could not be applied, and those that
+    break-glass leaves to people: nothing was done about them.
+    """
 
     counts: Counts
     failures: tuple[str, ...] = ()
     failed: frozenset[ObjectKey] = frozenset()
+    opened: frozenset[ObjectKey] = frozenset()
 
 
 # Told how many of how many objects are done.
@@ -47,6 +50,7 @@ class _Tally:
         self.applied = 0
         self.unchanged = 0
         self.failures: dict[ObjectKey, str] = {}
+        self.opened: set[ObjectKey] = set()
 
     def count(self, *, changed: bool) -> None:
         if changed:
@@ -68,7 +72,10 @@ async def apply_all(objects: Collection[Declared], *, client: Client, writer: Wr
             raise
         except ClusterError as error:
             return error
-        tally.count(changed=result is not None and result.changed)
+        if result is not None and result.is_open:
+            tally.opened.add(declared.key)
+        else:
+            tally.count(changed=result is not None and result.changed)
         await progress(tally.applied + tally.unchanged, len(objects))
         return None
 
@@ -89,7 +96,12 @@ async def apply_all(objects: Collection[Declared], *, client: Client, writer: Wr
                 await asyncio.sleep(backoff.next())
         await _established(stage, client=client)
     counts = Counts(applied=tally.applied, unchanged=tally.unchanged)
-    return Done(counts, failures=tuple(tally.failures.values()), failed=frozenset(tally.failures))
+    return Done(
+        counts,
+        failures=tuple(tally.failures.values()),
+        failed=frozenset(tally.failures),
+        opened=frozenset(tally.opened),
+    )
 
 
 async def _established(stage: Sequence[Declared], *, client: Client) -> None:

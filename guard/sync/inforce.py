@@ -130,6 +130,11 @@ class InForce:
         """What is in force was applied before, or is not to be."""
         self._due = frozenset()
 
+    @property
+    def is_left(self) -> bool:
+        """Whether something is still to be applied or pruned after an attempt at all of it."""
+        return bool(self._due or self._gone)
+
     def is_due(self, *, heals: bool) -> bool:
         """Whether there is anything to apply of what is in force; where healing is off, what was applied before is not."""
         return self.plan is not plan.NOTHING and (heals if self._due is None else bool(self._due))
@@ -142,7 +147,7 @@ class InForce:
         due = tuple(objects.values()) if self._due is None else tuple(objects[key] for key in self._due)
         clean = sync.spec.enforcement.additions == "Deny"
         done = await apply_all(due, client=self._client, writer=self._writer, clean=clean, progress=progress)
-        self._due = done.failed
+        self._due = done.failed | done.opened
         return done
 
     async def prune(self, sync: Sync, *, revision: str, kinds: Iterable[Kind]) -> tuple[tuple[str, ...], int]:
@@ -161,7 +166,10 @@ class InForce:
             return (f"nothing is pruned: {doubt}; to confirm, annotate the Sync with {prune.CONFIRM}={revision}",), 0
         failures: list[str] = []
         gone = 0
+        opened = {candidate.key: candidate.kind for candidate in found if self._writer.is_open(candidate.key, sync=self._name)}
         for candidate in found:
+            if candidate.key in opened:
+                continue
             try:
                 gone += await self._writer.delete(
                     candidate.path, key=candidate.key, uid=candidate.uid, resource_version=candidate.resource_version
@@ -169,5 +177,5 @@ class InForce:
             except ApiStatusError as error:
                 failures.append(f"{candidate.key} could not be pruned: {error.message}")
         if not failures:
-            self._gone = {}
+            self._gone = opened
         return tuple(failures), gone

@@ -77,6 +77,8 @@ class Reconciler:
         self._done: Goal | None = None
         # Apply everything again, where healing is on.
         self._again = False
+        # Something that was left to people by break-glass may be due.
+        self._closed = False
         self._backoff = Backoff(first=RETRY_FIRST_SECONDS, most=RETRY_MOST_SECONDS)
         self._learning: asyncio.Task[None] | None = None
         # What was applied since a start, to be told with the first attempt.
@@ -108,6 +110,11 @@ class Reconciler:
             self._again = True
             self._in_force.resolve_anew()
             self.wake.set()
+
+    def closed(self) -> None:
+        """Break-glass on something is over: what was left to people meanwhile is due."""
+        self._closed = True
+        self.wake.set()
 
     async def run(self) -> None:
         self._recall_ended_jobs()
@@ -212,6 +219,7 @@ class Reconciler:
             self._writer.believe(lessons)
             self._begin(goal)
             recalled, self._recalled = self._recalled, Counts()
+            self._closed = False
             done = await self._apply(attempt, revision)
             held, pruned = await in_force.prune(attempt.sync, revision=revision, kinds=kinds)
             await self._index.settle(self.name)
@@ -239,8 +247,9 @@ class Reconciler:
                 drifted=self._drifted(self.name),
                 failed=len(failures),
             ),
-            kinds=self._index.state.kinds_of(self.name),
+            kinds=self._index.state.kinds_of(self.name).union(kinds if in_force.is_left else ()),
             ended_jobs=self._ended_jobs(),
+            opened=len(done.opened),
             first=first,
         )
         if failures:
@@ -290,6 +299,8 @@ class Reconciler:
         just turned off, an apply would undo the very change that it was turned off for.
         """
         heals = self.sync.heals
+        if self._closed and self._in_force.is_left:
+            return False
         if self._done is None or (self._again and heals) or self._done.without_enforcement != goal.without_enforcement:
             return False
         if not heals:

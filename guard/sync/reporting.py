@@ -111,16 +111,19 @@ class Reporter:
         objects: ObjectCounts,
         kinds: frozenset[Kind],
         ended_jobs: tuple[EndedJob, ...],
+        opened: int,
         first: bool,
     ) -> None:
         """An attempt came to its end, with a line for each object that could not be applied or pruned. `kinds` are those of what
-        is declared, `first` says that everything was looked at.
+        is declared, `opened` counts the objects that break-glass leaves to people, `first` says that everything was looked at.
         """
         message = (
             f"{naming.plural(objects.declared, 'object')} as declared in {revision}"
             if not failures
             else f"{naming.plural(len(failures), 'fault')} at {revision}: " + "; ".join(failures[:FAILURES_NAMED])
         )
+        if opened:
+            message += f"; {naming.plural(opened, 'object')} left to people by break-glass"
         took = (self._clock.monotonic() - attempt.started) * 1000
         news = counts.applied or counts.pruned or first
         if news if not failures else message != self._failed_message:

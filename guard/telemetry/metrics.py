@@ -46,6 +46,7 @@ class Metrics:
         self._syncs = Counter("guard_syncs", "Attempts to apply a revision.", ("sync", "result"), registry=registry)
         self._pushes = Counter("guard_pushes", "Requests to the push receiver.", ("result",), registry=registry)
         self._declared = Gauge("guard_declared_objects", "Objects that Git declares.", ("sync",), registry=registry)
+        self._break_glass = Gauge("guard_break_glass_active", "BreakGlass objects in force.", registry=registry)
         self._journal_failures = Counter(
             "guard_journal_write_failures", "Records that could not be written to the journal.", registry=registry
         )
@@ -87,6 +88,9 @@ class Metrics:
         """The Sync is gone, and with it the objects it declared; what it did stays counted."""
         for gauge in (self._declared, self._fights):
             gauge.remove_by_labels({"sync": sync})
+
+    def break_glass(self, active: int) -> None:
+        self._break_glass.set(active)
 
     def journal_failed(self) -> None:
         self._journal_failures.inc()

@@ -18,8 +18,6 @@ CONTAINER: Path = ("f:spec", "f:template", "f:spec", "f:containers", 'k:{"name":
 IMAGE: Path = (*CONTAINER, "f:image")
 SECRET_TEXT = "hunter2-"
 URL = "https://github.com/platform/deploy/blob/3f2c1ab/apps/web.yaml#L21"
-PATCH = "kubectl patch sync apps -n guard-system --type merge -p"
-LOOSEN = """'{"spec":{"enforcement":{"mode":"Warn","heal":false}}}'"""
 JOB = Kind(group="batch", version="v1", kind="Job", resource="jobs", namespaced=True)
 
 
@@ -84,7 +82,7 @@ def test_a_refusal_says_what_git_says_where_and_what_to_do() -> None:
         "Deployment shop/web is managed from Git, so this change is refused.",
         "  spec.template.spec.containers[name=web].image: Git has nginx:1.25, you asked for nginx:1.26",
         f"Change it in Git: apps/web.yaml:21 (main@3f2c1ab) {URL}",
-        f"Emergency, by an administrator, for all of guard-system/apps: {PATCH} {LOOSEN}",
+        'Emergency: guard break-glass deployment/web -n shop --for 30m --reason "..."',
         "Reference: 01J9Z (guard audit --reference 01J9Z)",
     ]
 
@@ -203,7 +201,7 @@ def test_one_object_is_not_called_objects() -> None:
     assert said.startswith("Namespace web holds 1 object managed from Git, so deleting it is refused.\n")
     assert "Remove them from Git first." in said
     assert "Change it in Git" not in said
-    assert "Emergency, by an administrator, for all of guard-system/apps: " in said
+    assert '\nEmergency: guard break-glass --namespace-wide -n web --for 30m --reason "..."\n' in said
 
 
 def test_a_strict_namespace_names_the_sync_that_made_it_so() -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import yaml
 
-from guard.api import sync_crd
+from guard.api import break_glass_crd, sync_crd
 from guard.base.codec import JsonObject
+from guard.breakglass import role
 from guard.cluster import identity_objects
 
 MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
@@ -19,8 +20,8 @@ def generated() -> dict[str, str]:
     namespace, account, binding = (body for _, body in identity_objects())
     return {
         "00-namespace.yaml": _written("guard.cluster.identity_objects()", namespace),
-        "10-crd.yaml": _written("guard.api.sync_crd()", sync_crd()),
-        "20-rbac.yaml": _written("guard.cluster.identity_objects()", account, binding),
+        "10-crd.yaml": _written("guard.api.sync_crd() and break_glass_crd()", sync_crd(), break_glass_crd()),
+        "20-rbac.yaml": _written("guard.cluster.identity_objects() and guard.breakglass.role()", account, binding, role()),
     }
 
 

@@ -8,7 +8,8 @@ USER = "system:serviceaccount:guard-system:guard"
 def expression(*groups: str, control_plane: tuple[str, ...] = ()) -> str:
     found: set[str] = set()
     for _, body in fence(sync_user=USER, admin_groups=groups, control_plane=control_plane):
-        found |= {validation["expression"] for validation in body["spec"].get("validations", ())}
+        # The others are about what a BreakGlass may say, whoever says it.
+        found |= {validation["expression"] for validation in body["spec"].get("validations", ())[:1]}
     # Whatever is Guard's own is free to the same people.
     (same,) = found
     return same
