@@ -209,7 +209,7 @@ async def measure(objects: int, templates: Mapping[str, str]) -> Figures:
     view = View()
     view.replace(state)
     with_index = resident()
-    writer = Writer(client, view=view, clock=clock)
+    writer = Writer(lambda _sync: client, view=view, clock=clock)
     for declared in state:
         await writer.apply(declared)
     report = Report(view=view, clock=clock, references=References(clock), write=_ignore, healed=_uncounted, news=_no_news)

@@ -22,7 +22,7 @@ from guard.base.codec import JsonObject
 from guard.base.errors import CertificateError, ClusterError, ConfigError, JournalError
 from guard.base.holding import bound, held
 from guard.breakglass import BreakGlasses, install_role
-from guard.cluster import Client, Identity, Served, ServerClock, connect, discover
+from guard.cluster import Client, Identity, Impersonation, Served, ServerClock, connect, discover
 from guard.control import serve as serve_control
 from guard.control import serve_metrics
 from guard.heal import Repairer, Report, Watching
@@ -43,6 +43,7 @@ from guard.sync import (
     Reconciler,
     Secrets,
     Syncs,
+    account_of,
     apply_sync,
     compiled,
     hook_of,
@@ -94,6 +95,10 @@ class Runtime:
         # Whoever reaches the port could ask what Git says of anything, and fill the journal: only the API server is told where.
         self.path = f"{admission.PATH}/{secrets.token_hex(PATH_BYTES)}"
         self.policy = Policy()
+        self.impersonation = Impersonation(clock=self.clock)
+        # In whose name Guard acts for each Sync, empty for its own. One that is gone keeps its account: what is still under way
+        # for it does not become Guard's own.
+        self._accounts: dict[str, str] = {}
         self._stop = asyncio.Event()
         self._sources: dict[str, GitFolder] = {}
         self._lock = asyncio.Lock()
@@ -167,7 +172,7 @@ class Runtime:
         self.cache = Cache(self.options.data_dir / "cache" / "manifests.db", today=lambda: clock.now().toordinal())
         self.parser = Parser(cache=self.cache)
         self.secrets = Secrets(self.client, directory=self.options.credentials_dir)
-        self.writer = Writer(self.client, view=view, clock=clock, left=self._left)
+        self.writer = Writer(self._client_of, view=view, clock=clock, left=self._left)
         self.heals = Report(
             view=view,
             clock=clock,
@@ -227,6 +232,11 @@ class Runtime:
         if sync in self.syncs:
             self.syncs[sync].wake.set()
 
+    def _client_of(self, sync: str) -> Client:
+        """The client in whose name a Sync's objects are read and written."""
+        user = self._accounts[sync]
+        return self.client.acting_as(lambda: self.impersonation.headers(user)) if user else self.client
+
     def _left(self, declared: Declared) -> Left:
         return self.policy.of(declared.sync).left(declared.key)
 
@@ -240,6 +250,7 @@ class Runtime:
             meter=self.metrics,
             vouched=self.vouched,
             locate=self._locate,
+            proves=self.impersonation.is_proof,
             later=asyncio.get_running_loop().call_soon,
             now=self.server_time.now,
             witness=self.break_glasses.witness,
@@ -278,7 +289,10 @@ class Runtime:
         return admission.Located(lines=lines, url=url)
 
     async def _compare(self, sync: str) -> Comparison:
-        return await compare(self.client, self.view, left=self._left, sync=sync)
+        if sync and sync not in self.syncs:
+            raise ConfigError(f"there is no Sync {sync}", hint="guard status lists them")
+        waiting = [name for name, found in self.syncs.items() if sync in {"", name} and not found.loaded.is_set()]
+        return await compare(self.client, self.view, left=self._left, locate=self._locate, sync=sync, not_loaded=waiting)
 
     async def _explain(self, kind: str, name: str, *, namespace: str) -> Explanation:
         return await explain(
@@ -376,6 +390,7 @@ class Runtime:
     def _compile(self) -> None:
         """The policy that decisions go by, from the Syncs as they are now."""
         syncs = [reconciler.sync for reconciler in self.syncs.values()]
+        self._accounts |= {sync.key: account_of(sync) for sync in syncs}
         self.policy = compiled(
             syncs,
             loaded=self.view.state.syncs(),
@@ -400,6 +415,7 @@ class Runtime:
             before, gone = self.view.state, [declared.key for declared in found.gone]
             # Another Sync may have been quicker while this one asked the API server.
             refuse_conflicts(found, state=before, sync=sync)
+            losers = before.giving_way(sync, found.put)
             # Out of the loop: an index of 100,000 objects takes a fifth of a second, and reviews do not wait for it.
             state = await asyncio.to_thread(before.with_changes, sync, found.put, gone, revision=revision)
             # Kinds that the Sync is about to let go stay registered until what is left of them is pruned.
@@ -408,6 +424,9 @@ class Runtime:
             self.view.replace(state, gone=[key for key in gone if state.get(key) is None])
             self._compile()
             await self.watching.follow(state.kinds())
+        for name in losers & self.syncs.keys():
+            # To say so.
+            self.syncs[name].resync()
 
     async def settle(self, sync: str) -> None:
         async with self._lock:

@@ -93,7 +93,9 @@ class Decision(msgspec.Struct, frozen=True):
 class Case:
     """One request with what rules ask about it, each thing worked out once, and only when a rule asks."""
 
-    def __init__(self, request: Request, *, view: View, policy: Policy, now: datetime) -> None:
+    def __init__(self, request: Request, *, view: View, policy: Policy, now: datetime, acting: bool = False) -> None:
+        """`acting` says that the request carries the proof that Guard itself makes it, in the name of a Sync's account."""
+        self.acting = acting
         self.request = request
         self.view = view
         self.policy = policy
@@ -103,7 +105,20 @@ class Case:
 
     @lazy
     def requester(self) -> Requester:
-        return self.policy.requester(self.request.user_info.username)
+        """Guard in the name of a Sync's account is the sync controller, but for what belongs to Syncs that have another."""
+        username = self.request.user_info.username
+        if self.acting and self.policy.acts_for(username, self._concerned):
+            return Requester.SYNC
+        return self.policy.requester(username)
+
+    @property
+    def _concerned(self) -> Iterable[str]:
+        """The Syncs that have a stake in the object, or in what a deletion takes along."""
+        unloaded = self.policy.unloaded.get(self.label_before or "", "") if self.policy.unloaded else ""
+        found = {self.sync, unloaded} - {""}
+        if self.request.operation == "DELETE" and self.held is not None:
+            found |= {*self.held, *self.policy.staked}
+        return found
 
     @lazy
     def by_person(self) -> bool:
@@ -134,6 +149,19 @@ class Case:
     def declared(self) -> Declared | None:
         """The one lookup."""
         return self.view.state.get(self.key)
+
+    @lazy
+    def held(self) -> Mapping[str, int] | None:
+        """How many declared objects are in this Namespace, or instances of this CustomResourceDefinition, by Sync. None for what
+        holds none by its kind.
+        """
+        match self.request.resource.group, self.request.resource.resource:
+            case "", "namespaces":
+                return self.view.state.in_namespace(self.request.object_name)
+            case "apiextensions.k8s.io", "customresourcedefinitions":
+                return self.view.state.of_definition(self.request.object_name)
+            case _:
+                return None
 
     @lazy
     def label_before(self) -> str | None:

@@ -39,7 +39,7 @@ _EVENTS = "events"
 
 
 def sync_controller(case: Case) -> Decision | None:
-    """Guard itself writes what Git says."""
+    """Guard itself writes what Git says, in its own name or in that of a Sync's service account."""
     if case.requester is Requester.SYNC:
         return case.allow("SyncController")
     return None
@@ -93,14 +93,10 @@ def owner_given(case: Case) -> Decision | None:
 
 def _taking_along(case: Case, *, namespace: str, definition: str) -> Decision | None:
     """The answer to what takes along all that the object holds, where that is anything of Git's, with the reason for its kind."""
-    request, state = case.request, case.view.state
-    match request.resource.group, request.resource.resource:
-        case "", "namespaces":
-            held, reason, holds = state.in_namespace(request.object_name), namespace, _is_in
-        case "apiextensions.k8s.io", "customresourcedefinitions":
-            held, reason, holds = state.of_definition(request.object_name), definition, _is_of
-        case _:
-            return None
+    request, held = case.request, case.held
+    if held is None:
+        return None
+    reason, holds = (definition, _is_of) if request.resource.group else (namespace, _is_in)
     changes = tuple(_owners_given(case)) if request.operation == "UPDATE" else ()
     if case.terminating or (request.operation == "UPDATE" and not changes):
         return None
@@ -361,9 +357,11 @@ def harmless(case: Case) -> Decision:
     return case.allow("CreatedLikeGit" if case.request.operation == "CREATE" else HARMLESS)
 
 
-def decide(*, review: Review, view: View, policy: Policy, now: datetime) -> Decision:
-    """Judge one review. Raises DecodeError when an object that matters cannot be read; the caller denies then."""
-    return answered(Case(review.request, view=view, policy=policy, now=now))
+def decide(*, review: Review, view: View, policy: Policy, now: datetime, acting: bool = False) -> Decision:
+    """Judge one review; `acting` says that it proves to be Guard's own, in the name of a Sync's service account. Raises
+    DecodeError when an object that matters cannot be read; the caller denies then.
+    """
+    return answered(Case(review.request, view=view, policy=policy, now=now, acting=acting))
 
 
 def answered(case: Case) -> Decision:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from functools import partial
 from typing import Protocol, TypeAlias
@@ -24,7 +24,7 @@ from guard.base.errors import JournalError
 from guard.base.naming import printable
 from guard.state.desired import View
 from guard.state.policy import Policy
-from guard.state.requesters import Requester
+from guard.state.requesters import ACTING_EXTRA, Requester
 from guard.state.vouched import Vouched
 
 FRAMES = 8
@@ -64,7 +64,7 @@ def _at_once(work: Callable[[], None]) -> None:
 class Judge:
     """Answers reviews: decides, records what it refuses, and words the answer. `later` is given what nobody has to wait for: the
     event loop does it when the answer is on its way, and before it hears of anything that comes of it. `now` is the time that
-    break-glass ends by.
+    break-glass ends by. `proves` tells whether Guard itself acts in the name of a user, by what the request brings as proof.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class Judge:
         clock: Clock,
         meter: Meter,
         vouched: Vouched | None = None,
+        proves: Callable[[str, Collection[str]], bool] = lambda _username, _given: False,
         locate: message.Locate = message.at_the_object,
         later: Callable[[Callable[[], None]], object] = _at_once,
         now: Callable[[], datetime] | None = None,
@@ -88,6 +89,7 @@ class Judge:
         self._references = references
         self._clock = clock
         self._meter = meter
+        self._proves = proves
         self._locate = locate
         self._later = later
         self._now = now or clock.now
@@ -138,7 +140,7 @@ class Judge:
     def _judge(self, parsed: Review) -> tuple[Answer, str]:
         policy = self._policy()
         request = parsed.request
-        case = Case(request, view=self._view, policy=policy, now=self._now())
+        case = Case(request, view=self._view, policy=policy, now=self._now(), acting=self._is_acting(request))
         decision = answered(case)
         if request.resource.resource == BREAK_GLASS.resource and request.resource.group == BREAK_GLASS.group:
             self._see(request)
@@ -170,6 +172,10 @@ class Judge:
             uid = request.new_sections.metadata.uid or request.old_sections.metadata.uid
             user = request.user_info
             self._witness(uid, request.operation, user.username, user.groups or ())
+
+    def _is_acting(self, request: Request) -> bool:
+        proof = (request.user_info.extra or {}).get(ACTING_EXTRA)
+        return proof is not None and self._proves(request.user_info.username, proof)
 
     def _vouch(self, case: Case, decision: Decision) -> None:
         """Tell healing of an update that is to be stored and leaves what Git declares alone."""

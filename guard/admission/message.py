@@ -28,7 +28,6 @@ from guard.state.ids import LABEL_PATH, SHOWN_OF_SECRETS, SYNC_LABEL
 
 MOST_FIELDS = 10  # a screen holds them; the rest is a count
 MOST_RECORDED = 100  # more than anybody reads; a ConfigMap may hold ten thousand keys
-SHORT_COMMIT = 7
 
 LONGEST_HEADLINE = 100  # characters, unless the words alone are longer: what one line of a terminal or a toast holds
 LONGEST_LINE = 360  # of a field: a path of 160 with two values
@@ -100,13 +99,6 @@ Locate: TypeAlias = Callable[[Declared, tuple[Path, ...]], Located]
 def at_the_object(declared: Declared, paths: tuple[Path, ...]) -> Located:
     """Where nothing is known but the line in which the object begins."""
     return Located(lines=(declared.origin.line,) * len(paths))
-
-
-def short_revision(revision: str) -> str:
-    """`main@sha1:3f2c1ab...` as `main@3f2c1ab`."""
-    name, at, digest = revision.rpartition("@")
-    digest = digest.rpartition(":")[2][:SHORT_COMMIT]
-    return f"{name}@{digest}" if at else digest
 
 
 def field_changes(case: Case, decision: Decision) -> tuple[FieldChange, ...]:
@@ -293,7 +285,7 @@ class Wording:
             return ""
         line = self._located.lines[0] if self._located.lines else declared.origin.line
         place = naming.place(declared.origin.file, line)
-        made = naming.listed(declared.origin.via, short_revision(self._revision))
+        made = naming.listed(declared.origin.via, naming.short_revision(self._revision))
         text = f"Change it in Git: {printable(place)} ({printable(made)})"
         linked = f"{text} {self._located.url}" if self._located.url else text
         return text if most and len(linked) > most else linked

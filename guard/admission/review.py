@@ -33,6 +33,7 @@ class GroupVersionResource(msgspec.Struct, frozen=True):
 class UserInfo(msgspec.Struct, frozen=True):
     username: str = ""
     groups: tuple[str, ...] | None = None
+    extra: dict[str, tuple[str, ...] | None] | None = None
 
 
 class Options(msgspec.Struct, frozen=True, rename="camel"):

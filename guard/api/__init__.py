@@ -2,6 +2,7 @@
 and the file that holds them outside a cluster.
 """
 
+from guard.api.awaiting import Awaited, awaited
 from guard.api.breakglass import (
     BREAK_GLASS,
     BreakGlass,
@@ -18,9 +19,11 @@ from guard.api.duration import seconds, written
 from guard.api.enforcement import Enforcement
 from guard.api.names import API_VERSION, GROUP, VERSION
 from guard.api.source import GitRef, GitSource, Push, PushType, SecretReference, Source
+from guard.api.standing import Standing, Waiting, standing, standings
 from guard.api.status import EndedJob, HealthCounts, ObjectCounts, Progress, SyncStatus
 from guard.api.sync import (
     REQUESTED_AT,
+    SUSPEND_REASON,
     SYNC,
     DeletionPolicy,
     Dependency,
@@ -38,8 +41,10 @@ __all__ = [
     "BREAK_GLASS",
     "GROUP",
     "REQUESTED_AT",
+    "SUSPEND_REASON",
     "SYNC",
     "VERSION",
+    "Awaited",
     "BreakGlass",
     "BreakGlassSpec",
     "BreakGlassStatus",
@@ -63,9 +68,12 @@ __all__ = [
     "PushType",
     "SecretReference",
     "Source",
+    "Standing",
     "Sync",
     "SyncSpec",
     "SyncStatus",
+    "Waiting",
+    "awaited",
     "break_glass_crd",
     "find_condition",
     "label_value",
@@ -74,6 +82,8 @@ __all__ = [
     "parse_sync",
     "seconds",
     "set_condition",
+    "standing",
+    "standings",
     "sync_crd",
     "without_condition",
     "written",

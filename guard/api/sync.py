@@ -24,6 +24,8 @@ SYNC = Kind(group=GROUP, version=VERSION, kind="Sync", resource="syncs", namespa
 
 # `guard reconcile` sets it; the value, any text, is echoed as status.lastHandledReconcileAt once that has been done.
 REQUESTED_AT = f"{GROUP}/requestedAt"
+# `guard suspend --reason` says here why.
+SUSPEND_REASON = f"{GROUP}/suspendReason"
 
 RendererName: TypeAlias = Literal["Auto", "YAML", "Kustomize", "Helm"]
 RemoteBases: TypeAlias = Literal["Refuse", "Allow"]
@@ -117,7 +119,8 @@ class SyncSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     service_account_name: Annotated[
         str,
         Meta(
-            description="A service account of the Sync's namespace, with whose rights everything is done for it.",
+            description="A service account of the Sync's namespace, with whose rights everything is done for it. None: Guard's "
+            "own in guard-system, elsewhere those of the namespace's `default`.",
             max_length=253,
             extra_json_schema={"pattern": DNS_SUBDOMAIN_OR_NOTHING},
         ),

@@ -60,12 +60,19 @@ OPEN = Applied(changed=False, created=False, is_open=True)
 
 
 class Writer:
-    """`left` tells what the Sync of a declared object leaves to others of it."""
+    """`clients` gives the client in whose name a Sync's objects are read and written, `left` tells what the Sync of a declared
+    object leaves to others of it.
+    """
 
     def __init__(
-        self, client: Client, *, view: View, clock: Clock, left: Callable[[Declared], Left] = lambda _declared: NOTHING_LEFT
+        self,
+        clients: Callable[[str], Client],
+        *,
+        view: View,
+        clock: Clock,
+        left: Callable[[Declared], Left] = lambda _declared: NOTHING_LEFT,
     ) -> None:
-        self._client = client
+        self._clients = clients
         self._left = left
         self._view = view
         self._clock = clock
@@ -153,7 +160,9 @@ class Writer:
                     before = fingerprint(live)
             applied = wanted(declared.body, live, left)
             try:
-                body = await self._client.apply(_path(declared), _pinned(applied, live), manager=FIELD_MANAGER, force=True)
+                body = await self._client(declared).apply(
+                    _path(declared), _pinned(applied, live), manager=FIELD_MANAGER, force=True
+                )
             except ApiStatusError as error:
                 # What a person added may be what Git's own cannot stand beside: two ports of one name.
                 if error.code != UNPROCESSABLE or adopting or not clean:
@@ -184,7 +193,7 @@ class Writer:
             labels = {**child(metadata, "labels"), SYNC_LABEL: declared.body["metadata"]["labels"][SYNC_LABEL]}
             names = {name: live["metadata"][name] for name in ("name", "namespace") if name in live["metadata"]}
             body |= {"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": {**metadata, **names, "labels": labels}}
-            await self._client.apply(_path(declared), body, manager=FIELD_MANAGER, force=True)
+            await self._client(declared).apply(_path(declared), body, manager=FIELD_MANAGER, force=True)
 
     async def _apply_after_cleaning(self, declared: Declared, refused: ApiStatusError, *, left: Left) -> JsonObject:
         live = await self._get(declared)
@@ -193,11 +202,16 @@ class Writer:
         cleaned, removed = await self._clean(declared, live, left=left, clean=True)
         if not removed:
             raise refused
-        return await self._client.apply(_path(declared), wanted(declared.body, cleaned, left), manager=FIELD_MANAGER, force=True)
+        return await self._client(declared).apply(
+            _path(declared), wanted(declared.body, cleaned, left), manager=FIELD_MANAGER, force=True
+        )
+
+    def _client(self, declared: Declared) -> Client:
+        return self._clients(declared.sync)
 
     async def _get(self, declared: Declared) -> JsonObject | None:
         try:
-            return await self._client.get(_path(declared))
+            return await self._client(declared).get(_path(declared))
         except ApiStatusError as error:
             if error.code == NOT_FOUND:
                 return None
@@ -210,11 +224,13 @@ class Writer:
             if kept is None:
                 break
             try:
-                return await self._client.json_patch(_path(declared), _entries_replaced(live, kept), manager=REPAIR_MANAGER)
+                return await self._client(declared).json_patch(
+                    _path(declared), _entries_replaced(live, kept), manager=REPAIR_MANAGER
+                )
             except ApiStatusError as error:
                 if error.code not in {CONFLICT, UNPROCESSABLE} or attempt == CLEANING_TRIES - 1:
                     raise
-                live = await self._client.get(_path(declared))
+                live = await self._client(declared).get(_path(declared))
         return live
 
     async def _clean(
@@ -240,7 +256,7 @@ class Writer:
             for removal in removals:
                 operations += _operations(removal)
             try:
-                before, body = body, await self._client.json_patch(_path(declared), operations, manager=REPAIR_MANAGER)
+                before, body = body, await self._client(declared).json_patch(_path(declared), operations, manager=REPAIR_MANAGER)
                 again = {removal.path for removal in removals if _stands(before, body, removal.path)}
                 completed = completed.union(_owned_at(again, body))
                 removed |= {removal.path: None for removal in removals if removal.path not in again}
@@ -254,7 +270,7 @@ class Writer:
                     raise
                 completed = EMPTY
                 applied = wanted(declared.body, body, left)
-                body = await self._client.apply(_path(declared), applied, manager=FIELD_MANAGER, force=True)
+                body = await self._client(declared).apply(_path(declared), applied, manager=FIELD_MANAGER, force=True)
         if is_stored:
             self._view.takings.settled(declared.key)
         return body, tuple(removed)
@@ -293,7 +309,7 @@ class Writer:
         left = self._left(declared)
         live = await self._get(declared) if depends_on_live(declared.body, left) else None
         applied = wanted(declared.body, live, left)
-        body = await self._client.apply(_path(declared), applied, manager=FIELD_MANAGER, force=True, dry_run=True)
+        body = await self._client(declared).apply(_path(declared), applied, manager=FIELD_MANAGER, force=True, dry_run=True)
         return learned(declared, body)
 
     async def could_be_new(self, declared: Declared) -> bool:
@@ -302,21 +318,21 @@ class Writer:
         """
         path = collection_path(declared.kind, namespace=declared.key.namespace)
         try:
-            await self._client.create(path, wanted(declared.body, None, self._left(declared)), dry_run=True)
+            await self._client(declared).create(path, wanted(declared.body, None, self._left(declared)), dry_run=True)
         except ApiStatusError as error:
             # It looks at the whole manifest before it looks whether the name is taken.
             return error.reason == "AlreadyExists"
         return False
 
-    async def delete(self, declared_path: str, *, key: ObjectKey, uid: str, resource_version: str) -> bool:
-        """Delete exactly the object that was looked at; False when it was gone. Raises ApiStatusError, a conflict among them when
-        the object changed since.
+    async def delete(self, declared_path: str, *, key: ObjectKey, sync: str, uid: str, resource_version: str) -> bool:
+        """Delete exactly the object that was looked at, for the Sync that declared it; False when it was gone. Raises
+        ApiStatusError, a conflict among them when the object changed since.
         """
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
             self.forget(key)
             try:
-                await self._client.delete(declared_path, uid=uid, resource_version=resource_version)
+                await self._clients(sync).delete(declared_path, uid=uid, resource_version=resource_version)
             except ApiStatusError as error:
                 if error.code == NOT_FOUND:
                     return False

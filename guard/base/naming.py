@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+SHORT_COMMIT = 7  # digits, as git itself shows
+
 
 def titled(*, kind: str, namespace: str, name: str) -> str:
     """`Deployment default/web`, or `ClusterRole reader` where there is no namespace. Printable, since names come from requests
@@ -19,6 +21,13 @@ def argument(*, kind: str, namespace: str, name: str) -> str:
 def place(file: str, line: int) -> str:
     """`apps/web.yaml:17`, or the file alone where the line is not known (0)."""
     return f"{file}:{line}" if line else file
+
+
+def short_revision(revision: str) -> str:
+    """`main@sha1:3f2c1ab...` as `main@3f2c1ab`."""
+    name, at, digest = revision.rpartition("@")
+    digest = digest.rpartition(":")[2][:SHORT_COMMIT]
+    return f"{name}@{digest}" if at else digest
 
 
 def listed(*parts: str) -> str:

@@ -31,9 +31,21 @@ kubeconfig_option = click.option(
 context_option = click.option("--context", help="A context of the kubeconfig. Default: its current one.")
 
 
-def sync_key(name: str) -> str:
-    """`apps` and `guard-system/apps` name the same Sync; an empty name stays empty."""
-    return name if not name or "/" in name else f"{GUARD_NAMESPACE}/{name}"
+namespace_option = click.option(
+    "-n", "--namespace", default="", help="Of a Sync that is named without one. Default: guard-system."
+)
+
+
+def sync_key(name: str, *, namespace: str = "") -> str:
+    """`apps` and `guard-system/apps` name the same Sync, unless another namespace is given; an empty name stays empty."""
+    if not name:
+        return ""
+    given, slash, _ = name.partition("/")
+    if not slash:
+        return f"{namespace or GUARD_NAMESPACE}/{name}"
+    if namespace and namespace != given:
+        raise click.UsageError(f"{name} is not in namespace {namespace}")
+    return name
 
 
 class Address(click.ParamType[tuple[str, int]]):
@@ -66,3 +78,9 @@ class Seconds(click.ParamType[float]):
             return seconds(value)
         except ValueError:
             self.fail(f"{value!r} is not a duration like 30s or 10m", param, ctx)
+
+
+wait_option = click.option("--wait", is_flag=True, help="Until Guard has done it, showing how it gets on.")
+timeout_option = click.option(
+    "--timeout", type=Seconds(), default="5m", show_default=True, help="How long to wait with --wait, like 30s or 10m."
+)

@@ -8,18 +8,37 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from guard.base import codec, naming
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 Format = Literal["table", "json", "yaml"]
+Colours: TypeAlias = Literal["always", "never", "auto"]
 
 format_option = click.option(
     "-o", "--output", type=click.Choice(["table", "json", "yaml"]), default="table", show_default=True, help="How to print."
+)
+
+
+def _colour(context: click.Context, _parameter: click.Parameter, value: Colours) -> None:
+    # What click goes by; None leaves it to whether the output is a terminal.
+    if value != "auto":
+        context.color = value == "always"
+
+
+color_option = click.option(
+    "--color",
+    type=click.Choice(["always", "never", "auto"]),
+    default="auto",
+    show_default=True,
+    expose_value=False,
+    callback=_colour,
+    help="Whether to colour; auto: on a terminal, unless NO_COLOR is set.",
 )
 
 
@@ -48,12 +67,26 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table without frames, each cell on one line. Piped, lines are as long as they need to be, so that grep and awk see whole
     rows.
     """
+    from rich.table import Table
+
     piped = not sys.stdout.isatty()
     shown = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
     for column in columns:
         shown.add_column(column, no_wrap=piped, overflow="fold")
     for row in rows:
         shown.add_row(*map(naming.printable, row))
-    # Cells are data: `[red]` and `:100:` in them mean nothing.
-    console = Console(soft_wrap=False, width=10_000 if piped else None, highlight=False, markup=False, emoji=False)
-    console.print(shown)
+    console(width=10_000 if piped else None).print(shown)
+
+
+def console(*, width: int | None = None) -> Console:
+    """Rich's way to standard output. Cells are data: `[red]` and `:100:` in them mean nothing."""
+    from rich.console import Console
+
+    class Piped(Console):
+        def on_broken_pipe(self) -> None:
+            # Rich would end the process with 1.
+            raise BrokenPipeError
+
+    context = click.get_current_context(silent=True)
+    no_color = context is not None and context.color is False
+    return Piped(soft_wrap=False, width=width, highlight=False, markup=False, emoji=False, no_color=no_color or None)

@@ -7,38 +7,38 @@ from pathlib import Path
 
 import click
 
-from guard.api import REQUESTED_AT, SYNC
-from guard.base.clock import SystemClock, rfc3339
-from guard.base.errors import ApiStatusError, ConfigError
-from guard.cli.options import context_option, kubeconfig_option, sync_key
-from guard.cluster import Client, connect, object_path
-
-NOT_FOUND = 404
+from guard.api import REQUESTED_AT
+from guard.base.codec import child
+from guard.base.errors import ConfigError
+from guard.cli.options import context_option, kubeconfig_option, namespace_option, sync_key, timeout_option, wait_option
+from guard.cli.output import line
+from guard.cli.syncs import connected, get_sync, patch_sync
+from guard.cli.waiting import new_request, wait_for
 
 
 @click.command("reconcile")
 @click.argument("sync")
+@namespace_option
+@wait_option
+@timeout_option
 @kubeconfig_option
 @context_option
-def command(*, sync: str, kubeconfig: Path | None, context: str | None) -> None:
-    """Ask Guard to look at the source of a Sync now."""
-    asyncio.run(_request(sync_key(sync), kubeconfig, context))
-    click.echo(f"requested; guard status {sync} says what came of it")
+def command(*, sync: str, namespace: str, wait: bool, timeout: float, kubeconfig: Path | None, context: str | None) -> int:
+    """Ask Guard to look at the source of a Sync now.
+
+    With --wait until it has, and the Sync is ready. Exit code 1 when that fails or takes too long, 2 when the Sync is suspended.
+    """
+    key = sync_key(sync, namespace=namespace)
+    return asyncio.run(_reconcile(kubeconfig, context, key=key, seconds=timeout if wait else None))
 
 
-async def _request(key: str, kubeconfig: Path | None, context: str | None) -> None:
-    namespace, _, name = key.partition("/")
-    client = Client(await connect(kubeconfig=kubeconfig, context=context))
-    now = rfc3339(SystemClock().now())
-    try:
-        await client.merge_patch(
-            object_path(SYNC, namespace=namespace, name=name),
-            {"metadata": {"annotations": {REQUESTED_AT: now}}},
-            manager="guard-cli",
-        )
-    except ApiStatusError as error:
-        if error.code == NOT_FOUND:
-            raise ConfigError(f"there is no Sync {key}", hint="guard status lists them") from error
-        raise
-    finally:
-        await client.close()
+async def _reconcile(kubeconfig: Path | None, context: str | None, *, key: str, seconds: float | None) -> int:
+    async with connected(kubeconfig, context) as client:
+        if child(await get_sync(client, key), "spec").get("suspend"):
+            raise ConfigError("is suspended, so nothing is fetched", where=f"Sync {key}", hint=f"guard resume {key}")
+        requested = new_request()
+        await patch_sync(client, key, {"metadata": {"annotations": {REQUESTED_AT: requested}}})
+        if seconds is not None:
+            return await wait_for(client, key, requested=requested, seconds=seconds)
+    line(f"requested; guard status {key} says what came of it")
+    return 0

@@ -3,80 +3,216 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
+from datetime import datetime
 from pathlib import Path
 
 import click
-import msgspec
 
-from guard.api import SYNC, Sync, find_condition, parse_sync
-from guard.base.errors import ApiStatusError, ConfigError
+from guard.api import Standing, Sync, parse_sync, standing, standings
+from guard.base import naming
+from guard.base.clock import SystemClock
+from guard.base.codec import JsonObject
+from guard.base.errors import ClusterError, ConfigError
+from guard.cli.following import Following
 from guard.cli.options import context_option, kubeconfig_option, sync_key
-from guard.cli.output import format_option, structured, table
-from guard.cluster import Client, collection_path, connect
+from guard.cli.output import line, structured, table
+from guard.cli.syncs import connected, find_sync, follow_syncs, get_sync, key_of, list_syncs
+from guard.cluster import Client, Event
 
 FOUND = 1
-NOT_FOUND = 404
-
-
-class Row(msgspec.Struct, frozen=True, rename="camel"):
-    sync: str
-    ready: str
-    reason: str
-    revision: str
-    declared: int
-    drifted: int
-    failed: int
-    message: str
+# An age in whole units, the largest that fits.
+_UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 
 @click.command("status")
 @click.argument("sync", default="")
+@click.option("-n", "--namespace", default="", help="Only the Syncs of this namespace. Default: all.")
+@click.option("-w", "--watch", is_flag=True, help="Go on with what changes, until Ctrl-C.")
 @kubeconfig_option
 @context_option
-@format_option
-def command(*, sync: str, kubeconfig: Path | None, context: str | None, output: str) -> int:
-    """What the Syncs say about themselves. Exit code 1 when one is not ready or has drift."""
-    rows = [_row(found) for found in asyncio.run(_syncs(kubeconfig, context))]
-    if sync:
-        rows = [row for row in rows if row.sync == sync_key(sync)]
-        if not rows:
-            raise ConfigError(f"there is no Sync {sync_key(sync)}", hint="guard status lists them")
-    if output != "table":
-        structured(rows, form=output)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "wide", "json", "yaml"]),
+    default="table",
+    show_default=True,
+    help="How to print.",
+)
+def command(*, sync: str, namespace: str, watch: bool, kubeconfig: Path | None, context: str | None, output: str) -> int:
+    """How the Syncs stand; with SYNC (NAME or NAMESPACE/NAME) all about one.
+
+    Exit code 1 when one is not ready, or has drifted, failed or unhealthy objects. With --watch 0: it ends when it is told to.
+    """
+    key = sync_key(sync, namespace=namespace)
+    if watch:
+        form = "table" if output == "wide" else output
+        try:
+            asyncio.run(_follow(kubeconfig, context, key=key, namespace=namespace, form=form))
+        except KeyboardInterrupt:
+            return 0
+    found = asyncio.run(_read(kubeconfig, context, key=key, namespace=namespace))
+    if output in {"json", "yaml"}:
+        structured(found[0] if key else found, form=output)
+    elif key:
+        _detail(found[0])
     else:
-        table(
-            ("SYNC", "READY", "REVISION", "DECLARED", "DRIFTED", "FAILED", "MESSAGE"),
-            [
-                (row.sync, row.ready, row.revision, str(row.declared), str(row.drifted), str(row.failed), row.message)
-                for row in rows
-            ],
-        )
-    return FOUND if any(row.ready != "True" or row.drifted or row.failed for row in rows) else 0
+        _list(found, wide=output == "wide")
+    return 0 if all(one.is_fine for one in found) else FOUND
 
 
-async def _syncs(kubeconfig: Path | None, context: str | None) -> list[Sync]:
-    client = Client(await connect(kubeconfig=kubeconfig, context=context))
+async def _read(kubeconfig: Path | None, context: str | None, *, key: str, namespace: str) -> list[Standing]:
+    async with connected(kubeconfig, context) as client:
+        if not key:
+            return [*standings(await list_syncs(client, namespace=namespace))]
+        body = await get_sync(client, key)
+        try:
+            sync = parse_sync(body, where=f"Sync {key}")
+        except ConfigError:
+            return [*standings([body])]
+        return [standing(sync, others=await _others(client, sync.dependencies))]
+
+
+async def _others(client: Client, keys: tuple[str, ...]) -> dict[str, Sync | None]:
+    """The Syncs of these names, None for one that is not there; without those that may not be read, or cannot."""
+    found: dict[str, Sync | None] = {}
+    for key in keys:
+        try:
+            body = await find_sync(client, key)
+            found[key] = parse_sync(body, where=key) if body is not None else None
+        except (ClusterError, ConfigError):
+            continue
+    return found
+
+
+# ---- all at a glance
+
+
+def _list(found: list[Standing], *, wide: bool) -> None:
+    if not found:
+        line("no Syncs")
+        return
+    columns = ["SYNC", "READY", "SUSPENDED", "REVISION", "DECLARED", "DRIFTED", "FAILED", "HEALTHY"]
+    more = ["APPLIED", "ATTEMPTED", "MODE", "HEAL", "SOURCE", "PATH", "SINCE"] if wide else []
+    table([*columns, *more, "MESSAGE"], [_row(one, wide=wide) for one in found])
+
+
+def _row(found: Standing, *, wide: bool) -> list[str]:
+    objects = found.objects
+    revision = found.revision if wide else naming.short_revision(found.revision)
+    row = [found.sync, found.ready, _yes(found.suspended), revision]
+    row += [str(objects.declared), str(objects.drifted), str(objects.failed), _healthy(found)]
+    if wide:
+        row += [str(objects.applied), found.attempted_revision, found.mode, _on(found.heal), found.source, found.path]
+        row.append(_age(found.since))
+    return [*row, _progress(found) or found.message]
+
+
+def _healthy(found: Standing) -> str:
+    """`12/14`, of those of which it can be told."""
+    health = found.health
+    total = health.healthy + health.progressing + health.unhealthy
+    return f"{health.healthy}/{total}" if total else "-"
+
+
+def _progress(found: Standing) -> str:
+    done, total = found.progress.done, found.progress.total
+    return f"applying: {done:,} of {total:,} objects ({done * 100 // total} %)" if total else ""
+
+
+# ---- all about one
+
+
+def _detail(found: Standing) -> None:
+    colour = "green" if found.is_fine else "red" if found.ready == "False" else "yellow"
+    line(f"{found.sync}: {found.word}", bold=True, colour=colour)
+    if found.message:
+        line(f"  {found.message}")
+    line()
+    for name, text in _facts(found):
+        if text:
+            line(f"{name + ':':<13}{text}")
+    if found.depends_on:
+        line()
+        table(("WAITS FOR", "READY", "MESSAGE"), [(one.sync, one.ready, one.message) for one in found.depends_on])
+    if found.conditions:
+        line()
+        rows = [(one.type, one.status, one.reason, _age(one.last_transition_time), one.message) for one in found.conditions]
+        table(("CONDITION", "STATUS", "REASON", "SINCE", "MESSAGE"), rows)
+    if found.next_steps:
+        line()
+        line("Next:")
+        for step in found.next_steps:
+            line(f"  {step}")
+
+
+def _facts(found: Standing) -> list[tuple[str, str]]:
+    objects, health = found.objects, found.health
+    attempted = f"tried last: {found.attempted_revision}" if found.attempted_revision != found.revision else ""
+    return [
+        ("Suspended", f"yes: {found.suspend_reason or 'no reason given'}" if found.suspended else ""),
+        ("Source", f"{found.source}, path {found.path}, every {found.interval}" if found.source else ""),
+        ("Revision", naming.listed(found.revision or "none applied yet", attempted)),
+        ("Enforcement", f"mode {found.mode}, heal {_on(found.heal)}, additions {found.additions}" if found.mode else ""),
+        (
+            "Objects",
+            f"{objects.declared} declared, {objects.applied} applied, {objects.drifted} drifted, {objects.failed} failed",
+        ),
+        (
+            "Health",
+            f"{health.healthy} healthy, {health.progressing} progressing, {health.unhealthy} unhealthy"
+            if _healthy(found) != "-"
+            else "",
+        ),
+        ("Progress", _progress(found)),
+        ("Requested", f"a look, at {found.requested}; not answered yet" if found.requested else ""),
+    ]
+
+
+def _yes(value: bool) -> str:  # noqa: FBT001 (how a value reads)
+    return "yes" if value else "no"
+
+
+def _on(value: bool) -> str:  # noqa: FBT001 (how a value reads)
+    return "on" if value else "off"
+
+
+def _age(time: str) -> str:
+    """`5m`: how long ago, in the largest unit that fits."""
     try:
-        answer = await client.get(collection_path(SYNC))
-    except ApiStatusError as error:
-        if error.code == NOT_FOUND:
-            raise ConfigError("this cluster knows no Syncs", hint="guard run installs them") from error
-        raise
-    finally:
-        await client.close()
-    return [parse_sync(body, where="the API server") for body in answer.get("items", ())]
+        seconds = int((SystemClock().now() - datetime.fromisoformat(time)).total_seconds())
+    except (ValueError, TypeError):
+        return ""
+    unit, size = next(((unit, size) for unit, size in _UNITS if seconds >= size), ("s", 1))
+    return f"{max(seconds, 0) // size}{unit}"
 
 
-def _row(sync: Sync) -> Row:
-    ready = find_condition(sync.status.conditions, "Ready")
-    counts = sync.status.objects
-    return Row(
-        sync=sync.key,
-        ready=ready.status if ready else "Unknown",
-        reason=ready.reason if ready else "",
-        revision=sync.status.last_applied_revision,
-        declared=counts.declared,
-        drifted=counts.drifted,
-        failed=counts.failed,
-        message=ready.message if ready else "not looked at yet",
-    )
+# ---- as they go
+
+
+async def _follow(kubeconfig: Path | None, context: str | None, *, key: str, namespace: str, form: str) -> None:
+    """Show what changes, until the user ends it."""
+    async with connected(kubeconfig, context) as client:
+        # What is wrong with cluster, rights or name is wrong at once.
+        await (get_sync(client, key) if key else list_syncs(client, namespace=namespace))
+        known: set[str] = set()
+        with Following(form=form) as following:
+            async with aclosing(follow_syncs(client, key, namespace=namespace)) as events:
+                async for event in events:
+                    if event.type == "FAILED":
+                        following.interrupted(event.error)
+                    else:
+                        known = _show(following, event, known)
+
+
+def _show(following: Following, event: Event[JsonObject], known: set[str]) -> set[str]:
+    """Returns the Syncs that are there by now."""
+    bodies = event.objects if event.type == "LISTED" else (event.object,)
+    there = {*map(key_of, bodies)} if event.type == "LISTED" else known | {key_of(event.object)}
+    if event.type == "DELETED":
+        there, bodies = known - {key_of(event.object)}, ()
+    for name in sorted(known - there):
+        following.deleted(name)
+    for one in standings(bodies):
+        following.show(one)
+    return there

@@ -4,6 +4,7 @@ from guard.cluster.client import Client, collection_path, object_path
 from guard.cluster.connection import Connection, connect, in_cluster
 from guard.cluster.discovery import Served, definitions, discover
 from guard.cluster.identity import Identity, identity_objects, whoami
+from guard.cluster.impersonation import Impersonation
 from guard.cluster.secrets import read_secret
 from guard.cluster.servertime import ServerClock
 from guard.cluster.watch import Event, watch, watch_metadata
@@ -13,6 +14,7 @@ __all__ = [
     "Connection",
     "Event",
     "Identity",
+    "Impersonation",
     "Served",
     "ServerClock",
     "collection_path",

@@ -10,6 +10,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
+from copy import copy
 from typing import TYPE_CHECKING, Generic, TypeVar
 from urllib.parse import quote
 
@@ -76,6 +77,29 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
     ends: bool
 
 
+class _Pool:
+    """The connections to one API server, made when the first one is needed."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._transport: ApiClient | None = None
+
+    def session(self) -> aiohttp.ClientSession:
+        if self._transport is None:
+            self._connection.configuration.connection_pool_maxsize = CONNECTIONS
+            try:
+                self._transport = self._connection.transport()
+            except (ssl.SSLError, OSError) as error:
+                server = self._connection.server
+                raise Unreachable(f"the TLS files for {server} cannot be used: {error}") from error
+        return self._transport.rest_client.pool_manager
+
+    async def close(self) -> None:
+        if self._transport is not None:
+            await self._transport.close()
+            self._transport = None
+
+
 class Client:
     """One identity at one API server. `renew` is awaited once on a 401, to get another token, and the request is repeated. A
     server that is asked for too much is asked again when it says so (`throttling`).
@@ -91,29 +115,24 @@ class Client:
         self._connection = connection
         self._renew = renew
         self._observe: Callable[[str, int], None] = observe or _unobserved
-        self._transport: ApiClient | None = None
+        self._pool = _Pool(connection)
+        self._headers: Callable[[], Mapping[str, str]] = _no_headers
         self._listing = asyncio.Semaphore(LISTS_AT_ONCE)
 
     @property
     def server(self) -> str:
         return self._connection.server
 
-    def on_unauthorized(self, renew: Callable[[], Awaitable[None]]) -> None:
-        self._renew = renew
+    def acting_as(self, headers: Callable[[], Mapping[str, str]]) -> Client:
+        """A client that sends these headers as well, as they are at each request: it asks in another's name, with this one's
+        credentials. The connections are this one's, and are closed with it.
+        """
+        acting = copy(self)
+        acting._headers = headers  # noqa: SLF001 (a Client's own)
+        return acting
 
     async def close(self) -> None:
-        if self._transport is not None:
-            await self._transport.close()
-            self._transport = None
-
-    def _session(self) -> aiohttp.ClientSession:
-        if self._transport is None:
-            self._connection.configuration.connection_pool_maxsize = CONNECTIONS
-            try:
-                self._transport = self._connection.transport()
-            except (ssl.SSLError, OSError) as error:
-                raise Unreachable(f"the TLS files for {self.server} cannot be used: {error}") from error
-        return self._transport.rest_client.pool_manager
+        await self._pool.close()
 
     @asynccontextmanager
     async def request(
@@ -180,12 +199,12 @@ class Client:
         authorization = await self._connection.authorization()
         configuration = self._connection.configuration
         try:
-            response = await self._session().request(
+            response = await self._pool.session().request(
                 method,
                 self.server + path,
                 params=params,
                 data=body,
-                headers={**headers, "Authorization": authorization} if authorization else headers,
+                headers={**headers, **self._headers(), **({"Authorization": authorization} if authorization else {})},
                 timeout=limits or aiohttp.ClientTimeout(total=REQUEST_SECONDS),
                 server_hostname=configuration.tls_server_name,
                 proxy=configuration.proxy,
@@ -321,6 +340,11 @@ class Client:
 
 def _unobserved(_verb: str, _code: int) -> None:
     """For clients whose requests nobody counts."""
+
+
+def _no_headers() -> Mapping[str, str]:
+    """Those of a client that asks in its own name."""
+    return {}
 
 
 def _status_error(response: aiohttp.ClientResponse, data: bytes, *, what: str) -> ApiStatusError:

@@ -23,6 +23,7 @@ from guard.inspect import Comparison, Explanation
 SOCKET = "control.sock"
 LONGEST_SOCKET_PATH = 100  # bytes; Linux takes 107, macOS 103
 
+# What `guard diff` shows, of all Syncs where none is named. Raises GuardError, a ConfigError for a Sync that is not there.
 Diff = Callable[[str], Awaitable[Comparison]]
 
 
@@ -40,7 +41,7 @@ async def serve(directory: Path, *, journal: Path, diff: Diff, explain: Explain)
         try:
             found = await diff(request.query.get("sync", ""))
         except GuardError as error:
-            return web.Response(status=502, text=str(error))
+            return _refused(error)
         return web.Response(body=codec.encode(found), content_type="application/json")
 
     async def show_explanation(request: web.Request) -> web.Response:
@@ -48,7 +49,7 @@ async def serve(directory: Path, *, journal: Path, diff: Diff, explain: Explain)
         try:
             found = await explain(query.get("kind", ""), query.get("name", ""), namespace=query.get("namespace", ""))
         except GuardError as error:
-            return web.Response(status=404 if isinstance(error, ConfigError) else 502, text=str(error))
+            return _refused(error)
         return web.Response(body=codec.encode(found), content_type="application/json")
 
     async def show_audit(request: web.Request) -> web.StreamResponse:
@@ -75,6 +76,10 @@ async def serve(directory: Path, *, journal: Path, diff: Diff, explain: Explain)
     await runner.setup()
     await web.SockSite(runner, _bound(directory / SOCKET)).start()
     return runner
+
+
+def _refused(error: GuardError) -> web.Response:
+    return web.Response(status=404 if isinstance(error, ConfigError) else 502, text=str(error))
 
 
 def _bound(path: Path) -> socket.socket:

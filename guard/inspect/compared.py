@@ -42,12 +42,16 @@ class OtherField(msgspec.Struct, frozen=True, rename="camel"):
     managed_by: tuple[str, ...]
 
 
-class FieldDifference(msgspec.Struct, frozen=True):
-    """A field that is not as Git says, or that people added. `git` and `live` are texts, empty where there is no value."""
+class FieldDifference(msgspec.Struct, frozen=True, rename="camel"):
+    """A field that is not as Git says, or that people added. `git` and `live` are texts, empty where there is no value; `line` is
+    where the file has it, 0 for what Git does not declare; `managed_by` are the field managers that set it in the cluster.
+    """
 
     path: str
     git: str
     live: str
+    line: int = 0
+    managed_by: tuple[str, ...] = ()
 
 
 class Compared:
@@ -88,16 +92,28 @@ class Compared:
         for removal in additions(self._live, both, allowed=allowed, left=self._left):
             yield removal.path
 
-    def differences(self) -> tuple[FieldDifference, ...]:
+    def differences(self, locate: Locate) -> tuple[FieldDifference, ...]:
         """What is not as Git says, by path: declared fields, as few as say it all, and what people added."""
         key = self._declared.key
+        lines = locate(self._declared, tuple(change.path for change in self._changes)).lines
         found = [
-            FieldDifference(path=written(change.path, key) + _NATURES.get(change.nature, ""), git=git, live=live)
-            for change in self._changes
+            FieldDifference(
+                path=written(change.path, key) + _NATURES.get(change.nature, ""),
+                git=git,
+                live=live,
+                line=line,
+                managed_by=self._managed_by(change.path),
+            )
+            for change, line in zip(self._changes, lines, strict=True)
             for git, live in [shown_beside(change.git, change.new, change.path, key)]
         ]
         found += [
-            FieldDifference(path=written(path, key), git="", live=shown(value_at(self._live, path), path, key))
+            FieldDifference(
+                path=written(path, key),
+                git="",
+                live=shown(value_at(self._live, path), path, key),
+                managed_by=self._managed_by(path),
+            )
             for path in self._additions
         ]
         return tuple(sorted(found, key=lambda field: field.path))

@@ -154,7 +154,7 @@ def _in_the_namespace() -> list[JsonObject]:
 
 def _in_the_cluster() -> list[JsonObject]:
     return [
-        # Whoever makes a Sync has Guard's rights, whatever the namespace.
+        # Whoever makes a Sync has Guard's rights, or elsewhere those of any service account of the namespace.
         _rule(SYNC.group, ["CREATE", "UPDATE", "DELETE"], SYNC.resource, f"{SYNC.resource}/status", scope="Namespaced"),
         _rule(SYNC.group, ["CREATE", "UPDATE"], BREAK_GLASS.resource, f"{BREAK_GLASS.resource}/status", scope="Namespaced"),
         _rule(CONFIGURATION.group, ["UPDATE", "DELETE"], CONFIGURATION.resource, scope="Cluster"),

@@ -13,7 +13,7 @@ from guard.base.codec import Json, JsonObject, is_object
 from guard.state.breakglass import NOTHING_OPEN
 from guard.state.definition import UNKNOWN, Definition
 from guard.state.fields import EMPTY, FieldSet, Path
-from guard.state.ids import Kind, ObjectKey, Origin
+from guard.state.ids import GUARD_NAMESPACE, Kind, ObjectKey, Origin
 from guard.state.jobs import manifest_digest
 from guard.state.stored import predicted
 from guard.state.taken import Takings
@@ -70,6 +70,11 @@ _NO_KINDS: Mapping[Kind, int] = MappingProxyType({})
 K = TypeVar("K")
 
 
+def is_tenants(sync: str) -> bool:
+    """Whether a Sync (`namespace/name`) is of another namespace than Guard's own, which is the platform's."""
+    return not sync.startswith(f"{GUARD_NAMESPACE}/")
+
+
 class DesiredState:
     """Immutable; a new revision makes a new index that shares what did not change, and costs what did (past copies of a few
     dicts, 0.1 ms each for 10,000 objects).
@@ -89,7 +94,7 @@ class DesiredState:
         """`index` is that of all their objects, where it is known already."""
         self._syncs = syncs
         self._revisions = revisions
-        self._index = index or _Index.of(syncs.values())
+        self._index = index or _Index.of(syncs[name] for name in sorted(syncs, key=is_tenants))
         # Whether two Syncs declare the same object: then what one of them takes back may fall to the other.
         self._contested = sum(map(len, syncs.values())) != len(self._index.objects)
 
@@ -149,13 +154,26 @@ class DesiredState:
         return self._revisions.get(sync, "")
 
     def conflicts(self, sync: str, objects: Iterable[Declared]) -> tuple[Conflict, ...]:
-        """Those of the objects that another Sync already holds."""
-        found: list[Conflict] = []
+        """Those of the objects that another Sync already holds, and keeps."""
+        return tuple(
+            Conflict(loser=declared, holder=holder)
+            for declared, holder in self._held_elsewhere(sync, objects)
+            if is_tenants(sync) or not is_tenants(holder.sync)
+        )
+
+    def giving_way(self, sync: str, objects: Iterable[Declared]) -> frozenset[str]:
+        """The Syncs that lose one of the objects to this one. What the platform declares is not a tenant's to hold, whoever
+        declared it first.
+        """
+        return frozenset(
+            holder.sync for _, holder in self._held_elsewhere(sync, objects) if is_tenants(holder.sync) and not is_tenants(sync)
+        )
+
+    def _held_elsewhere(self, sync: str, objects: Iterable[Declared]) -> Iterator[tuple[Declared, Declared]]:
         for declared in objects:
             holder = self._index.objects.get(declared.key)
             if holder is not None and holder.sync != sync:
-                found.append(Conflict(loser=declared, holder=holder))
-        return tuple(found)
+                yield declared, holder
 
     def with_sync(self, sync: str, objects: Iterable[Declared], *, revision: str = "") -> DesiredState:
         """The Sync declares these, and nothing else."""
@@ -171,7 +189,7 @@ class DesiredState:
             held.pop(key, None)
         held |= {declared.key: declared for declared in put}
         syncs, revisions = {**self._syncs, sync: held}, {**self._revisions, sync: revision}
-        if self._contested or self.conflicts(sync, put):
+        if self._contested or any(self._held_elsewhere(sync, put)):
             return DesiredState(syncs, revisions)
         return DesiredState(syncs, revisions, index=self._index.changed(gone, put))
 
@@ -200,7 +218,7 @@ class _Index(msgspec.Struct, frozen=True):
     def of(cls, syncs: Iterable[Mapping[ObjectKey, Declared]]) -> _Index:
         objects: dict[ObjectKey, Declared] = {}
         for each in syncs:
-            # The first Sync that declared an object keeps it.
+            # The first one that declared an object keeps it.
             objects = {**each, **objects}
         return cls(objects={}, scaled={}, counts=_Counts(), resources={}).changed((), objects.values())
 

@@ -130,7 +130,8 @@ class Policy(msgspec.Struct, frozen=True):
     """`control_plane` are the users that the installer adds to it. `syncs` maps a Sync's `namespace/name` to its enforcement.
     `unloaded` maps label values to the Syncs of which no revision is known yet (a cold start with Git down): until then an
     object's label and our entry on it alone protect it; `staked` are those of them that have applied something before. `strict`
-    maps namespaces in which people create only what Git declares to the Sync that says so.
+    maps namespaces in which people create only what Git declares to the Sync that says so. `accounts` maps Syncs to the users in
+    whose name Guard acts for them; it acts in its own for the others.
     """
 
     sync_user: str = GUARD_USER
@@ -139,9 +140,14 @@ class Policy(msgspec.Struct, frozen=True):
     unloaded: Mapping[str, str] = MappingProxyType({})
     staked: frozenset[str] = frozenset()
     strict: Mapping[str, str] = MappingProxyType({})
+    accounts: Mapping[str, str] = MappingProxyType({})
 
     def requester(self, username: str) -> Requester:
         return classify(username, sync_user=self.sync_user, control_plane=self.control_plane)
+
+    def acts_for(self, username: str, syncs: Iterable[str]) -> bool:
+        """Whether the user is one in whose name Guard acts, for all of these Syncs."""
+        return username in self.accounts.values() and all(self.accounts.get(sync) == username for sync in syncs)
 
     def of(self, sync: str) -> Enforcement:
         """A Sync that is not known (any more) is enforced strictly: never let drift in by accident."""

@@ -10,6 +10,8 @@ from guard.state.ids import GUARD_NAMESPACE
 SERVICE_ACCOUNT = "system:serviceaccount:"
 GUARD_USER = f"{SERVICE_ACCOUNT}{GUARD_NAMESPACE}:guard"
 BREAK_GLASS_GROUP = "gitopsguard:break-glass"
+# What Guard puts into a user's extra when it acts for that user, a Sync's service account: a proof that it is Guard.
+ACTING_EXTRA = "gitopsguard.dev/acting"
 
 CONTROL_PLANE_USERS = (
     "system:apiserver",

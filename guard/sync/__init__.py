@@ -9,6 +9,7 @@ from guard.sync.reconcile import Reconciler
 from guard.sync.secrets import Secrets
 from guard.sync.source import GitFolder
 from guard.sync.syncs import Syncs
+from guard.sync.tenancy import account_of
 
 __all__ = [
     "GitFolder",
@@ -19,6 +20,7 @@ __all__ = [
     "Secrets",
     "Source",
     "Syncs",
+    "account_of",
     "apply_sync",
     "compiled",
     "hook_of",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Sequence
 
-from guard.apply import Writer, told
+from guard.apply import Writer, is_denied, told
 from guard.base.concurrency import for_each
 from guard.base.errors import ApiStatusError
 from guard.state.desired import Declared, Learned
@@ -23,15 +23,20 @@ _OTHERS = re.compile(r'^admission webhook "|is forbidden: ValidatingAdmissionPol
 
 
 async def check(
-    changed: Sequence[Declared], *, due: Iterable[Declared] = (), declared: Collection[ObjectKey] = (), writer: Writer
+    changed: Sequence[Declared],
+    *,
+    due: Iterable[Declared] = (),
+    declared: Collection[ObjectKey] = (),
+    writer: Writer,
+    account: str = "",
 ) -> dict[ObjectKey, Learned]:
     """What the API server would store of each object that it was asked about, of a revision that declares these. What of it is
-    `due` was in force before, and has not been applied yet.
+    `due` was in force before, and has not been applied yet. `account` is the user in whose name the Sync works, empty for Guard.
 
     Raises RenderError, naming file and line, for objects with fields that their kind does not have, or of the wrong type, or
-    without those that it needs, or in a namespace that is not there; Unreachable when the API server is gone. Objects whose
-    namespace or kind the revision itself changes are left to the apply, and so is whatever depends on what stands in the
-    cluster: other webhooks, quotas, conflicts.
+    without those that it needs, or in a namespace that is not there, or beyond the rights of the account; Unreachable when the
+    API server is gone. Objects whose namespace or kind the revision itself changes are left to the apply, and so is whatever
+    depends on what stands in the cluster: other webhooks, quotas, conflicts.
     """
     lessons: dict[ObjectKey, Learned] = {}
 
@@ -39,6 +44,9 @@ async def check(
         try:
             lessons[found.key] = await writer.ask(found)
         except ApiStatusError as error:
+            # What an account may not touch itself it keeps from nobody else.
+            if account and is_denied(error):
+                return told(error, found.key)
             return await _fault(error, found, declared=declared, writer=writer)
         return ""
 

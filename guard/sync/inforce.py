@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from guard.api import Sync
 from guard.apply import Writer
@@ -145,10 +145,19 @@ class InForce:
         """
         objects = self.plan.objects
         due = tuple(objects.values()) if self._due is None else tuple(objects[key] for key in self._due)
+        held = {one.key: by for one in due if (by := self._holder(one)) != self._name}
+        due = tuple(one for one in due if one.key not in held)
         clean = sync.spec.enforcement.additions == "Deny"
         done = await apply_all(due, client=self._client, writer=self._writer, clean=clean, progress=progress)
+        lost = tuple(f"{objects[key].origin}: {key}: {by} declares it as well, and keeps it" for key, by in held.items())
+        done = structs.replace(done, failures=(*done.failures, *lost), failed=done.failed | held.keys())
         self._due = done.failed | done.opened
         return done
+
+    def _holder(self, declared: Declared) -> str:
+        """The Sync whose the object is: what the platform declares it takes from a tenant."""
+        found = self._index.state.get(declared.key)
+        return found.sync if found is not None else self._name
 
     async def prune(self, sync: Sync, *, revision: str, kinds: Iterable[Kind]) -> tuple[tuple[str, ...], int]:
         """Prune, looking through these kinds as well; returns what was held back or failed, and how many objects went."""
@@ -172,7 +181,11 @@ class InForce:
                 continue
             try:
                 gone += await self._writer.delete(
-                    candidate.path, key=candidate.key, uid=candidate.uid, resource_version=candidate.resource_version
+                    candidate.path,
+                    key=candidate.key,
+                    sync=self._name,
+                    uid=candidate.uid,
+                    resource_version=candidate.resource_version,
                 )
             except ApiStatusError as error:
                 failures.append(f"{candidate.key} could not be pruned: {error.message}")

@@ -165,10 +165,10 @@ def resolve(
     )
 
 
-def rejected(faults: Sequence[str]) -> RenderError:
+def rejected(faults: Sequence[str], *, hint: str = "") -> RenderError:
     """What keeps a revision out, in one line; each fault names its place."""
     more = f"; and {len(faults) - _MOST_NAMED} more" if len(faults) > _MOST_NAMED else ""
-    return RenderError("; ".join(faults[:_MOST_NAMED]) + more)
+    return RenderError("; ".join(faults[:_MOST_NAMED]) + more, hint=hint)
 
 
 def _kind_of(

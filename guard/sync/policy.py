@@ -8,6 +8,7 @@ from msgspec import structs
 
 from guard.api import Sync, label_value
 from guard.state.policy import Policy
+from guard.sync import tenancy
 
 
 def compiled(
@@ -19,7 +20,8 @@ def compiled(
     control_plane: tuple[str, ...] = (),
 ) -> Policy:
     """`loaded` are the Syncs, as `namespace/name`, of which the index holds a revision; `unread` are those that cannot be read in
-    the form that they have now. A namespace that several Syncs set strict is the first one's by name.
+    the form that they have now. A namespace that several Syncs set strict is the first one's by name, the platform's before a
+    tenant's.
     """
     by_name = {sync.key: sync for sync in syncs}
     unloaded = {*by_name, *unread}.difference(loaded)
@@ -32,9 +34,10 @@ def compiled(
         staked=frozenset(name for name in unloaded if name in unread or _has_applied(by_name[name])),
         strict={
             namespace: name
-            for name in sorted(by_name, reverse=True)
-            for namespace in by_name[name].spec.enforcement.strict_namespaces
+            for name in sorted(by_name, key=lambda name: (tenancy.is_tenant(by_name[name]), name), reverse=True)
+            for namespace in tenancy.strict_namespaces(by_name[name])
         },
+        accounts={name: account for name, sync in by_name.items() if (account := tenancy.account_of(sync))},
     )
 
 

@@ -21,7 +21,7 @@ from guard.base.errors import ClusterError, DependencyError, GuardError, RenderE
 from guard.cluster import Client
 from guard.state.desired import Declared
 from guard.state.ids import ObjectKey
-from guard.sync import gate, plan
+from guard.sync import gate, plan, rights, tenancy
 from guard.sync.applying import Done, learn_all
 from guard.sync.attempt import Attempt
 from guard.sync.goal import Goal, goal_of, last_request
@@ -65,6 +65,7 @@ class Reconciler:
         self.is_waiting = False
         self._source = source
         self._index = index
+        self._client = client
         self._writer = writer
         self._clock = clock
         self._wait = wait
@@ -156,14 +157,19 @@ class Reconciler:
     async def _recall(self, *, was_done: bool) -> None:
         """After a start, put the revision in force that was applied last, before asking the source: neither enforcement nor
         healing waits for Git, and a Git that is down or broken meanwhile leaves it so. Where the API server was the trouble, the
-        next round tries again; what another Sync has taken over by then is its.
+        next round tries again; what another Sync has taken over by then is its, and what the account may touch no more nobody's.
         """
         revision = self.status.last_applied_revision
         if not revision:
             return
         try:
+            tenancy.check(self.sync)
             resolved = await self._resolve(revision)
             lost = {conflict.loser.key for conflict in self._index.state.conflicts(self.name, resolved.plan.put)}
+            # The right may have been taken away meanwhile.
+            account = tenancy.account_of(self.sync)
+            forbidden = await rights.forbidden(resolved.plan.objects.values(), user=account, client=self._client)
+            lost |= {one.key for one in forbidden}
             resolved = msgspec.structs.replace(resolved, plan=plan.without(resolved.plan, lost))
             await self._take(resolved, revision=revision, whole=not lost)
             goal = goal_of(self.sync, revision)
@@ -193,6 +199,7 @@ class Reconciler:
         """True when the Sync is as it should be."""
         revision, in_force = "", self._in_force
         try:
+            tenancy.check(attempt.sync)
             revision = await self._source.fetch()
             goal = goal_of(attempt.sync, revision)
             if self._is_done(goal):
@@ -202,8 +209,14 @@ class Reconciler:
             resolved = await self._resolve(revision)
             found = resolved.plan
             plan.refuse_conflicts(found, state=self._index.state, sync=self.name)
+            account = tenancy.account_of(attempt.sync)
+            await rights.check(found.objects.values(), user=account, client=self._client)
             lessons = await gate.check(
-                in_force.changed(found), due=in_force.due_of(found), declared=found.objects, writer=self._writer
+                in_force.changed(found),
+                due=in_force.due_of(found),
+                declared=found.objects,
+                writer=self._writer,
+                account=account,
             )
         except GuardError as error:
             self.is_waiting = isinstance(error, DependencyError)

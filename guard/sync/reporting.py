@@ -13,7 +13,7 @@ from guard.audit import Counts, Record, References
 from guard.audit.record import Event
 from guard.base import naming
 from guard.base.clock import Clock, rfc3339
-from guard.base.errors import ClusterError, DependencyCycle, DependencyError, GuardError, RenderError, SourceError
+from guard.base.errors import ClusterError, ConfigError, DependencyCycle, DependencyError, GuardError, RenderError, SourceError
 from guard.cluster import Client
 from guard.state.ids import Kind
 from guard.sync.attempt import Attempt
@@ -28,6 +28,7 @@ _REASONS: Mapping[type[GuardError], str] = {
     RenderError: "RevisionRejected",
     DependencyCycle: "DependencyCycle",
     DependencyError: "DependencyNotReady",
+    ConfigError: "InvalidSpec",
 }
 
 _log = telemetry.get("sync")
@@ -156,8 +157,8 @@ class Reporter:
             self._record("sync-failed", revision, message=message, counts=None, took=0.0, reason=reason)
             self._failed_message = message
         self._synced(self._name, "failed")
-        # A revision that is wrong stays so, whoever tries again; all else may mend itself.
-        stalled = isinstance(error, RenderError | DependencyCycle)
+        # What is wrong with a revision or the Sync stays so, whoever tries again; all else may mend itself.
+        stalled = isinstance(error, RenderError | DependencyCycle | ConfigError)
         outcome = Outcome(
             ready=False, reason=reason, message=message, stalled=stalled, attempted=revision, handled=attempt.requested
         )

@@ -360,15 +360,3 @@ def test_an_object_that_git_does_not_declare_has_no_place_in_git() -> None:
         "  metadata.labels[gitopsguard.dev/sync]: not in Git, you asked to add guard-system.apps",
         "Reference: 01J9Z (guard audit --reference 01J9Z)",
     ]
-
-
-@pytest.mark.parametrize(
-    ("revision", "short"),
-    [
-        ("main@sha1:3f2c1ab999", "main@3f2c1ab"),
-        ("release@1@sha1:3f2c1ab999", "release@1@3f2c1ab"),
-        ("bucket@sha256:0123456789", "bucket@0123456"),
-    ],
-)
-def test_a_revision_is_shortened_to_what_git_log_shows(revision: str, short: str) -> None:
-    assert message.short_revision(revision) == short

@@ -29,7 +29,7 @@ class Dying(Client):
 
 
 def writer(client: Client, *rules: Ignore) -> Writer:
-    return Writer(client, view=View(), clock=SystemClock(), left=lambda _declared: Left(rules))
+    return Writer(lambda _sync: client, view=View(), clock=SystemClock(), left=lambda _declared: Left(rules))
 
 
 def settings(namespace: str, **data: str) -> Declared:

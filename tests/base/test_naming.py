@@ -45,3 +45,15 @@ def test_printable_json_reads_as_the_same_value(value: object) -> None:
     shown = naming.printable_json(codec.pretty(value))
     assert codec.decode(shown.encode()) == value
     assert shown.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize(
+    ("revision", "short"),
+    [
+        ("main@sha1:3f2c1ab999", "main@3f2c1ab"),
+        ("release@1@sha1:3f2c1ab999", "release@1@3f2c1ab"),
+        ("bucket@sha256:0123456789", "bucket@0123456"),
+    ],
+)
+def test_a_revision_is_shortened_to_what_git_log_shows(revision: str, short: str) -> None:
+    assert naming.short_revision(revision) == short

@@ -136,7 +136,7 @@ async def test_what_syncs_say_about_themselves(tmp_path: Path) -> None:
     sync["status"] = {"conditions": [condition], "lastAppliedRevision": HOSTILE}
     async with answering(tmp_path, {collection_path(SYNC): {"items": [sync]}}) as kubeconfig:
         returned, sent = await on_terminal("status", "--kubeconfig", kubeconfig)
-    assert (returned, obeyed(sent), sent.count(HARMLESS)) == (1, [], 2)
+    assert (returned, obeyed(sent), sent.count(HARMLESS)) == (1, [], 1)
 
 
 MANIFEST: JsonObject = {"apiVersion": "example.com/v1", "kind": HOSTILE, "metadata": {"name": HOSTILE, "namespace": "shop"}}

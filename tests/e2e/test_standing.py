@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 
 from guard.base import codec
+from tests.cli.terminal import unstyled
 from tests.e2e.conftest import App, World, config_map, write
 from tests.e2e.test_syncing import not_ready, versions
 from tools.controlplane import Completed
@@ -234,17 +235,33 @@ async def test_diff_shows_what_differs_while_healing_is_off(world: World, fresh:
     world.repository.commit({f"{sync}/map.yaml": config_map(fresh, "default", "  color: blue")})
     body = sync_document(sync, world.repository.directory, path=sync, enforcement={"mode": "Warn"})
     await world.plane.call("POST", "/apis/gitopsguard.dev/v1alpha1/namespaces/guard-system/syncs", body=body)
-    await world.guard.applied(world.repository.git("rev-parse", "HEAD"), sync=sync)
+    commit = world.repository.git("rev-parse", "HEAD")
+    await world.guard.applied(commit, sync=sync)
     same = await world.guard.guard("diff", sync)
-    assert (same.returncode, same.stdout) == (0, "1 object, no difference\n")
+    assert (same.returncode, same.stdout) == (0, f"1 object, no difference from main@{commit[:7]}\n")
     await world.plane.kubectl("patch", "configmap", fresh, '-p={"data":{"color":"red","extra":"1"}}')
     different = await world.guard.guard("diff", sync, "-o", "json")
     assert different.returncode == 1
     (found,) = different.json()["differences"]
-    assert sorted(found["fields"], key=lambda field: field["path"]) == [
-        {"path": "data.color", "git": "blue", "live": "red"},
-        {"path": "data.extra", "git": "", "live": "1"},
+    assert found["fields"] == [
+        {"path": "data.color", "git": "blue", "live": "red", "line": 7, "managedBy": ["kubectl-patch"]},
+        {"path": "data.extra", "git": "", "live": "1", "line": 0, "managedBy": ["kubectl-patch"]},
     ]
+    shown = await world.guard.guard("diff", sync, "--color", "always")
+    assert shown.returncode == 1
+    assert unstyled(shown.stdout).splitlines() == [
+        f"ConfigMap default/{fresh} ({sync}/map.yaml:1): changed",
+        f"  data.color ({sync}/map.yaml:7, set by kubectl-patch)",
+        "    - cluster: red",
+        "    + Git:     blue",
+        "  data.extra (set by kubectl-patch)",
+        "    - cluster: 1",
+        f"1 of 1 object differs from main@{commit[:7]} (1 changed)",
+    ]
+    assert "\x1b[31m    - cluster: red" in shown.stdout
+    nobody = await world.guard.guard("diff", "nobody")
+    assert (nobody.returncode, nobody.stdout) == (2, "")
+    assert nobody.stderr == "guard: there is no Sync guard-system/nobody (guard status lists them)\n"
 
     async def counted() -> bool:
         return bool((await world.guard.sync(sync))["status"]["objects"]["drifted"] == 1)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -25,6 +26,28 @@ async def answering(directory: Path, answers: Mapping[str, JsonObject | None]) -
             request.transport.abort()
         return _json(found or {})
 
+    async with _serving(directory, answer) as kubeconfig:
+        yield kubeconfig
+
+
+@asynccontextmanager
+async def hanging(directory: Path) -> AsyncGenerator[tuple[Path, list[str]]]:
+    """The kubeconfig of a server that takes requests and never answers, and the paths that were asked for."""
+    asked: list[str] = []
+    end = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        await end.wait()
+        return _json({}, status=503)
+
+    async with _serving(directory, answer) as kubeconfig:
+        yield kubeconfig, asked
+        end.set()
+
+
+@asynccontextmanager
+async def _serving(directory: Path, answer: Callable[[web.Request], Awaitable[web.Response]]) -> AsyncGenerator[Path]:
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
     async with TestServer(app) as server:

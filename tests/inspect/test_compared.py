@@ -55,15 +55,15 @@ def test_another_order_is_told_of_the_list_and_not_of_its_items() -> None:
 
 def test_what_differs_is_told_once_and_by_its_kind() -> None:
     managed = [ours(FIELDS), entry("kubectl-label", owned("f:metadata f:labels f:team"))]
-    changed = compared(deployment("side", "web", replicas=3, managed=managed, team="blue")).differences()
+    changed = compared(deployment("side", "web", replicas=3, managed=managed, team="blue")).differences(at_the_object)
     assert [(field.path, field.git, field.live) for field in changed] == [
         ("metadata.labels.team", "", "blue"),
         ("spec.replicas", "2", "3"),
         ("spec.template.spec.containers (order)", '["name=web","name=side"]', '["name=side","name=web"]'),
     ]
-    twice = compared(deployment("web", "web", "side")).differences()
+    twice = compared(deployment("web", "web", "side")).differences(at_the_object)
     assert [field.path for field in twice] == ["spec.template.spec.containers[name=web] (twice)"]
-    assert compared(deployment("web", "side")).differences() == ()
+    assert compared(deployment("web", "side")).differences(at_the_object) == ()
 
 
 def test_long_values_are_shown_where_they_differ() -> None:

@@ -6,19 +6,22 @@ import asyncio
 import base64
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from pathlib import Path
+from pathlib import Path as FilePath
 
 import pytest
 
+from guard.admission import Located
 from guard.base import codec
 from guard.base.codec import Json, JsonObject
+from guard.base.errors import Unreachable
 from guard.cluster import Client, connect, object_path
-from guard.inspect import Comparison, FieldDifference, compare
-from guard.state import Declared, Kind
+from guard.inspect import Comparison, FieldDifference, compare, diff
+from guard.state import Declared, Kind, ObjectKey
+from guard.state.fields import Path
 from guard.state.ids import FIELD_MANAGER
 from guard.state.policy import NOTHING_LEFT, Left
-from tests.inspect.apiserver import answering
-from tests.state.samples import CONFIG_MAP, SECRET, declared_as, object_of, view_of
+from tests.inspect.apiserver import answering, hanging
+from tests.state.samples import CONFIG_MAP, REVISION, SECRET, SYNC, declared_as, object_of, view_of
 
 SERVICE = Kind(group="", version="v1", kind="Service", resource="services", namespaced=True)
 
@@ -49,7 +52,7 @@ async def fields(client: Client, declared: Declared) -> tuple[FieldDifference, .
 
 async def test_an_object_as_git_says_is_counted_and_not_listed(client: Client, namespace: str) -> None:
     declared = await applied(client, CONFIG_MAP, namespace, data={"color": "blue"})
-    assert await compared(client, declared) == Comparison(objects=1, differences=())
+    assert await compared(client, declared) == Comparison(objects=1, differences=(), revisions={SYNC: REVISION})
     assert await compared(client, declared, sync="guard-system/other") == Comparison(objects=0, differences=())
 
 
@@ -57,10 +60,77 @@ async def test_what_was_changed_taken_away_and_added_is_listed_by_its_path(clien
     declared = await applied(client, CONFIG_MAP, namespace, data={"color": "blue", "size": "large"})
     await changed(client, declared, {"data": {"color": "red", "size": None, "extra": "1"}})
     assert await fields(client, declared) == (
-        FieldDifference(path="data.color", git="blue", live="red"),
-        FieldDifference(path="data.extra", git="", live="1"),
-        FieldDifference(path="data.size", git="large", live=""),
+        FieldDifference(path="data.color", git="blue", live="red", line=17, managed_by=("kubectl-edit",)),
+        FieldDifference(path="data.extra", git="", live="1", managed_by=("kubectl-edit",)),
+        FieldDifference(path="data.size", git="large", live="", line=17),
     )
+
+
+async def test_each_field_is_told_with_the_line_that_git_has_it_in(client: Client, namespace: str) -> None:
+    declared = await applied(client, CONFIG_MAP, namespace, data={"color": "blue"})
+    await changed(client, declared, {"data": {"color": "red", "extra": "1"}})
+
+    def locate(_declared: Declared, paths: tuple[Path, ...]) -> Located:
+        assert paths == (("f:data", "f:color"),)
+        return Located(lines=(42,))
+
+    found = await compare(client, view_of(declared), left=lambda _declared: NOTHING_LEFT, locate=locate)
+    (difference,) = found.differences
+    assert (difference.file, [(field.path, field.line) for field in difference.fields]) == (
+        "apps/web.yaml",
+        [("data.color", 42), ("data.extra", 0)],
+    )
+
+
+async def test_what_differs_comes_by_namespace_kind_and_name(client: Client, namespace: str) -> None:
+    objects = [
+        declared_as(kind, object_of(kind, namespace=where, name=name))
+        for where in (f"{namespace}-z", namespace)
+        for kind in (SECRET, CONFIG_MAP)
+        for name in ("b", "a")
+    ]
+    found = await compared(client, *objects)
+    shown = [(one.namespace.removeprefix(namespace), one.kind, one.name, one.what) for one in found.differences]
+    assert shown == [
+        (where, kind, name, "missing") for where in ("", "-z") for kind in ("ConfigMap", "Secret") for name in ("a", "b")
+    ]
+
+
+async def test_what_is_to_be_pruned_is_listed_and_what_is_not_known_of_a_sync_said(client: Client, namespace: str) -> None:
+    declared = await applied(client, CONFIG_MAP, namespace, data={"color": "blue"})
+
+    async def old() -> list[ObjectKey]:
+        return [ObjectKey("", "ConfigMap", namespace, "old")]
+
+    async def failing() -> list[ObjectKey]:
+        raise Unreachable("gone")
+
+    found = await compare(
+        client,
+        view_of(declared),
+        left=lambda _declared: NOTHING_LEFT,
+        prunable={SYNC: old, "a/failing": failing},
+        not_loaded=["a/new"],
+    )
+    assert [(one.what, one.name, one.sync) for one in found.differences] == [("prunable", "old", SYNC)]
+    assert found.not_compared == {
+        "a/failing": "what it would prune is not known: gone",
+        "a/new": "not compared, since it is not loaded (guard status says why)",
+    }
+
+
+async def test_a_server_that_hangs_is_given_up_and_not_asked_for_every_object(
+    tmp_path: FilePath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diff, "ANSWER_SECONDS", 0.2)
+    objects = [declared_as(CONFIG_MAP, object_of(CONFIG_MAP, name=f"web-{number:03}")) for number in range(300)]
+    async with hanging(tmp_path) as (kubeconfig, asked):
+        client = Client(await connect(kubeconfig=kubeconfig))
+        found = await compared(client, *objects)
+        await client.close()
+    assert len(asked) <= 2 * diff.READS_AT_ONCE
+    assert [one.what for one in found.differences] == ["unknown"] * 300
+    assert {one.problem for one in found.differences} == {"the API server did not answer within 0 s", diff.GIVEN_UP}
 
 
 async def test_of_long_values_the_part_that_differs_is_shown(client: Client, namespace: str) -> None:
@@ -108,7 +178,7 @@ async def test_values_of_secrets_are_not_shown_nor_copies_of_them(client: Client
 
 
 @asynccontextmanager
-async def standing_in(directory: Path, *objects: Declared, silent: str) -> AsyncGenerator[Client]:
+async def standing_in(directory: FilePath, *objects: Declared, silent: str) -> AsyncGenerator[Client]:
     """A server that has the objects as Git says, and breaks off where the one named so is asked for."""
     answers: dict[str, JsonObject | None] = {
         _path(declared): None if declared.key.name == silent else declared.body for declared in objects
@@ -119,7 +189,7 @@ async def standing_in(directory: Path, *objects: Declared, silent: str) -> Async
         await client.close()
 
 
-async def test_an_object_that_cannot_be_asked_for_is_unknown_and_the_others_are_compared(tmp_path: Path) -> None:
+async def test_an_object_that_cannot_be_asked_for_is_unknown_and_the_others_are_compared(tmp_path: FilePath) -> None:
     names = [f"web-{number}" for number in range(30)]
     objects = [declared_as(CONFIG_MAP, object_of(CONFIG_MAP, name=name, data={"a": "b"})) for name in names]
     async with standing_in(tmp_path, *objects[:-1], silent="web-0") as client:
@@ -129,7 +199,7 @@ async def test_an_object_that_cannot_be_asked_for_is_unknown_and_the_others_are_
     assert "cannot be reached" in found.differences[0].problem
 
 
-async def test_an_error_that_nobody_foresaw_leaves_no_read_running(tmp_path: Path) -> None:
+async def test_an_error_that_nobody_foresaw_leaves_no_read_running(tmp_path: FilePath) -> None:
     objects = [declared_as(CONFIG_MAP, object_of(CONFIG_MAP, name=f"web-{number}")) for number in range(30)]
 
     def left(declared: Declared) -> Left:

@@ -27,6 +27,23 @@ def test_the_sync_that_declared_an_object_first_keeps_it_until_it_lets_go() -> N
     assert renewed.without_sync(ONE.sync).of_sync(TWO.sync) == {TWO.key: TWO}
 
 
+@pytest.mark.parametrize("platform_first", [True, False])
+def test_a_tenants_sync_gives_way_to_the_platforms(*, platform_first: bool) -> None:
+    tenants = declared_as(CONFIG_MAP, object_of(CONFIG_MAP, data={"color": "green"}), sync="team-a/apps")
+    pair = (ONE, tenants) if platform_first else (tenants, ONE)
+    state = DesiredState()
+    for declared in pair:
+        state = state.with_sync(declared.sync, [declared])
+
+    assert state.get(ONE.key) is ONE
+    assert not state.conflicts(ONE.sync, [ONE])
+    assert [conflict.holder for conflict in state.conflicts(tenants.sync, [tenants])] == [ONE]
+    assert DesiredState().with_sync(tenants.sync, [tenants]).giving_way(ONE.sync, [ONE]) == {"team-a/apps"}
+    assert not DesiredState().with_sync(ONE.sync, [ONE]).giving_way(tenants.sync, [tenants])
+    assert not DesiredState().with_sync(TWO.sync, [TWO]).giving_way(ONE.sync, [ONE])
+    assert state.without_sync(ONE.sync).get(ONE.key) is tenants
+
+
 def test_an_index_never_changes_under_those_who_hold_it() -> None:
     before = DesiredState().with_sync(ONE.sync, [ONE])
     before.with_sync(ONE.sync, [])
@@ -84,13 +101,13 @@ def _seen(state: DesiredState) -> object:
     )
 
 
-_SYNCS = ("guard-system/one", "guard-system/two")
+_SYNCS = ("guard-system/one", "guard-system/two", "team-a/apps")
 _NAMES = st.sets(st.sampled_from(["a", "b", "cc", "dd", "eee"]))
 
 
 @given(st.lists(st.tuples(st.sampled_from(_SYNCS), st.sampled_from([CONFIG_MAP, DEPLOYMENT]), _NAMES), max_size=8))
 def test_an_index_that_was_changed_is_the_one_that_is_made_anew(steps: list[tuple[str, Kind, set[str]]]) -> None:
-    """Whatever two Syncs declare one after the other, the same objects among it."""
+    """Whatever Syncs declare one after the other, the same objects among it."""
     state, syncs, revisions = DesiredState(), dict[str, dict[ObjectKey, Declared]](), dict[str, str]()
     for number, (sync, kind, names) in enumerate(steps):
         objects = _objects(sync, sorted(names), kind=kind)

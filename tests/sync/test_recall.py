@@ -48,7 +48,7 @@ def sync(*, heal: bool = True) -> Sync:
     body: JsonObject = {
         "apiVersion": "gitopsguard.dev/v1alpha1",
         "kind": "Sync",
-        "metadata": {"name": "of-the-tests", "namespace": "default", "generation": 1},
+        "metadata": {"name": "of-the-tests", "namespace": "guard-system", "generation": 1},
         "spec": {"source": {"git": {"url": "https://git.example.com/deploy"}}, "enforcement": {"heal": heal}},
         "status": {"lastAppliedRevision": REVISION, "observedGeneration": 1, "conditions": [ready]},
     }
@@ -111,19 +111,21 @@ async def test_what_was_applied_last_is_recalled_as_soon_as_the_api_server_answe
 async def test_what_another_sync_has_taken_over_meanwhile_is_not_recalled(client: Client, namespace: str) -> None:
     index = Indexed(DesiredState())
     moved = declared_as(
-        CONFIG_MAP, object_of(CONFIG_MAP, name="moved", namespace=namespace, label="ns.b", data={"v": "new"}), sync="ns/b"
+        CONFIG_MAP,
+        object_of(CONFIG_MAP, name="moved", namespace=namespace, label="guard-system.b", data={"v": "new"}),
+        sync="guard-system/b",
     )
 
     async def taken_over() -> None:
         await client.apply(object_path(CONFIG_MAP, namespace=namespace, name="moved"), moved.body, manager="guard", force=True)
-        index.state = index.state.with_sync("ns/b", [moved])
+        index.state = index.state.with_sync("guard-system/b", [moved])
         index.up = True
 
     source = Remembered(manifest("moved", namespace, v="old"), manifest("mine", namespace, v="1"))
     await rounds(client, source, index, taken_over)
     assert await value(client, "moved", namespace) == "new"
     assert await value(client, "mine", namespace) == "1"
-    assert [declared.sync for declared in index.state if declared.key == moved.key] == ["ns/b"]
+    assert [declared.sync for declared in index.state if declared.key == moved.key] == ["guard-system/b"]
 
 
 async def test_with_healing_off_a_late_recall_undoes_nothing_that_people_did(client: Client, namespace: str) -> None:
