@@ -35,6 +35,7 @@ from guard.source import Receiver, poll
 from guard.state.desired import Declared, DesiredState, View
 from guard.state.fields import Path as FieldPath
 from guard.state.ids import GUARD_NAMESPACE, Kind
+from guard.state.metadata import Metadata
 from guard.state.policy import Left, Policy
 from guard.state.vouched import Vouched
 from guard.sync import (
@@ -196,6 +197,7 @@ class Runtime:
             clock=clock,
             vouched=self.vouched,
             ended=self._has_news,
+            noticed=self._noticed,
         )
         self._resources.push_async_callback(self.watching.close)
         self.server_time = ServerClock(self.client, clock=clock)
@@ -231,6 +233,10 @@ class Runtime:
         """Its status is to say so: a Job that ended, which a restart must not run again; a fight that began or ended."""
         if sync in self.syncs:
             self.syncs[sync].wake.set()
+
+    def _noticed(self, declared: Declared, metadata: Metadata | None) -> None:
+        if declared.sync in self.syncs:
+            self.syncs[declared.sync].health.notice(declared.key, metadata)
 
     def _client_of(self, sync: str) -> Client:
         """The client in whose name a Sync's objects are read and written."""

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MODULE = Path(__file__).resolve().parent
-HELM = MODULE / "helm"  # a module of its own, since Helm needs other versions of the same libraries than Kubernetes does
+# Modules of their own, since these need other versions of the same libraries than Kubernetes does.
+HELM, KWOK = MODULE / "helm", MODULE / "kwok"
 PROBE_SECONDS = 60  # the first start of a 120 MB binary from a cold disk
 # Helm takes a home that is no folder for an error, one that is missing for an empty one.
 HOMELESS = {"HOME": "/nonexistent", "KUBECONFIG": os.devnull}
@@ -52,6 +53,7 @@ TOOLS = (
     _kubernetes("kube-controller-manager", "--version"),
     _standalone("kustomize", "sigs.k8s.io/kustomize/kustomize/v5", "version"),
     Tool(name="helm", package="helm.sh/helm/v4/cmd/helm", module="helm.sh/helm/v4", ask=("version", "--short"), folder=HELM),
+    Tool(name="kwok", package="sigs.k8s.io/kwok/cmd/kwok", module="sigs.k8s.io/kwok", ask=("--version",), folder=KWOK),
 )
 FOLDERS = tuple(dict.fromkeys(tool.folder for tool in TOOLS))
 
@@ -73,12 +75,15 @@ def pinned() -> dict[str, str]:
 
 def build_flags(versions: Mapping[str, str], folder: Path = MODULE) -> list[str]:
     """The arguments of `go build` in a module. Kubernetes, Kustomize and Helm learn their own version from the linker only."""
-    linked = _linked_into_helm(versions) if folder == HELM else _linked(versions)
-    symbols = " ".join(f"-X {name}={value}" for name, value in linked.items())
+    symbols = " ".join(f"-X {name}={value}" for name, value in _linked(versions, folder).items())
     return ["-buildvcs=false", "-trimpath", "-ldflags", f"-s -w {symbols}"]
 
 
-def _linked(versions: Mapping[str, str]) -> dict[str, str]:
+def _linked(versions: Mapping[str, str], folder: Path) -> dict[str, str]:
+    if folder == KWOK:
+        return {}
+    if folder == HELM:
+        return {"helm.sh/helm/v4/internal/version.version": f"v{versions['helm']}"}
     kubernetes = versions["kube-apiserver"]
     major, minor, _ = kubernetes.split(".", 2)
     return {
@@ -87,10 +92,6 @@ def _linked(versions: Mapping[str, str]) -> dict[str, str]:
         "k8s.io/component-base/version.gitMinor": minor,
         "sigs.k8s.io/kustomize/api/provenance.version": f"v{versions['kustomize']}",
     }
-
-
-def _linked_into_helm(versions: Mapping[str, str]) -> dict[str, str]:
-    return {"helm.sh/helm/v4/internal/version.version": f"v{versions['helm']}"}
 
 
 def cache_root() -> Path:
@@ -107,8 +108,8 @@ def cache_dir(versions: Mapping[str, str], folder: Path = MODULE) -> Path:
         f"{platform.system()} {platform.machine()}".encode(),
     ):
         digest.update(hashlib.sha256(part).digest())
-    name = f"helm-{versions['helm']}" if folder == HELM else f"kubernetes-{versions['kube-apiserver']}"
-    return cache_root() / f"{name}-{digest.hexdigest()[:16]}"
+    name, version = ("kubernetes", versions["kube-apiserver"]) if folder == MODULE else (folder.name, versions[folder.name])
+    return cache_root() / f"{name}-{version}-{digest.hexdigest()[:16]}"
 
 
 def version_of(tool: Tool, binary: Path) -> str:

@@ -154,6 +154,7 @@ _STEPS = {
     "Unreadable": "the Sync was written for another version of Guard: mend it, or run the Guard that fits",
     "SourceFailed": "check url, ref and the Secret that secretRef names; Guard tries again by itself",
     "RevisionRejected": "mend it in Git: the next good commit goes through, and what was in force stays in force",
+    "InvalidSpec": "mend the Sync, or the rights of its service account; Guard looks again when that changes",
     "DependencyCycle": "take one of the Syncs out of the others' dependsOn",
     "ClusterFailed": "Guard tries again by itself; its log says more",
 }

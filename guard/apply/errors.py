@@ -21,9 +21,11 @@ def is_denied(error: ClusterError) -> bool:
 
 
 def told(error: ClusterError, key: ObjectKey) -> str:
-    """The error's text; of a Secret only the status, since the API server quotes the values that it does not like
-    (but not where it looks at none, for want of the right to ask).
+    """The error's text; of a Secret only the status, since the API server quotes the values that it does not like (but not where
+    it looks at none, for want of the right to ask).
     """
-    if key.kind == "Secret" and not key.group and isinstance(error, ApiStatusError) and not is_denied(error):
+    if is_denied(error):
+        return f"{error.message} (bind this user a Role or ClusterRole that allows it)"
+    if key.kind == "Secret" and not key.group and isinstance(error, ApiStatusError):
         return f"the API server refused it: {error.code} {error.reason} (details of Secrets are not shown)"
     return error.message

@@ -123,6 +123,10 @@ class Writer:
         self._view.ended[key] = manifest
         return news
 
+    def has_ended(self, declared: Declared) -> bool:
+        """Whether this is a Job that ran as Git declares it and went, or goes, by its time to live."""
+        return self._view.has_ended(declared)
+
     def all_ended(self) -> Mapping[ObjectKey, str]:
         return self._view.ended
 

@@ -37,7 +37,7 @@ _log = telemetry.get("heal")
 
 class Watching:
     """`follow` sets the kinds to watch and returns once each of them is listed; `close` ends all. `ended` is told the Sync of a
-    Job that ended and has a time to live.
+    Job that ended and has a time to live, `noticed` each event of a declared object: its metadata, None where it is gone.
     """
 
     def __init__(
@@ -50,9 +50,11 @@ class Watching:
         clock: Clock,
         vouched: Vouched,
         ended: Callable[[str], None],
+        noticed: Callable[[Declared, Metadata | None], None] = lambda _declared, _metadata: None,
     ) -> None:
         self._vouched = vouched
         self._ended = ended
+        self._noticed = noticed
         self._client = client
         self._view = view
         self._writer = writer
@@ -148,6 +150,7 @@ class Watching:
         known = self._writer.known(key)
         if declared is None:
             return
+        self._noticed(declared, metadata)
         if goes_by_itself(declared.body, metadata) and self._writer.ended(key, manifest_digest(declared.body)):
             self._ended(declared.sync)
         if metadata.deletion_timestamp:
@@ -168,6 +171,8 @@ class Watching:
     def _gone(self, key: ObjectKey, metadata: Metadata, *, listed: bool = False) -> None:
         self._writer.lost(key)
         declared = self._view.state.get(key)
+        if declared is not None:
+            self._noticed(declared, None)
         if declared is None or (self._writer.known(key) is None and self._repairer.heals(declared)):
             return  # the first apply is still to come
         if not self._view.has_ended(declared):

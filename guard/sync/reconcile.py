@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from guard import telemetry
-from guard.api import EndedJob, ObjectCounts, Sync, SyncStatus, label_value
+from guard.api import EndedJob, ObjectCounts, Sync, SyncStatus, find_condition, label_value
 from guard.apply import Writer
 from guard.audit import Counts, Record, References
 from guard.base.backoff import Backoff
@@ -25,9 +25,11 @@ from guard.sync import gate, plan, rights, tenancy
 from guard.sync.applying import Done, learn_all
 from guard.sync.attempt import Attempt
 from guard.sync.goal import Goal, goal_of, last_request
+from guard.sync.health import HealthChecker
 from guard.sync.inforce import InForce, Resolved
 from guard.sync.ports import Index, Source
 from guard.sync.reporting import Reporter
+from guard.sync.status import Health
 
 RETRY_FIRST_SECONDS, RETRY_MOST_SECONDS = 2.0, 60.0
 # A Sync that is suspended does nothing until it is woken; it looks at itself now and then all the same.
@@ -75,6 +77,14 @@ class Reconciler:
             sync, client=client, clock=clock, references=references, write=write, synced=synced, fights=fights
         )
         self._in_force = InForce(self.name, label=self.label, index=index, client=client, writer=writer)
+        self.health = HealthChecker(
+            client,
+            label=self.label,
+            clock=clock,
+            timeout=lambda: self.sync.spec.timeout_seconds,
+            has_ended=writer.has_ended,
+            told=self._judged,
+        )
         self._done: Goal | None = None
         # Apply everything again, where healing is on.
         self._again = False
@@ -120,10 +130,14 @@ class Reconciler:
     async def run(self) -> None:
         self._recall_ended_jobs()
         was_done = self._reporter.was_done(self.sync, requested=last_request(self.sync))
-        while True:
-            if not self.loaded.is_set():
-                await self._recall(was_done=was_done)
-            await self._wait(self.wake, await self._round())
+        looking = asyncio.create_task(self.health.run(), name=f"health {self.name}")
+        try:
+            while True:
+                if not self.loaded.is_set():
+                    await self._recall(was_done=was_done)
+                await self._wait(self.wake, await self._round())
+        finally:
+            looking.cancel()
 
     async def _round(self) -> float:
         """One attempt, whatever comes of it; returns the seconds until the next one."""
@@ -184,6 +198,7 @@ class Reconciler:
                 self._done = goal
                 objects = tuple(resolved.plan.objects.values())
                 self._learning = asyncio.create_task(self._learn(objects), name=f"learn {self.name}")
+                self.health.applied()
         except Exception as error:  # noqa: BLE001 (the first attempt, which follows, says what is wrong)
             _log.info("the last applied revision is not at hand", sync=self.name, revision=revision, error=str(error))
 
@@ -293,6 +308,8 @@ class Reconciler:
 
     async def _take(self, resolved: Resolved, *, revision: str, whole: bool = True) -> None:
         await self._in_force.take(resolved, revision=revision, also=self.status.kinds, whole=whole)
+        gone = (declared.key for declared in resolved.plan.gone)
+        self.health.declare(resolved.plan.put, gone, goal=(revision, last_request(self.sync)))
         self.loaded.set()
 
     def _begin(self, goal: Goal) -> None:
@@ -305,7 +322,20 @@ class Reconciler:
         async def progress(done: int, total: int) -> None:
             await self._reporter.progress(attempt, revision=revision, done=done, total=total)
 
-        return await self._in_force.apply(attempt.sync, progress=progress)
+        try:
+            return await self._in_force.apply(attempt.sync, progress=progress)
+        finally:
+            self.health.applied()
+            # What was applied is to be looked at: until then nobody is to read how well it was before.
+            self._reporter.judged(self._health())
+
+    async def _judged(self, health: Health) -> None:
+        """What a Sync said before a restart stands until everything was looked at again."""
+        if not self.sync.spec.suspend and self._health() is not None:
+            await self._reporter.health(health)
+
+    def _health(self) -> Health | None:
+        return self.health.report(whole=find_condition(self.status.conditions, "Healthy") is not None)
 
     def _is_done(self, goal: Goal) -> bool:
         """Whether nothing is left to do. A change of enforcement alone applies everything again where healing is on; where it was

@@ -171,8 +171,6 @@ class Reporter:
         is_well = ready is not None and ready.status != "False"
         objects = msgspec.structs.replace(status.objects, drifted=drifted)
         seen = status.observed_generation == sync.metadata.generation
-        if is_well and seen and objects == status.objects and ended_jobs == status.ended_jobs and not self._fights_changed():
-            return
         message = ready.message if ready is not None and ready.status == "True" else f"as declared in {revision}"
         if self._last is not None and self._last[1].ready:
             message = self._last[1].message  # without what health adds to it
@@ -180,15 +178,22 @@ class Reporter:
         outcome = Outcome(
             ready=True, reason="Applied", message=message, attempted=revision, objects=objects, ended_jobs=ended_jobs
         )
-        await self._say(sync, outcome)
+        if is_well and seen and objects == status.objects and ended_jobs == status.ended_jobs and not self._fights_changed():
+            self._last = (sync, outcome)
+        else:
+            await self._say(sync, outcome)
 
     async def suspended(self, sync: Sync) -> None:
         await self._publish(sync, lambda status: suspended(sync, status, now=self._clock.now()))
 
-    async def health(self, health: Health | None) -> None:
-        """How well what was applied is by now; None while that is not known for what was applied last."""
+    def judged(self, health: Health | None) -> None:
+        """How well what was applied is by now, to be said with the next write; None while that is not known."""
         self._health = health
-        if health is not None and self._last is not None:
+
+    async def health(self, health: Health) -> None:
+        """The same, said at once."""
+        self._health = health
+        if self._last is not None:
             await self._say(*self._last)
 
     async def _say(self, sync: Sync, outcome: Outcome) -> None:

@@ -76,6 +76,8 @@ def advanced(
     for each object that somebody keeps changing back.
     """
     ready = _ready(outcome, health if sync.spec.wait else None, waits=sync.spec.wait)
+    if ready[0] == "Unknown" and _was_ready(sync, status, outcome):
+        ready = "True", outcome.reason, outcome.message
     wanted: dict[str, _Wanted] = {
         "Ready": ready,
         "Reconciling": _reconciling(outcome, ready),
@@ -123,6 +125,15 @@ def _ready(outcome: Outcome, health: Health | None, *, waits: bool) -> tuple[Con
     if health is None or health.reason == "Progressing":
         return "Unknown", "Progressing", f"{outcome.message}, not all healthy yet" + (f": {health.message}" if health else "")
     return "False", "HealthCheckFailed", f"{outcome.message}, but {health.message}"
+
+
+def _was_ready(sync: Sync, status: SyncStatus, outcome: Outcome) -> bool:
+    """Whether this very revision was healthy before: a replica that is replaced later makes nobody wait who depends on it, unless
+    it is not back in time.
+    """
+    ready = find_condition(status.conditions, "Ready")
+    is_same = outcome.applied_revision in ("", status.last_applied_revision)
+    return is_same and ready is not None and ready.status == "True" and ready.observed_generation == sync.metadata.generation
 
 
 def _reconciling(outcome: Outcome, ready: tuple[ConditionStatus, str, str]) -> _Wanted:

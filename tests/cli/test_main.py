@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 
 import pytest
@@ -12,6 +14,7 @@ from guard.cli import main
 from guard.cli import run as run_command
 from guard.inspect import Comparison
 from guard.runtime import Options
+from tools.guardrun import guard_command
 
 
 class Broken:
@@ -77,3 +80,33 @@ def test_a_run_that_breaks_leaves_the_place_in_the_log_and_no_text_that_may_hold
 def test_a_wrong_use_is_2(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert ended(*arguments) == 2
     assert capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("guard re", ["reconcile", "resume"]),
+        ("guard br", ["break-glass"]),
+        ("guard reconcile --w", ["--wait"]),
+        ("guard diff --color ", ["always", "auto", "never"]),
+    ],
+)
+def test_commands_and_options_are_completed(words: str, completed: list[str]) -> None:
+    *_, last = words.split(" ")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "_GUARD_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(words.count(" ")),
+    }
+    found = subprocess.run(guard_command(), env=environment, capture_output=True, text=True, check=True)
+    assert sorted(line.partition(",")[2] for line in found.stdout.splitlines()) == completed
+    assert all(name.startswith(last) for name in completed)
+
+
+def test_the_list_of_commands_loads_none_of_them() -> None:
+    code = "import sys; from guard.cli.main import guard; guard(['--help'], standalone_mode=False); print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Offline: whether a folder" in found.stdout
+    loaded = found.stdout.splitlines()[-1].split()
+    assert not {"aiohttp", "rich", "kubernetes_asyncio", "guard.cli.status"}.intersection(loaded)

@@ -9,7 +9,7 @@ import yaml
 
 from guard.base import codec
 from tests.cli.conftest import REVISION, Synced, ready
-from tests.cli.terminal import Session, on_terminal, unstyled
+from tests.cli.terminal import HARMLESS, HOSTILE, Session, obeyed, on_terminal, unstyled
 
 COUNTS = {"declared": 10, "applied": 9, "drifted": 0, "failed": 0}
 
@@ -196,6 +196,17 @@ async def test_all_syncs_of_a_namespace_can_be_followed(sync_of: Callable[[str],
         await apps.says(ready(message="well"))
         await session.until(f"{apps.key}: Ready: well")
         assert await session.interrupt() == 0
+
+
+async def test_nothing_in_a_status_or_a_reason_is_obeyed_by_a_terminal(apps: Synced) -> None:
+    await on_terminal("suspend", apps.key, "--reason", HOSTILE, "--kubeconfig", apps.kubeconfig)
+    await apps.says(ready("False", reason="SourceFailed", message=HOSTILE), lastAppliedRevision=HOSTILE)
+    _, sent = await status(apps, apps.key)
+    assert (obeyed(sent), sent.count(HARMLESS)) == ([], 4)  # message, reason, revision, and the condition's message
+    async with Session.of("status", apps.key, "-w", "--kubeconfig", apps.kubeconfig, terminal=True, COLUMNS="500") as session:
+        await session.until(HARMLESS)
+        assert await session.interrupt() == 0
+    assert obeyed(session.sent.replace("^C", "")) == []
 
 
 async def test_a_reader_that_goes_away_ends_a_watch(apps: Synced) -> None:

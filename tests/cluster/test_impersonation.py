@@ -73,6 +73,19 @@ def test_an_older_proof_is_accepted_for_a_while_and_then_no_more() -> None:
     assert impersonation.is_proof(ALICE, [new])
 
 
+def test_a_proof_is_accepted_for_as_long_as_a_request_may_take() -> None:
+    clock = Clock()
+    impersonation = Impersonation(clock=clock)
+    for _ in range(1000):
+        made = proof(impersonation, ALICE)
+        before = clock.at
+        for after in (0, 30, 60, GRACE_SECONDS - 1):
+            clock.at = before + after
+            proof(impersonation, BOB)
+            assert impersonation.is_proof(ALICE, [made])
+        clock.at = before + 7
+
+
 def test_a_proof_that_nobody_asks_for_ends_as_well() -> None:
     clock = Clock()
     impersonation = Impersonation(clock=clock)

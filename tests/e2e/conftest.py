@@ -116,11 +116,11 @@ class World:
 
 
 @asynccontextmanager
-async def running_world(directory: Path, *, controller_manager: bool = False) -> AsyncGenerator[World]:
+async def running_world(directory: Path, *, controller_manager: bool = False, kwok: bool = False) -> AsyncGenerator[World]:
     """A world of its own, and none of it left at the end."""
     repository = Repository(directory / "repository")
     repository.commit({"apps/base.yaml": config_map("base", "default", "  greeting: hello")})
-    async with ControlPlane.start(directory / "plane", controller_manager=controller_manager) as plane:
+    async with ControlPlane.start(directory / "plane", controller_manager=controller_manager, kwok=kwok) as plane:
         syncs = [sync_document("apps", repository.directory, path="apps")]
         async with running(GuardProcess(plane, directory / "guard", syncs=syncs)) as guard:
             yield World(plane, guard, repository)
@@ -136,6 +136,13 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
 async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     """A second world, in which a real kube-controller-manager works."""
     async with running_world(tmp_path_factory.mktemp("cluster"), controller_manager=True) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+async def played(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """A third world, in which pods seem to run, too."""
+    async with running_world(tmp_path_factory.mktemp("played"), controller_manager=True, kwok=True) as found:
         yield found
 
 

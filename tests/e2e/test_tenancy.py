@@ -16,6 +16,7 @@ from guard.cluster.impersonation import EXTRA_HEADER, USER_HEADER
 from guard.state.requesters import ACTING_EXTRA
 from tests.e2e.conftest import World, config_map
 from tests.e2e.tenants import ACCOUNT, Tenant, tenancy
+from tests.sync.tenants import allow
 from tools.guardrun import eventually
 
 SECRET = "apiVersion: v1\nkind: Secret\nmetadata: {name: login, namespace: %s}\nstringData: {password: battery-staple}\n"
@@ -122,12 +123,41 @@ async def test_what_it_may_not_touch_keeps_its_revision_out_and_is_kept_from_nob
     await tenant.applied(commit)
 
 
+async def test_nobody_is_given_rights_that_the_account_has_not(following: Tenant) -> None:
+    tenant, name = following, following.namespace
+    resources = {"rbac.authorization.k8s.io": ["roles", "rolebindings"]}
+    await allow(tenant.world.plane, name, tenant.user, resources, role="binder")
+    binding = f"""apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {{name: everything, namespace: {name}}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}}
+subjects: [{{kind: ServiceAccount, name: {ACCOUNT}, namespace: {name}}}]
+"""
+    tenant.repository.commit({"binding.yaml": binding})
+
+    await tenant.says("is attempting to grant RBAC permissions not currently held", "binding.yaml:1")
+    assert not await tenant.world.exists("rolebinding", "everything", name)
+    await tenant.world.plane.kubectl("create", "-f", "-", identity="person", input=binding)
+
+
 async def test_without_an_account_it_has_the_rights_of_its_namespaces_default_one(tenant: Tenant) -> None:
     tenant.repository.commit({"settings.yaml": settings(tenant)})
     await tenant.follow(account="")
 
     await tenant.says(f"service account {tenant.namespace}/default may not patch configmaps in namespace {tenant.namespace}")
     assert not await tenant.world.exists("configmap", "settings", tenant.namespace)
+
+
+async def test_an_account_that_may_change_but_not_create_is_told_so(tenant: Tenant) -> None:
+    name = tenant.namespace
+    user = f"system:serviceaccount:{name}:default"
+    await allow(tenant.world.plane, name, user, {"": ["secrets"]}, role="changer", verbs=("get", "patch"))
+    tenant.repository.commit({"login.yaml": SECRET % name})
+    await tenant.follow(account="")
+
+    message = await tenant.says(f'User "{user}" cannot create resource "secrets"', "login.yaml:1", "bind this user a Role")
+    assert "battery-staple" not in message
+    assert not await tenant.world.exists("secret", "login", name)
 
 
 async def test_an_account_that_is_not_there_is_named(tenant: Tenant) -> None:

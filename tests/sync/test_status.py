@@ -107,6 +107,20 @@ def test_with_wait_ready_asks_for_health(found: HealthReason | None, ready: str,
     assert condition(failed, "Ready").reason == "RenderFailed"
 
 
+def test_with_wait_what_was_healthy_stays_ready_while_it_changes_until_it_is_late_or_another_revision_comes() -> None:
+    waiting, good = sync(generation=1, wait=True), msgspec.structs.replace(GOOD, applied_revision="main@sha1:1")
+    well = advanced(waiting, SyncStatus(), good, health=health("Healthy"), now=EARLY)
+    moving = advanced(waiting, well, good, health=health("Progressing"), now=LATE)
+    assert (condition(moving, "Ready").status, condition(moving, "Healthy").status) == ("True", "Unknown")
+    late = advanced(waiting, moving, good, health=health("TimedOut"), now=LATE)
+    assert condition(late, "Ready").reason == "HealthCheckFailed"
+    assert condition(advanced(waiting, late, good, health=health("Progressing"), now=LATE), "Ready").status == "Unknown"
+    other = msgspec.structs.replace(good, applied_revision="main@sha1:2")
+    assert condition(advanced(waiting, well, other, health=health("Progressing"), now=LATE), "Ready").status == "Unknown"
+    edited = sync(generation=2, wait=True)
+    assert condition(advanced(edited, well, good, health=health("Progressing"), now=LATE), "Ready").status == "Unknown"
+
+
 def health(reason: HealthReason) -> Health:
     return Health(reason=reason, message="Deployment shop/web is not there yet", counts=HealthCounts(healthy=2, unhealthy=1))
 

@@ -118,6 +118,18 @@ async def test_the_controller_manager_finishes_deletions(tmp_path: Path) -> None
             await plane.call("GET", "/api/v1/namespaces/going")
 
 
+async def test_pods_seem_to_run_on_the_node_that_kwok_plays(tmp_path: Path) -> None:
+    async with ControlPlane.start(tmp_path, controller_manager=True, kwok=True) as plane:
+        assert not _listening(plane.pids["kwok"])
+        for kind, more in (("Deployment", {"replicas": 2}), ("StatefulSet", {"serviceName": "web"}), ("DaemonSet", {})):
+            labels = {"app": kind}
+            pod = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "web", "image": "example.com/web"}]}}
+            spec = {"selector": {"matchLabels": labels}, "template": pod, **more}
+            body = {"metadata": {"name": kind.lower()}, "spec": spec}
+            await plane.call("POST", f"/apis/apps/v1/namespaces/default/{kind.lower()}s", body=body)
+            await plane.kubectl("rollout", "status", f"{kind.lower()}/{kind.lower()}", "--timeout=60s")
+
+
 async def test_a_process_that_dies_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
     daemon = _shell("echo no room left; exit 3", tmp_path)
     await daemon.start()

@@ -3,6 +3,8 @@
     async with ControlPlane.start(directory, controller_manager=True) as plane:
         await plane.kubectl("get", "namespaces", identity="person")
 
+With `kwok=True` there is a node on which pods seem to run (nodes.py, stages.yaml).
+
 Identities: `admin` (system:masters), `person` (a user with cluster-admin), `ci` and `operator` (service accounts with
 cluster-admin), `controller-manager` (the user that a cluster's own controllers act as).
 """

@@ -1,4 +1,4 @@
-"""A control plane on loopback: etcd, kube-apiserver and, on request, kube-controller-manager."""
+"""A control plane on loopback: etcd, kube-apiserver and, on request, kube-controller-manager and a node played by kwok."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from guard.base import codec
 from guard.base.codec import Json
 from guard.base.errors import ApiStatusError
 from tools import binaries
-from tools.controlplane import identities, kubectl
+from tools.controlplane import identities, kubectl, nodes
 from tools.controlplane.identities import AUTOMATION_NAMESPACE, SERVICE_ACCOUNTS, Identity
 from tools.controlplane.kubectl import Completed
 from tools.controlplane.processes import LOOPBACK, ControlPlaneError, Daemon, port_of, reserve_port
@@ -97,12 +97,26 @@ class ControlPlane:
             if "kube-controller-manager" in tools
             else None
         )
+        self._kwok = (
+            self._daemon(
+                tools["kwok"],
+                f"--kubeconfig={self.kubeconfig('admin')}",
+                f"--config={nodes.STAGES}",
+                "--manage-all-nodes",
+                f"--node-ip={LOOPBACK}",
+            )
+            if "kwok" in tools
+            else None
+        )
 
     @classmethod
     @asynccontextmanager
-    async def start(cls, directory: Path, *, controller_manager: bool = False) -> AsyncGenerator[Self]:
-        """Ready to be used inside the block, stopped after it. Raises ControlPlaneError, or binaries.ToolsError."""
-        names = ["etcd", "kube-apiserver", "kubectl", *(["kube-controller-manager"] if controller_manager else [])]
+    async def start(cls, directory: Path, *, controller_manager: bool = False, kwok: bool = False) -> AsyncGenerator[Self]:
+        """Ready to be used inside the block, stopped after it. With `kwok` there is a node on which pods seem to run. Raises
+        ControlPlaneError, or binaries.ToolsError.
+        """
+        optional = {"kube-controller-manager": controller_manager, "kwok": kwok}
+        names = ["etcd", "kube-apiserver", "kubectl", *(name for name, is_wanted in optional.items() if is_wanted)]
         tools = await asyncio.to_thread(binaries.locate, names)
         with reserve_port() as for_etcd, reserve_port() as for_api:
             plane = cls(directory, tools=tools, etcd_port=port_of(for_etcd), api_port=port_of(for_api))
@@ -119,8 +133,12 @@ class ControlPlane:
     @property
     def pids(self) -> dict[str, int]:
         """The running processes by name."""
-        daemons = (self._etcd, self._apiserver, self._controller_manager)
-        return {daemon.name: daemon.pid for daemon in daemons if daemon is not None and daemon.pid is not None}
+        return {daemon.name: daemon.pid for daemon in self._daemons if daemon.pid is not None}
+
+    @property
+    def _daemons(self) -> tuple[Daemon, ...]:
+        wanted = (self._etcd, self._apiserver, self._controller_manager, self._kwok)
+        return tuple(daemon for daemon in wanted if daemon is not None)
 
     async def kubectl(
         self,
@@ -199,6 +217,17 @@ class ControlPlane:
         await self._introduce()
         if self._controller_manager is not None:
             await self._until(self._default_account, "kube-controller-manager makes no default ServiceAccount")
+        if self._kwok is not None:
+            await self._play_node(self._kwok, stack)
+
+    async def _play_node(self, kwok: Daemon, stack: AsyncExitStack) -> None:
+        await nodes.make_node(self.call)
+        stack.push_async_callback(kwok.stop)
+        await kwok.start()
+        await self._until(lambda: nodes.is_ready(self.call), "kwok makes no node ready")
+        scheduler = asyncio.create_task(nodes.bind_all(self.call), name="stand-in for the scheduler")
+        stack.push_async_callback(asyncio.wait, [scheduler])
+        stack.callback(scheduler.cancel)
 
     def _daemon(self, *arguments: str | Path) -> Daemon:
         name = Path(arguments[0]).name
@@ -247,9 +276,8 @@ class ControlPlane:
         deadline = time.monotonic() + READY_SECONDS
         last = ""
         while time.monotonic() < deadline:
-            for daemon in (self._etcd, self._apiserver, self._controller_manager):
-                if daemon is not None:
-                    daemon.check()
+            for daemon in self._daemons:
+                daemon.check()
             try:
                 if await condition():
                     return

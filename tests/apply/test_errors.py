@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+
+from guard.apply import is_denied, told
+from guard.base.errors import ApiStatusError, Unreachable
+from guard.state import ObjectKey
+
+SECRET = ObjectKey(group="", kind="Secret", namespace="team-a", name="login")
+USER = "system:serviceaccount:team-a:deployer"
+
+
+def forbidden(message: str, *, code: int = 403) -> ApiStatusError:
+    return ApiStatusError(message, code=code, reason="Forbidden")
+
+
+_GRANTING = (
+    f'rolebindings.rbac.authorization.k8s.io "all" is forbidden: user "{USER}" (groups=["system:authenticated"]) is attempting '
+    "to grant RBAC permissions not currently held:\n{APIGroups:[*]}"
+)
+DENIED = (
+    f'secrets "login" is forbidden: User "{USER}" cannot patch resource "secrets" in API group "" in the namespace "team-a"',
+    f'secrets is forbidden: User "{USER}" cannot create resource "secrets" in API group "" in the namespace "team-a"',
+    _GRANTING,
+)
+
+
+@pytest.mark.parametrize("message", DENIED)
+def test_who_has_not_the_right_is_told_what_to_do(message: str) -> None:
+    error = forbidden(message)
+    assert is_denied(error)
+    assert told(error, SECRET) == f"{message} (bind this user a Role or ClusterRole that allows it)"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        'pods "web" is forbidden: exceeded quota: small',
+        f'admission webhook "x" denied the request: secrets "login" is forbidden: User "{USER}" cannot patch resource',
+        "secrets \"login\" is forbidden: ValidatingAdmissionPolicy 'p' denied request: correct-horse",
+    ],
+)
+def test_what_policies_and_quotas_forbid_is_no_matter_of_rights(message: str) -> None:
+    assert not is_denied(forbidden(message))
+    assert "details of Secrets are not shown" in told(forbidden(message), SECRET)
+
+
+def test_only_the_api_server_denies() -> None:
+    assert not is_denied(Unreachable(DENIED[0]))
+    assert not is_denied(forbidden(DENIED[0], code=500))
