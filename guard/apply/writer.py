@@ -86,7 +86,7 @@ class Writer:
 
     def is_open(self, key: ObjectKey, *, sync: str) -> bool:
         """Whether break-glass leaves the object to people."""
-        return self._view.opened.holds(key, sync=sync)
+        return bool(self._view.opened.holder(key, sync=sync))
 
     def is_writing(self, key: ObjectKey) -> bool:
         lock = self._locks.get(key)
@@ -188,7 +188,7 @@ class Writer:
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
             live = await self._get(declared)
-            if live is None or LABEL_PATH in our_fields(live):
+            if live is None or LABEL_PATH in our_fields(live) or self.is_open(key, sync=declared.sync):
                 return
             # What we hold there with the values that stand there: an apply of less would give up the rest.
             ours = our_fields(live)

@@ -201,6 +201,8 @@ class BreakGlasses:
                 async with asyncio.timeout(pause):
                     await self._moved.wait()
             except TimeoutError:
+                # Not when the API server has answered: what is over is over.
+                self._settle()
                 await self._ask()
                 await self._collect()
                 self._settle()

@@ -171,16 +171,16 @@ class Repairer:
             if pause and not case.fails:
                 await case.wait(pause)
                 drift = case.take() or drift
-            is_right = await self._repair(declared, drift)
+            if await self._is_left_open(declared, drift):
+                return True
         except ClusterError as error:
             self._report.failed(declared, drift, error)
             return False
         except Exception:  # noqa: BLE001 (a fault of Guard's own with one object is tried again, and told)
             _log.exception("a repair failed for a reason that Guard does not know", object=str(key))
             return False
-        if is_right:
-            self._drifted.pop(key, None)
-            self._report.is_right(key)
+        self._drifted.pop(key, None)
+        self._report.is_right(key)
         return True
 
     def _leave(self, declared: Declared, drift: Drift) -> None:
@@ -191,17 +191,17 @@ class Repairer:
         else:
             self._drifted.pop(declared.key, None)
 
-    async def _repair(self, declared: Declared, drift: Drift) -> bool:
-        """False when the object is left to people after all."""
+    async def _is_left_open(self, declared: Declared, drift: Drift) -> bool:
+        """Repair the object; True where that is not to be, since break-glass holds it open by now."""
         known = self._writer.known(declared.key)
         clean = self._enforcement(declared.sync).additions == "Deny"
         async with self._limit:
             applied = await self._writer.apply(declared, unless_newer_than=drift.metadata.resource_version, clean=clean)
         if applied is not None and applied.is_open:
             self._hold(declared, drift)
-            return False
-        if applied is None or not applied.changed:
             return True
+        if applied is None or not applied.changed:
+            return False
         self._report.restored(declared, known, drift, applied)
         if self._settling is None:
             self._settle_later()
@@ -209,7 +209,7 @@ class Repairer:
             for case in self._cases.values():
                 if case.fails:
                     case.hurry()
-        return True
+        return False
 
     def _settle_later(self) -> None:
         self._settling = asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._settle)

@@ -193,7 +193,7 @@ async def _declared(
         fields=compared.declared_fields(locate),
         others=compared.other_fields(),
         managers=_managers(live or {}, key),
-        may_change=_may_change(declared, enforcement, compared.ours),
+        may_change=_may_change(declared, enforcement, compared.ours, opened=view.opened.holder(key, sync=declared.sync)),
         records=records,
     )
 
@@ -222,8 +222,10 @@ def _managers(live: JsonObject, key: ObjectKey) -> tuple[Manager, ...]:
     )
 
 
-def _may_change(declared: Declared, enforcement: Enforcement, ours: FieldSet) -> tuple[Changeable, ...]:
-    """What the decision lets people change: the documented list where Git does not declare the field, and ignore rules."""
+def _may_change(declared: Declared, enforcement: Enforcement, ours: FieldSet, *, opened: str) -> tuple[Changeable, ...]:
+    """What the decision lets people change: the documented list where Git does not declare the field, ignore rules, and what the
+    BreakGlass `opened` opens.
+    """
     key = declared.key
     found = [
         Changeable(what=fields.written(allowed.path), why=allowed.command)
@@ -239,6 +241,8 @@ def _may_change(declared: Declared, enforcement: Enforcement, ours: FieldSet) ->
         found += [Changeable(what=_pointed(pointer), why=f"ignored by {declared.sync}{whom}") for pointer in rule.paths]
         if not rule.paths:
             found.append(Changeable(what="everything", why=f"ignored by {declared.sync}{whom}"))
+    if opened:
+        found.append(Changeable(what="everything", why=f"break-glass {opened}, and it is left so until that ends"))
     if enforcement.mode != "Deny":
         healed = ", but it is healed" if enforcement.heal else ""
         found.append(Changeable(what="everything", why=f"mode: {enforcement.mode}{healed}"))

@@ -70,9 +70,9 @@ class Opened:
             self._at(key, now) or (namespace and self.of_namespace(namespace, now=now)) or (sync and self.of_sync(sync, now=now))
         )
 
-    def holds(self, key: ObjectKey, *, sync: str) -> bool:
-        """Whether nothing is to be written to this object: it is open, or was until this moment."""
-        return bool(self.of(key, sync=sync, now=_EVER))
+    def holder(self, key: ObjectKey, *, sync: str) -> str:
+        """The BreakGlass for which nothing is to be written to this object: it is open, or was until this moment."""
+        return self.of(key, sync=sync, now=_EVER)
 
     def of_sync(self, sync: str, *, now: datetime) -> str:
         """The BreakGlass that opens all of a Sync."""

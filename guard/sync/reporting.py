@@ -178,7 +178,7 @@ class Reporter:
         outcome = Outcome(
             ready=True, reason="Applied", message=message, attempted=revision, objects=objects, ended_jobs=ended_jobs
         )
-        if is_well and seen and objects == status.objects and ended_jobs == status.ended_jobs and not self._fights_changed():
+        if is_well and seen and (objects, ended_jobs) == (status.objects, status.ended_jobs) and not self._fights_changed():
             self._last = (sync, outcome)
         else:
             await self._say(sync, outcome)
