@@ -138,6 +138,7 @@ class Reconciler:
                 await self._wait(self.wake, await self._round())
         finally:
             looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
 
     async def _round(self) -> float:
         """One attempt, whatever comes of it; returns the seconds until the next one."""
