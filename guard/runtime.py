@@ -7,7 +7,7 @@ import base64
 import secrets
 import signal
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -39,6 +39,10 @@ from guard.state.metadata import Metadata
 from guard.state.policy import Left, Policy
 from guard.state.vouched import Vouched
 from guard.sync import (
+    APPLIES_AT_ONCE,
+    Claims,
+    Deletion,
+    Departures,
     GitFolder,
     Plan,
     Reconciler,
@@ -62,8 +66,8 @@ _log = telemetry.get("runtime")
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What `guard run` was told. `resync` is in seconds, 0 for never; `webhook_url` is empty inside a cluster, where the API
-    server reaches Guard through its Service.
+    """What `guard run` was told. `resync` is in seconds, 0 for never; a Sync applies `concurrency` objects at once;
+    `webhook_url` is empty inside a cluster, where the API server reaches Guard through its Service.
     """
 
     data_dir: Path
@@ -77,6 +81,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     credentials_dir: Path | None = None
     cert_dir: Path | None = None
     resync: float = 600.0
+    concurrency: int = APPLIES_AT_ONCE
     longest_break_glass: float = LONGEST_BREAK_GLASS
     admin_groups: tuple[str, ...] = ()
     control_plane: tuple[str, ...] = ()
@@ -93,6 +98,7 @@ class Runtime:
         self.metrics = telemetry.Metrics()
         self.view = View()
         self.vouched = Vouched()
+        self.claims = Claims()
         # Whoever reaches the port could ask what Git says of anything, and fill the journal: only the API server is told where.
         self.path = f"{admission.PATH}/{secrets.token_hex(PATH_BYTES)}"
         self.policy = Policy()
@@ -212,7 +218,13 @@ class Runtime:
             closed=self._closed,
             active=self.metrics.break_glass,
         )
-        self.syncs = Syncs(self.client, make=self._reconciler, changed=self._recompile, dropped=self._dropped)
+        self.syncs = Syncs(
+            self.client,
+            make=self._reconciler,
+            changed=self._recompile,
+            dropped=self._dropped,
+            departures=Departures(self._deletion),
+        )
         self.registration = Registration(
             self.client,
             sync_user=self.identity.username,
@@ -372,11 +384,28 @@ class Runtime:
             drifted=self.repairer.drifted,
             fights=self.heals.fights,
             dependencies=syncs.check_dependencies,
+            at_once=self.options.concurrency,
+        )
+
+    def _deletion(self, sync: api.Sync, kinds: frozenset[Kind]) -> Deletion:
+        # It may have been on its way out before this Guard knew it.
+        self._accounts[sync.key] = account_of(sync)
+        return Deletion(
+            sync,
+            kinds=kinds,
+            index=self,
+            client=self.client,
+            writer=self.writer,
+            clock=self.clock,
+            references=self.references,
+            write=self._write,
+            wait=lambda wake, seconds: poll(interval=seconds, wake=wake),
         )
 
     async def _dropped(self, name: str) -> None:
         """What it declared stays, declared by nobody."""
         self._sources.pop(name, None)
+        self.claims.claim(name, ())
         async with self._lock:
             self.registration.release(name)
             self.view.replace(await asyncio.to_thread(self.view.state.without_sync, name))
@@ -395,11 +424,13 @@ class Runtime:
 
     def _compile(self) -> None:
         """The policy that decisions go by, from the Syncs as they are now."""
+        # Where not all that is ours told what Git declared of it, the label goes on protecting the rest.
+        partial = {name for name, found in self.syncs.items() if found.read_off is not None and not found.read_off.whole}
         syncs = [reconciler.sync for reconciler in self.syncs.values()]
         self._accounts |= {sync.key: account_of(sync) for sync in syncs}
         self.policy = compiled(
             syncs,
-            loaded=self.view.state.syncs(),
+            loaded=frozenset(self.view.state.syncs()) - partial,
             unread=self.syncs.unread,
             sync_user=self.identity.username,
             control_plane=self.options.control_plane,
@@ -410,6 +441,10 @@ class Runtime:
     @property
     def state(self) -> DesiredState:
         return self.view.state
+
+    @property
+    def unloaded(self) -> Collection[str]:
+        return self.policy.staked
 
     async def served(self, *, fresh: bool) -> Served:
         if self._served is None or fresh:

@@ -24,7 +24,7 @@ from guard.state.desired import Declared
 from guard.state.drift import Change, Nature
 from guard.state.equality import MISSING
 from guard.state.fields import Path
-from guard.state.ids import LABEL_PATH, SHOWN_OF_SECRETS, SYNC_LABEL
+from guard.state.ids import LABEL_PATH, SHOWN_OF_SECRETS, SYNC_LABEL, UNREAD
 
 MOST_FIELDS = 10  # a screen holds them; the rest is a count
 MOST_RECORDED = 100  # more than anybody reads; a ConfigMap may hold ten thousand keys
@@ -273,16 +273,24 @@ class Wording:
             said = f"differs from Git {HIDDEN}"
         else:
             # Before Git is loaded, the values that it had stand in for it.
-            said = f"Git {'had' if self._decision.reason == 'GitNotLoaded' else 'has'} {shown.git}, {asked}"
+            said = f"Git {'had' if self._is_unread else 'has'} {shown.git}, {asked}"
         kind = self._case.key.kind
         hint = _HINTS.get((kind, change.path)) or _HINTS.get((_ANY, change.path))
         return f"{said} ({hint})" if hint else said
+
+    @property
+    def _is_unread(self) -> bool:
+        declared = self._decision.declared
+        return self._decision.reason == "GitNotLoaded" or (declared is not None and declared.origin == UNREAD)
 
     def _place(self, *, most: int) -> str:
         """The line in Git to change, with a link to it, unless that makes it longer than `most`, where that is not 0."""
         declared = self._decision.declared
         if declared is None:
             return ""
+        if declared.origin == UNREAD:
+            applied = f"; {naming.short_revision(self._revision)} was applied last" if self._revision else ""
+            return f"Change it in Git, which Guard could not read since it started{applied} (guard status {declared.sync})"
         line = self._located.lines[0] if self._located.lines else declared.origin.line
         place = naming.place(declared.origin.file, line)
         made = naming.listed(declared.origin.via, naming.short_revision(self._revision))

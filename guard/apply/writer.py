@@ -6,10 +6,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from typing import Literal, TypeAlias
 from weakref import WeakValueDictionary
 
 import msgspec
 
+from guard.apply import recreate
+from guard.apply.errors import is_anothers
 from guard.apply.wanted import depends_on_live, handed_over, wanted
 from guard.base.clock import Clock
 from guard.base.codec import JsonObject, child
@@ -21,7 +24,7 @@ from guard.state.desired import Declared, Learned, View
 from guard.state.digest import Fingerprint, fingerprint
 from guard.state.equality import same
 from guard.state.fields import EMPTY, FieldSet, Path
-from guard.state.ids import FIELD_MANAGER, LABEL_PATH, REPAIR_MANAGER, SYNC_LABEL, ObjectKey
+from guard.state.ids import FIELD_MANAGER, LABEL_PATH, REPAIR_MANAGER, SYNC_LABEL, UNREAD, ObjectKey
 from guard.state.managed import entries, held_by, our_entry, our_fields, reaches_below
 from guard.state.policy import NOTHING_LEFT, Left
 from guard.state.taints import TAINTS, has_taints, taints_of, with_taints
@@ -29,6 +32,10 @@ from guard.state.taints import TAINTS, has_taints, taints_of, with_taints
 CLEANING_TRIES = 3  # a patch that meets a newer object is made again from what the API server holds by then
 NOTHING_FILLED: frozenset[Path] = frozenset()  # one for all: an empty one of its own takes 216 bytes
 CONFLICT, UNPROCESSABLE, NOT_FOUND = 409, 422, 404
+
+
+# What became of an object that was to be deleted: gone, there until somebody is done with it, gone before, or declared after all.
+Deleted: TypeAlias = Literal["gone", "going", "missing", "declared"]
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -59,6 +66,17 @@ class Applied(msgspec.Struct, frozen=True):
 OPEN = Applied(changed=False, created=False, is_open=True)
 
 
+class _Met(msgspec.Struct, frozen=True):
+    """What an apply comes upon: the object, where somebody had to look (`live`), what was last seen of it, whether it is adopted,
+    and whether it is held to be new by what was known alone (`unseen`).
+    """
+
+    live: JsonObject | None
+    before: Fingerprint | None
+    adopting: bool
+    unseen: bool
+
+
 class Writer:
     """`clients` gives the client in whose name a Sync's objects are read and written, `left` tells what the Sync of a declared
     object leaves to others of it.
@@ -80,6 +98,8 @@ class Writer:
         self._known: dict[ObjectKey, Known] = {}
         self._seen: dict[ObjectKey, Fingerprint] = {}
         self._ours: set[ObjectKey] = set()
+        # What a dry run made anew: there was no such object.
+        self._absent: set[ObjectKey] = set()
 
     def known(self, key: ObjectKey) -> Known | None:
         return self._known.get(key)
@@ -112,8 +132,12 @@ class Writer:
             self._known[key] = msgspec.structs.replace(known, fingerprint=fingerprint)
 
     def lost(self, key: ObjectKey) -> None:
-        """The watch has seen the object go."""
+        """The watch has seen the object go. Of what is not declared nothing is remembered then: the next object of the name is
+        somebody else's.
+        """
         self._seen.pop(key, None)
+        if self._view.state.get(key) is None:
+            self.forget(key)
 
     def ended(self, key: ObjectKey, manifest: str) -> bool:
         """A Job of this manifest (its digest) has ended and has a time to live: once gone it is not applied again. True when that
@@ -135,13 +159,19 @@ class Writer:
         for memory in (self._known, self._seen, self._view.ended):
             memory.pop(key, None)
         self._ours.discard(key)
+        self._absent.discard(key)
 
-    async def apply(self, declared: Declared, *, unless_newer_than: str = "", clean: bool = True) -> Applied | None:
+    async def apply(
+        self, declared: Declared, *, unless_newer_than: str = "", clean: bool = True, is_new: bool = False
+    ) -> Applied | None:
         """Make the live object what Git says. Raises ClusterError.
 
         With `unless_newer_than`, a resourceVersion, nothing is done (None) when our last write already saw that version: the
-        event that asked for this apply is then our own, or older. `clean` takes people's additions away as well.
+        event that asked for this apply is then our own, or older. `clean` takes people's additions away as well. Where the caller
+        holds that there is no such object (`is_new`), and where a dry run said so, nobody looks for one first.
         """
+        # What was read off the object itself lacks what others had taken over before, and that is no addition.
+        clean = clean and declared.origin != UNREAD
         key = declared.key
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
@@ -150,37 +180,7 @@ class Writer:
             known = self._known.get(key)
             if unless_newer_than and known and _not_newer(unless_newer_than, known.fingerprint.resource_version):
                 return None
-            left, ended = self._left(declared), self._view.has_ended(declared)
-            before, live, adopting = self._seen.get(key), None, False
-            if key not in self._ours or ended or depends_on_live(declared.body, left):
-                live = await self._get(declared)
-                if live is None and ended:
-                    return Applied(changed=False, created=False)
-                if live is not None:
-                    # A name that we have applied before is never adopted again, nor what carries our entry.
-                    adopting = key not in self._ours and our_entry(live) is None
-                    # Before the apply, so that a Guard that is killed in between has taken nothing for its own.
-                    live = await self._hand_over(declared, live, adopting=adopting, left=left)
-                    before = fingerprint(live)
-            applied = wanted(declared.body, live, left)
-            try:
-                body = await self._client(declared).apply(
-                    _path(declared), _pinned(applied, live), manager=FIELD_MANAGER, force=True
-                )
-            except ApiStatusError as error:
-                # What a person added may be what Git's own cannot stand beside: two ports of one name.
-                if error.code != UNPROCESSABLE or adopting or not clean:
-                    raise
-                body = await self._apply_after_cleaning(declared, error, left=left)
-            wrote = _wrote(before, fingerprint(body))
-            created = body["metadata"]["uid"] != known.uid if known else before is None and _is_only_ours(body)
-            removed: tuple[Path, ...] = ()
-            # Also what was created anew may be a person's, who was quicker than we were.
-            if not _is_only_ours(body) or left:
-                body, removed = await self._clean(declared, body, left=left, clean=clean and not adopting)
-            changed = wrote or bool(removed)
-            self._remember(declared, body, applied=wanted(declared.body, body, left), changed=changed)
-            return Applied(changed=changed, created=created, removed=removed)
+            return await self._apply(declared, clean=clean, is_new=is_new)
 
     async def label(self, declared: Declared) -> None:
         """Put our label back on a live object, and leave all else of it as it is, drifted or not. Raises ClusterError."""
@@ -199,16 +199,88 @@ class Writer:
             body |= {"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": {**metadata, **names, "labels": labels}}
             await self._client(declared).apply(_path(declared), body, manager=FIELD_MANAGER, force=True)
 
-    async def _apply_after_cleaning(self, declared: Declared, refused: ApiStatusError, *, left: Left) -> JsonObject:
+    async def _apply(self, declared: Declared, *, clean: bool, is_new: bool) -> Applied:
+        key, left = declared.key, self._left(declared)
+        met = await self._meet(declared, left=left, is_new=is_new)
+        if met is None:
+            return Applied(changed=False, created=False)
+        before, known, anew = met.before, self._known.get(key), False
+        try:
+            applied = _pinned(wanted(declared.body, met.live, left), met.live)
+            body = await self._client(declared).apply(_path(declared), applied, manager=FIELD_MANAGER, force=True)
+        except ApiStatusError as error:
+            if error.code != UNPROCESSABLE:
+                raise
+            if met.unseen:
+                return await self._apply(declared, clean=clean, is_new=False)
+            body, anew = await self._apply_otherwise(declared, error, left=left, clean=clean and not met.adopting)
+        wrote = anew or _wrote(before, fingerprint(body))
+        created = body["metadata"]["uid"] != known.uid if known else anew or (before is None and _is_only_ours(body))
+        adopting = met.adopting
+        if met.unseen and not _is_only_ours(body):
+            # Somebody was quicker, before the revision was in force: an object that existed before.
+            body, adopting = await self._hand_over(declared, body, adopting=True, left=left), True
+        removed: tuple[Path, ...] = ()
+        # Also what was created anew may be a person's, who was quicker than we were.
+        if not _is_only_ours(body) or left:
+            body, removed = await self._clean(declared, body, left=left, clean=clean and not adopting)
+        changed = wrote or bool(removed)
+        self._remember(declared, body, applied=wanted(declared.body, body, left), changed=changed)
+        return Applied(changed=changed, created=created, removed=removed)
+
+    async def _meet(self, declared: Declared, *, left: Left, is_new: bool) -> _Met | None:
+        """What there is of the object as far as the apply has to know; None for a Job that has ended and is gone."""
+        key = declared.key
+        met, ended = key in self._ours, self._view.has_ended(declared)
+        depends = ended or depends_on_live(declared.body, left)
+        unseen = not (met or depends) and (is_new or key in self._absent)
+        self._absent.discard(key)
+        if not depends and (met or unseen):
+            return _Met(live=None, before=self._seen.get(key), adopting=False, unseen=unseen)
+        live = await self._get(declared)
+        if live is None:
+            return None if ended else _Met(live=None, before=self._seen.get(key), adopting=False, unseen=False)
+        # A name that we have applied before is never adopted again, nor what carries our entry.
+        adopting = not met and our_entry(live) is None
+        # Before the apply, so that a Guard that is killed in between has taken nothing for its own.
+        live = await self._hand_over(declared, live, adopting=adopting, left=left)
+        return _Met(live=live, before=fingerprint(live), adopting=adopting, unseen=False)
+
+    async def _apply_otherwise(
+        self, declared: Declared, refused: ApiStatusError, *, left: Left, clean: bool
+    ) -> tuple[JsonObject, bool]:
+        """What to do about an object that may not become what Git says as it stands: what a person added may be what Git's own
+        cannot stand beside (two ports of one name); or the object has to be made anew, which the second value tells.
+        """
         live = await self._get(declared)
         if live is None:
             raise refused
-        cleaned, removed = await self._clean(declared, live, left=left, clean=True)
-        if not removed:
+        if clean:
+            try:
+                cleaned, removed = await self._clean(declared, live, left=left, clean=True)
+                if removed:
+                    return await self._put(declared, wanted(declared.body, cleaned, left)), False
+            except ApiStatusError as error:
+                # What may not be changed may be part of what was added.
+                if error.code != UNPROCESSABLE:
+                    raise
+                refused = error
+            live = await self._get(declared) or live
+        if is_anothers(refused) or not await self.could_be_new(declared):
             raise refused
-        return await self._client(declared).apply(
-            _path(declared), wanted(declared.body, cleaned, left), manager=FIELD_MANAGER, force=True
-        )
+        path = _path(declared)
+        if recreate.asks_for_it(declared) and not recreate.objection(declared, live):
+            # The watch is about to see it go, and come, which is no drift.
+            self._known.pop(declared.key, None)
+            await recreate.remove(self._client(declared), path, declared, live)
+        elif live["metadata"].get("deletionTimestamp"):
+            await recreate.gone(self._client(declared), path, live)
+        else:
+            raise recreate.immutable(declared, live, refused) from refused
+        return await self._put(declared, wanted(declared.body, None, left)), True
+
+    async def _put(self, declared: Declared, body: JsonObject) -> JsonObject:
+        return await self._client(declared).apply(_path(declared), body, manager=FIELD_MANAGER, force=True)
 
     def _client(self, declared: Declared) -> Client:
         return self._clients(declared.sync)
@@ -314,6 +386,10 @@ class Writer:
         live = await self._get(declared) if depends_on_live(declared.body, left) else None
         applied = wanted(declared.body, live, left)
         body = await self._client(declared).apply(_path(declared), applied, manager=FIELD_MANAGER, force=True, dry_run=True)
+        if body["metadata"].get("resourceVersion"):
+            self._absent.discard(declared.key)
+        else:
+            self._absent.add(declared.key)  # only what is stored has a version
         return learned(declared, body)
 
     async def could_be_new(self, declared: Declared) -> bool:
@@ -328,20 +404,22 @@ class Writer:
             return error.reason == "AlreadyExists"
         return False
 
-    async def delete(self, declared_path: str, *, key: ObjectKey, sync: str, uid: str, resource_version: str) -> bool:
-        """Delete exactly the object that was looked at, for the Sync that declared it; False when it was gone. Raises
-        ApiStatusError, a conflict among them when the object changed since.
+    async def delete(self, path: str, *, key: ObjectKey, sync: str, uid: str, resource_version: str) -> Deleted:
+        """Delete exactly the object that was looked at, for the Sync that declared it, unless somebody declares it by now. Raises
+        ClusterError, a conflict among them when the object changed since.
         """
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
+            if self._view.state.get(key) is not None:
+                return "declared"
             self.forget(key)
             try:
-                await self._clients(sync).delete(declared_path, uid=uid, resource_version=resource_version)
+                is_gone = await self._clients(sync).delete(path, uid=uid, resource_version=resource_version)
             except ApiStatusError as error:
                 if error.code == NOT_FOUND:
-                    return False
+                    return "missing"
                 raise
-            return True
+            return "gone" if is_gone else "going"
 
 
 def learned(declared: Declared, body: JsonObject) -> Learned:

@@ -4,11 +4,13 @@
       ConfigError            the user's configuration is wrong; Guard cannot start (exit code 2)
       SourceError            the desired state could not be fetched; tried again
       RenderError            the desired state is wrong; stays out until the source changes
+        NothingDeclared      the desired state is empty; stays out until somebody confirms that
       DependencyError        a Sync that has to be ready first is not; tried again when it is
         DependencyCycle      Syncs wait for one another; stays so until one of them changes
       ClusterError           the API server could not be asked, or answered with an error
         Unreachable          no answer at all
         ApiStatusError       an HTTP status >= 400 with a Kubernetes Status body
+          ImmutableField     an object that stands there may not become what Git says
       CertificateError       a key or certificate cannot be read or used
       JournalError           a record could not be written
       ControlError           the running Guard could not be asked
@@ -46,6 +48,10 @@ class RenderError(GuardError):
     """The revision is wrong; it stays out as a whole until the source changes."""
 
 
+class NothingDeclared(RenderError):
+    """The revision declares nothing at all, or its folder is not there; it stays out unless somebody confirms that."""
+
+
 class DependencyError(GuardError):
     """A Sync on which this one depends is not ready; the revision waits, what is in force stays."""
 
@@ -63,15 +69,32 @@ class Unreachable(ClusterError):
 
 
 class ApiStatusError(ClusterError):
-    """The API server answered with an error. `code` is the HTTP status, `reason` the Status' reason (`NotFound`, ...)."""
+    """The API server answered with an error. `code` is the HTTP status, `reason` the Status' reason (`NotFound`, ...), `fields`
+    are those that its causes name, as it writes paths.
+    """
 
     def __init__(
-        self, message: str, *, code: int, reason: str, retry_after: float | None = None, where: str = "", hint: str = ""
+        self,
+        message: str,
+        *,
+        code: int,
+        reason: str,
+        retry_after: float | None = None,
+        fields: tuple[str, ...] = (),
+        where: str = "",
+        hint: str = "",
     ) -> None:
         super().__init__(message, where=where, hint=hint)
         self.code = code
         self.reason = reason
         self.retry_after = retry_after
+        self.fields = fields
+
+
+class ImmutableField(ApiStatusError):
+    """The API server would take the manifest, but not in the place of the object that is there. The message shows no value of a
+    Secret.
+    """
 
 
 class CertificateError(GuardError):

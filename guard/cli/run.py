@@ -16,6 +16,7 @@ from guard.base.errors import ConfigError, GuardError
 from guard.base.garbage import set_survivors_aside
 from guard.cli.options import Address, Seconds, context_option, data_dir_option, kubeconfig_option
 from guard.runtime import Options, Runtime
+from guard.sync import APPLIES_AT_ONCE
 
 FRAMES = 8
 
@@ -40,6 +41,13 @@ _log = telemetry.get("cli")
 @click.option("--receiver-listen", type=Address(), help="Where hosts of repositories push to. Default: nowhere.")
 @click.option("--cert-dir", type=click.Path(file_okay=False, path_type=Path), help="Own tls.crt, tls.key and ca.crt.")
 @click.option("--resync", type=Seconds(), default="10m", show_default=True, help="How often to apply everything again; 0: never.")
+@click.option(
+    "--concurrency",
+    type=click.IntRange(min=1, max=100),
+    default=APPLIES_AT_ONCE,
+    show_default=True,
+    help="How many objects a Sync applies at once.",
+)
 @click.option(
     "--break-glass-longest",
     "longest_break_glass",
@@ -69,6 +77,7 @@ def command(
     credentials_dir: Path | None,
     cert_dir: Path | None,
     resync: float,
+    concurrency: int,
     longest_break_glass: float,
     admin_groups: tuple[str, ...],
     control_plane: tuple[str, ...],
@@ -88,6 +97,7 @@ def command(
         credentials_dir=credentials_dir,
         cert_dir=cert_dir,
         resync=resync,
+        concurrency=concurrency,
         longest_break_glass=longest_break_glass,
         admin_groups=admin_groups,
         control_plane=control_plane,

@@ -257,8 +257,8 @@ class Client:
         return await self.call("PUT", path, params={"fieldManager": manager}, body=body)
 
     async def apply(self, path: str, body: JsonObject, *, manager: str, force: bool, dry_run: bool = False) -> JsonObject:
-        """Server-side apply. Fields that the kind does not know are errors, not dropped. An object that was frozen by a version that
-        is gone is thawed first, before a dry run as well.
+        """Server-side apply. Fields that the kind does not know are errors, not dropped. An object that was frozen by a version
+        that is gone is thawed first, before a dry run as well.
         """
         params = {"fieldManager": manager, "force": str(force).lower(), "fieldValidation": "Strict"}
         if dry_run:
@@ -277,16 +277,20 @@ class Client:
     async def merge_patch(self, path: str, body: JsonObject, *, manager: str) -> JsonObject:
         return await self.call("PATCH", path, params={"fieldManager": manager}, body=body, content_type=MERGE_PATCH)
 
-    async def delete(self, path: str, *, uid: str, resource_version: str | None = None) -> None:
-        """Delete exactly the object that was looked at."""
+    async def delete(self, path: str, *, uid: str, resource_version: str | None = None, propagation: str = "Background") -> bool:
+        """Delete exactly the object that was looked at; `propagation` tells what becomes of its dependents. False where it is
+        there until somebody is done with it: finalizers, a grace period.
+        """
         preconditions = {"uid": uid} if resource_version is None else {"uid": uid, "resourceVersion": resource_version}
         options = {
             "kind": "DeleteOptions",
             "apiVersion": "v1",
             "preconditions": preconditions,
-            "propagationPolicy": "Background",
+            "propagationPolicy": propagation,
         }
-        await self.call("DELETE", path, body=options)
+        answer = await self.call("DELETE", path, body=options)
+        # A Status, or the object as it was last.
+        return answer.get("kind") == "Status"
 
     async def list_metadata(self, path: str, *, params: Mapping[str, str]) -> tuple[list[Metadata], str]:
         """The metadata of all objects of a collection, and the resourceVersion to watch from."""
@@ -369,6 +373,9 @@ def _status_error(response: aiohttp.ClientResponse, data: bytes, *, what: str) -
         code=response.status,
         reason=str(known.get("reason") or response.reason or ""),
         retry_after=float(retry_after) if retry_after.isdigit() else None,
+        fields=tuple(
+            str(cause["field"]) for cause in codec.children(codec.child(known, "details"), "causes") if "field" in cause
+        ),
         where=what,
     )
 

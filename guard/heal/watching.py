@@ -76,8 +76,11 @@ class Watching:
         for kind in [kind for kind in self._tasks if kind not in kinds]:
             self._tasks.pop(kind).cancel()
             self._listed.pop(kind, None)
-            self._present.pop(kind, None)
             self._listing.pop(kind, None)
+            for key in self._present.pop(kind, ()):
+                # Declared no more: nobody would see it go.
+                if self._view.state.get(key) is None:
+                    self._writer.forget(key)
         for kind in kinds:
             if kind not in self._tasks:
                 self._listed[kind] = asyncio.Event()
@@ -128,6 +131,8 @@ class Watching:
             version = known.fingerprint.resource_version if known else ""
             if version:
                 self._gone(key, Metadata(resource_version=str(int(version) + 1)), listed=True)
+            else:
+                self._writer.lost(key)
         self._present[kind] = self._listing.pop(kind)
 
     def _look_at(self, kind: Kind, metadata: Metadata, *, gone: bool, listed: bool = False) -> None:

@@ -66,7 +66,8 @@ class ObjectKey(msgspec.Struct, frozen=True, order=True, cache_hash=True):
 
 class Origin(msgspec.Struct, frozen=True):
     """Where a manifest stands in its source: a path from the source's root, and the line (from 1) of its first key, 0 where a
-    tool made the manifest of the file. `via` names that tool and the folder that it was given: `Kustomize clusters/prod`.
+    tool made the manifest of the file. `via` names that tool and the folder that it was given: `Kustomize clusters/prod`. Without
+    a file the manifest was read off the object itself.
     """
 
     file: str
@@ -74,8 +75,12 @@ class Origin(msgspec.Struct, frozen=True):
     via: str = ""
 
     def __str__(self) -> str:
-        place = naming.place(self.file, self.line)
+        place = naming.place(self.file, self.line) or "as applied last"
         return f"{place} ({self.via})" if self.via else place
+
+
+# While the source cannot be read.
+UNREAD = Origin(file="", line=0)
 
 
 class Manifest(msgspec.Struct, frozen=True):

@@ -1,7 +1,11 @@
 """Syncs at work: one loop each, from a revision of the source to objects in the cluster and a status that says so."""
 
+from guard.sync.applying import APPLIES_AT_ONCE
+from guard.sync.claims import Claims
 from guard.sync.definition import apply_sync, install_definition
-from guard.sync.plan import Groups, Plan, refuse_conflicts, resolve, stages
+from guard.sync.deletion import Deletion
+from guard.sync.departures import Departures
+from guard.sync.plan import Groups, Plan, refuse_conflicts, resolve
 from guard.sync.policy import compiled
 from guard.sync.ports import Index, Source
 from guard.sync.pushing import hook_of, wake_all
@@ -12,6 +16,10 @@ from guard.sync.syncs import Syncs
 from guard.sync.tenancy import account_of
 
 __all__ = [
+    "APPLIES_AT_ONCE",
+    "Claims",
+    "Deletion",
+    "Departures",
     "GitFolder",
     "Groups",
     "Index",
@@ -27,6 +35,5 @@ __all__ = [
     "install_definition",
     "refuse_conflicts",
     "resolve",
-    "stages",
     "wake_all",
 ]

@@ -29,6 +29,7 @@ async def check(
     declared: Collection[ObjectKey] = (),
     writer: Writer,
     account: str = "",
+    at_once: int = ASKED_AT_ONCE,
 ) -> dict[ObjectKey, Learned]:
     """What the API server would store of each object that it was asked about, of a revision that declares these. What of it is
     `due` was in force before, and has not been applied yet. `account` is the user in whose name the Sync works, empty for Guard.
@@ -51,7 +52,7 @@ async def check(
         return ""
 
     asked = _askable(changed, due=due)
-    said = await for_each(asked, one, at_once=ASKED_AT_ONCE)
+    said = await for_each(asked, one, at_once=at_once)
     faults = [f"{found.origin}: {found.key}: {fault}" for found, fault in zip(asked, said, strict=True) if fault]
     if faults:
         raise rejected(faults)

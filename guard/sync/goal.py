@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct, structs
 
 from guard.api import REQUESTED_AT, Enforcement, Sync, SyncSpec
+from guard.base import codec
 
 
 class Goal(Struct, frozen=True, kw_only=True):
@@ -29,6 +30,13 @@ class Goal(Struct, frozen=True, kw_only=True):
 
 def goal_of(sync: Sync, revision: str) -> Goal:
     return Goal(revision=revision, spec=sync.spec, requested=last_request(sync))
+
+
+def manifests_from(spec: SyncSpec) -> str:
+    """A digest of what of the spec makes other manifests of the same revision."""
+    git = spec.source.git
+    parts = (git.url, git.include, spec.path, spec.target_namespace, spec.renderer, spec.kustomize, spec.helm)
+    return codec.digest(codec.plain(parts)).hex()
 
 
 def last_request(sync: Sync) -> str:

@@ -1,8 +1,8 @@
-"""From a revision's manifests to declared objects in the order in which they are applied. Pure."""
+"""From a revision's manifests to declared objects. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from typing import TypeAlias
 
@@ -16,12 +16,7 @@ from guard.state.builtin import GROUPS
 from guard.state.definition import UNKNOWN, Definition, definition_of
 from guard.state.desired import Declared, DesiredState
 from guard.state.ids import Kind, Manifest, ObjectKey
-
-# An object in an early stage is there before the next stage begins: definitions and namespaces first, then what others refer to.
-_FIRST = frozenset({("apiextensions.k8s.io", "CustomResourceDefinition"), ("", "Namespace")})
-_SECOND_GROUPS = frozenset({"rbac.authorization.k8s.io", "scheduling.k8s.io", "storage.k8s.io"})
-_SECOND = frozenset({("", "ServiceAccount"), ("", "ConfigMap"), ("", "Secret")})
-STAGES = 3
+from guard.sync.order import WAVE, annotations_of, wave_fault
 
 _MOST_NAMED = 5  # faults listed in one error; the rest is a count
 
@@ -185,6 +180,9 @@ def _kind_of(
         return None, f"{name} {named} has no metadata.namespace, nor has the Sync a targetNamespace"
     if not kind.namespaced and metadata.get("namespace"):
         return None, f"{name} {named} has a metadata.namespace, but its kind is cluster-scoped"
+    wave = annotations_of(manifest.body).get(WAVE)
+    if wave is not None and (fault := wave_fault(wave)):
+        return None, f"{name} {named}: {fault}"
     return kind, ""
 
 
@@ -231,17 +229,3 @@ def _coming(groups: Groups) -> tuple[Mapping[tuple[str, str], Kind], Mapping[Kin
                 kinds[kind.api_version, kind.kind] = kind
                 definitions[kind] = manifest.body
     return kinds, definitions
-
-
-def stages(objects: Iterable[Declared]) -> list[list[Declared]]:
-    """The objects in stages to be applied one after another; within a stage order does not matter."""
-    found: list[list[Declared]] = [[] for _ in range(STAGES)]
-    for declared in objects:
-        found[_stage(declared.kind)].append(declared)
-    return [stage for stage in found if stage]
-
-
-def _stage(kind: Kind) -> int:
-    if (kind.group, kind.kind) in _FIRST:
-        return 0
-    return 1 if kind.group in _SECOND_GROUPS or (kind.group, kind.kind) in _SECOND else 2

@@ -17,30 +17,37 @@ from guard.apply import Writer
 from guard.audit import Counts, Record, References
 from guard.base.backoff import Backoff
 from guard.base.clock import Clock
-from guard.base.errors import ClusterError, DependencyError, GuardError, RenderError
+from guard.base.errors import ClusterError, DependencyError, GuardError, NothingDeclared
 from guard.cluster import Client
 from guard.state.desired import Declared
 from guard.state.ids import ObjectKey
 from guard.sync import gate, plan, rights, tenancy
-from guard.sync.applying import Done, learn_all
+from guard.sync.applying import APPLIES_AT_ONCE, Done, learn_all
 from guard.sync.attempt import Attempt
-from guard.sync.goal import Goal, goal_of, last_request
+from guard.sync.deletion import keep
+from guard.sync.doubt import CONFIRM
+from guard.sync.goal import Goal, goal_of, last_request, manifests_from
 from guard.sync.health import HealthChecker
 from guard.sync.inforce import InForce, Resolved
+from guard.sync.plan import Groups
 from guard.sync.ports import Index, Source
+from guard.sync.prune import Pruned
+from guard.sync.rebuild import Rebuilt, rebuilt
 from guard.sync.reporting import Reporter
 from guard.sync.status import Health
 
 RETRY_FIRST_SECONDS, RETRY_MOST_SECONDS = 2.0, 60.0
 # A Sync that is suspended does nothing until it is woken; it looks at itself now and then all the same.
 SUSPENDED_SECONDS = 3600.0
+READ_OFF = "in force is what was applied last, as far as the cluster tells"
 
 _log = telemetry.get("sync")
 
 
 class Reconciler:
     """Runs one Sync until cancelled. `wake` makes it look at once; `update` hands it the Sync's newest version. `dependencies`
-    raises DependencyError where a Sync has to wait for others before it applies a revision.
+    raises DependencyError where a Sync has to wait for others before it applies a revision. Objects are asked about and applied
+    so many `at_once`.
     """
 
     def __init__(
@@ -59,6 +66,7 @@ class Reconciler:
         drifted: Callable[[str], int],
         fights: Callable[[str], tuple[str, ...]] = lambda _sync: (),
         dependencies: Callable[[Sync, str], None] = lambda _sync, _revision: None,
+        at_once: int = APPLIES_AT_ONCE,
     ) -> None:
         self.sync = sync
         self.loaded = asyncio.Event()
@@ -76,7 +84,6 @@ class Reconciler:
         self._reporter = Reporter(
             sync, client=client, clock=clock, references=references, write=write, synced=synced, fights=fights
         )
-        self._in_force = InForce(self.name, label=self.label, index=index, client=client, writer=writer)
         self.health = HealthChecker(
             client,
             label=self.label,
@@ -85,15 +92,30 @@ class Reconciler:
             has_ended=writer.has_ended,
             told=self._judged,
         )
+        self._at_once = at_once
+        self._in_force = InForce(
+            self.name,
+            label=self.label,
+            index=index,
+            client=client,
+            writer=writer,
+            clock=clock,
+            at_once=at_once,
+            settled=self.health.settled,
+        )
         self._done: Goal | None = None
         # Apply everything again, where healing is on.
         self._again = False
         # Something that was left to people by break-glass may be due.
         self._closed = False
         self._backoff = Backoff(first=RETRY_FIRST_SECONDS, most=RETRY_MOST_SECONDS)
+        # Only Git, or whoever looks after the cluster, can help: no use in trying again soon.
+        self._is_stalled = False
         self._learning: asyncio.Task[None] | None = None
         # What was applied since a start, to be told with the first attempt.
         self._recalled = Counts()
+        # What is in force, where it is no revision but what the cluster says of one.
+        self.read_off: Rebuilt | None = None
 
     @property
     def name(self) -> str:
@@ -109,10 +131,12 @@ class Reconciler:
         return self._reporter.status
 
     def update(self, sync: Sync) -> None:
-        """A newer version of the resource; a change of its spec or a request to reconcile is looked at at once."""
+        """A newer version of the resource; a change of its spec, a request to reconcile and the confirmation of a prune are
+        looked at at once.
+        """
         known = self.sync
         self.sync = sync
-        if sync.metadata.generation != known.metadata.generation or last_request(sync) != last_request(known):
+        if sync.metadata.generation != known.metadata.generation or _asked(sync) != _asked(known):
             self.wake.set()
 
     def resync(self) -> None:
@@ -161,7 +185,7 @@ class Reconciler:
             return spec.source.interval_seconds
         if spec.retry_seconds is not None:
             return spec.retry_seconds
-        return min(spec.source.interval_seconds, self._backoff.next())
+        return min(spec.source.interval_seconds, RETRY_MOST_SECONDS if self._is_stalled else self._backoff.next())
 
     async def close(self) -> None:
         if self._learning is not None:
@@ -170,23 +194,23 @@ class Reconciler:
         await self._source.close()
 
     async def _recall(self, *, was_done: bool) -> None:
-        """After a start, put the revision in force that was applied last, before asking the source: neither enforcement nor
-        healing waits for Git, and a Git that is down or broken meanwhile leaves it so. Where the API server was the trouble, the
-        next round tries again; what another Sync has taken over by then is its, and what the account may touch no more nobody's.
+        """After a start, put in force what was in force last, before asking the source: neither enforcement nor healing waits for
+        Git, and a Git that is down or broken meanwhile leaves it so. Where the API server was the trouble, the next round tries
+        again; what another Sync has taken over by then is its, and what the account may touch no more nobody's.
         """
-        revision = self.status.last_applied_revision
-        if not revision:
-            return
         try:
             tenancy.check(self.sync)
-            resolved = await self._resolve(revision)
+            found = await self._at_hand()
+            if found is None:
+                return
+            revision, resolved = found
             lost = {conflict.loser.key for conflict in self._index.state.conflicts(self.name, resolved.plan.put)}
             # The right may have been taken away meanwhile.
             account = tenancy.account_of(self.sync)
             forbidden = await rights.forbidden(resolved.plan.objects.values(), user=account, client=self._client)
             lost |= {one.key for one in forbidden}
             resolved = msgspec.structs.replace(resolved, plan=plan.without(resolved.plan, lost))
-            await self._take(resolved, revision=revision, whole=not lost)
+            await self._take(resolved, revision=revision, whole=not lost and self.read_off is None)
             goal = goal_of(self.sync, revision)
             if self.sync.heals:
                 self._begin(goal)
@@ -196,12 +220,35 @@ class Reconciler:
                 # Healing is off for a reason, and a restart is none to undo what people did meanwhile.
                 self._begin(goal)
                 self._in_force.nothing_due()
-                self._done = goal
+                # Git's own of the same revision is put in force when it can be read, and not applied either.
+                self._done = goal if self.read_off is None else None
                 objects = tuple(resolved.plan.objects.values())
                 self._learning = asyncio.create_task(self._learn(objects), name=f"learn {self.name}")
                 self.health.applied()
         except Exception as error:  # noqa: BLE001 (the first attempt, which follows, says what is wrong)
-            _log.info("the last applied revision is not at hand", sync=self.name, revision=revision, error=str(error))
+            _log.info("what was in force last is not at hand", sync=self.name, error=str(error))
+
+    async def _at_hand(self) -> tuple[str, Resolved] | None:
+        """What was in force last: the revision, from the copy of the source that is left of it, or else what the objects that are
+        ours say of it. Raises ClusterError.
+        """
+        status = self.status
+        revision = status.revision_in_force or status.last_applied_revision
+        try:
+            if revision and status.manifests_from in ("", manifests_from(self.sync.spec)):
+                return revision, await self._resolve(revision)
+        except ClusterError:
+            raise
+        except Exception as error:  # noqa: BLE001 (a copy may be damaged in any way)
+            _log.warning("the copy of what was in force last cannot be read", sync=self.name, revision=revision, error=str(error))
+        if not status.kinds:
+            return None
+        found = await rebuilt(
+            self._client, status.kinds, sync=self.name, label=self.label, served=await self._index.served(fresh=False)
+        )
+        self.read_off = found
+        _log.warning("what is in force was read off the cluster", sync=self.name, objects=len(found.resolved.plan.objects))
+        return revision, found.resolved
 
     async def _learn(self, objects: tuple[Declared, ...]) -> None:
         """In which form the API server stores what Git declares, where no apply tells."""
@@ -213,17 +260,20 @@ class Reconciler:
 
     async def _attempt(self, attempt: Attempt) -> bool:
         """True when the Sync is as it should be."""
-        revision, in_force = "", self._in_force
+        revision, in_force, self._is_stalled = "", self._in_force, False
         try:
             tenancy.check(attempt.sync)
+            # Before anything is applied that is to go with it.
+            await keep(self._client, attempt.sync, wanted=attempt.sync.spec.deletion_policy == "Prune")
             revision = await self._source.fetch()
             goal = goal_of(attempt.sync, revision)
             if self._is_done(goal):
-                await self._reporter.unchanged(attempt, revision, drifted=self._drifted(self.name), ended_jobs=self._ended_jobs())
-                return True
+                return await self._go_on_pruning(attempt, revision)
             self._dependencies(attempt.sync, revision)
             resolved = await self._resolve(revision)
             found = resolved.plan
+            conflicts = self._index.state.conflicts(self.name, found.put)
+            self._index.claims.claim(self.name, (conflict.loser.key for conflict in conflicts))
             plan.refuse_conflicts(found, state=self._index.state, sync=self.name)
             account = tenancy.account_of(attempt.sync)
             await rights.check(found.objects.values(), user=account, client=self._client)
@@ -232,36 +282,45 @@ class Reconciler:
                 due=in_force.due_of(found),
                 declared=found.objects,
                 writer=self._writer,
+                at_once=self._at_once,
                 account=account,
             )
         except GuardError as error:
             self.is_waiting = isinstance(error, DependencyError)
+            if self.read_off is not None:
+                error.hint = "; ".join(filter(None, (error.hint, READ_OFF)))
             await self._reporter.failed(attempt, error, revision=revision)
             await self._go_on(attempt)
             return False
         self.is_waiting = False
         # From here on what was in force is so no more; what fails before has changed nothing.
         first, self._done = self._done is None or self._again, None
-        kinds = self.status.kinds
+        stands_in = self._stands_in_for(revision)
         try:
             await self._take(resolved, revision=revision)
+            if self.read_off is not None:
+                self.read_off = None
+                (in_force.nothing_due if stands_in else in_force.all_due)()
             self._writer.believe(lessons)
             self._begin(goal)
             recalled, self._recalled = self._recalled, Counts()
             self._closed = False
             done = await self._apply(attempt, revision)
-            held, pruned = await in_force.prune(attempt.sync, revision=revision, kinds=kinds)
+            pruned = await self._prune(attempt.sync, revision, waits=bool(done.held))
             await self._index.settle(self.name)
             # Before the status says that it is in force.
             await self._source.keep(revision)
         except GuardError as error:
             await self._reporter.failed(attempt, error, revision=revision)
             return False
-        failures = (*done.failures, *held)
+        failures = (*done.failures, *pruned.faults)
+        # What is held back waits for somebody.
+        waits = bool(pruned.held.revision) and len(pruned.faults) == 1
+        self._is_stalled = bool(failures) and (done.stalled or not done.failures) and (waits or not pruned.faults)
         counts = Counts(
             applied=recalled.applied + done.counts.applied,
             unchanged=recalled.unchanged + done.counts.unchanged,
-            pruned=pruned,
+            pruned=pruned.deleted,
             failed=len(failures),
         )
         declared = len(in_force.plan.objects)
@@ -272,19 +331,42 @@ class Reconciler:
             failures,
             objects=ObjectCounts(
                 declared=declared,
-                applied=declared - len(failures),
+                applied=declared - len(done.failed | done.held),
                 drifted=self._drifted(self.name),
-                failed=len(failures),
+                failed=len(done.failed) + len(pruned.faults),
             ),
-            kinds=self._index.state.kinds_of(self.name).union(kinds if in_force.is_left else ()),
+            kinds=self._index.state.kinds_of(self.name) | pruned.kinds,
+            pruned=pruned,
             ended_jobs=self._ended_jobs(),
             opened=len(done.opened),
             first=first,
+            stalled=self._is_stalled,
         )
         if failures:
             return False
         self._done = goal
-        return True
+        return pruned.is_done
+
+    async def _prune(self, sync: Sync, revision: str, *, waits: bool = False) -> Pruned:
+        """One round; none where it `waits`: what was not tried may be to take the place of what is to go."""
+        if waits:
+            return Pruned(kinds=frozenset(self.status.kinds), held=self.status.held_back, is_done=False)
+        return await self._in_force.prune(sync, revision=revision, kinds=self.status.kinds, held=self.status.held_back)
+
+    async def _go_on_pruning(self, attempt: Attempt, revision: str) -> bool:
+        """Nothing is left to do, but perhaps to see off what others hold."""
+        pruned = await self._prune(attempt.sync, revision) if self._in_force.is_to_prune else Pruned()
+        await self._reporter.unchanged(
+            attempt,
+            revision,
+            drifted=self._drifted(self.name),
+            ended_jobs=self._ended_jobs(),
+            kinds=self._index.state.kinds_of(self.name) | pruned.kinds,
+            pruned=pruned,
+        )
+        if pruned.faults:
+            self._done = None
+        return pruned.is_done
 
     async def _go_on(self, attempt: Attempt) -> None:
         """What is in force is applied, whatever keeps the next revision out: what could not be applied before, and all of it when
@@ -302,10 +384,23 @@ class Reconciler:
             _log.warning("what is in force could not be applied", sync=self.name, error=str(error))
 
     async def _resolve(self, revision: str) -> Resolved:
-        groups = await self._source.groups(revision)
-        if not any(groups.values()):
-            raise RenderError(f"the revision declares nothing below {self.sync.spec.path}", hint="nothing is changed or pruned")
+        groups: Groups = {}
+        nothing = ""
+        try:
+            groups = await self._source.groups(revision)
+        except NothingDeclared as error:
+            nothing = error.message
+        if not any(groups.values()) and not self._may_be_empty(revision):
+            raise NothingDeclared(
+                nothing or f"the revision declares nothing below {self.sync.spec.path}",
+                hint=f"nothing is changed or pruned; to have all of it pruned, annotate the Sync with {CONFIRM}={revision}",
+            )
         return await self._in_force.resolve(groups, namespace=self.sync.spec.target_namespace)
+
+    def _may_be_empty(self, revision: str) -> bool:
+        """Whether somebody has confirmed it, or there is nothing to lose since it was so before."""
+        was_empty = bool(self.status.last_applied_revision) and not self.status.objects.declared
+        return was_empty or self.sync.metadata.annotations.get(CONFIRM) == revision
 
     async def _take(self, resolved: Resolved, *, revision: str, whole: bool = True) -> None:
         await self._in_force.take(resolved, revision=revision, also=self.status.kinds, whole=whole)
@@ -318,7 +413,11 @@ class Reconciler:
         self._again = False
 
     async def _apply(self, attempt: Attempt, revision: str) -> Done:
-        await self._reporter.announce(attempt.sync, self._index.state.kinds_of(self.name))
+        kinds = self._index.state.kinds_of(self.name)
+        if new := kinds.difference(self.status.kinds):
+            await self._in_force.release_strangers(new)
+        is_news = self.read_off is None and not self._in_force.rests
+        await self._reporter.announce(attempt.sync, kinds, revision=revision if is_news else "")
 
         async def progress(done: int, total: int) -> None:
             await self._reporter.progress(attempt, revision=revision, done=done, total=total)
@@ -337,6 +436,11 @@ class Reconciler:
 
     def _health(self) -> Health | None:
         return self.health.report(whole=find_condition(self.status.conditions, "Healthy") is not None)
+
+    def _stands_in_for(self, revision: str) -> bool:
+        """Whether healing is off, and what was read off the cluster was left as it is: so is what Git says of that revision."""
+        is_same = self.read_off is not None and revision == self._index.state.revision(self.name)
+        return is_same and not self.sync.heals and self._in_force.rests
 
     def _is_done(self, goal: Goal) -> bool:
         """Whether nothing is left to do. A change of enforcement alone applies everything again where healing is on; where it was
@@ -365,3 +469,8 @@ class Reconciler:
     def _recall_ended_jobs(self) -> None:
         for job in self.status.ended_jobs:
             self._writer.ended(ObjectKey(group="batch", kind="Job", namespace=job.namespace, name=job.name), job.digest)
+
+
+def _asked(sync: Sync) -> tuple[str, str]:
+    """What people have asked of it by annotations."""
+    return last_request(sync), sync.metadata.annotations.get(CONFIRM, "")

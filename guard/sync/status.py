@@ -14,6 +14,7 @@ from guard.api import (
     ConditionStatus,
     EndedJob,
     HealthCounts,
+    HeldBack,
     ObjectCounts,
     Progress,
     Sync,
@@ -26,6 +27,7 @@ from guard.base import codec
 from guard.base.errors import ApiStatusError
 from guard.cluster import Client, object_path
 from guard.state.ids import FIELD_MANAGER, Kind
+from guard.sync.goal import manifests_from
 
 NOT_FOUND = 404
 FIGHTS_NAMED = 10
@@ -47,17 +49,19 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """How an attempt ended. What is None, or empty, stays as it was. `stalled` when no further attempt will do better until
-    somebody changes something.
+    somebody changes something; `pruning` says what is on its way out.
     """
 
     ready: bool
     reason: str
     message: str
     stalled: bool = False
+    pruning: str = ""
     attempted: str = ""
     applied_revision: str = ""
     objects: ObjectCounts | None = None
     kinds: tuple[Kind, ...] | None = None
+    held_back: HeldBack | None = None
     handled: str = ""
     ended_jobs: tuple[EndedJob, ...] | None = None
 
@@ -84,6 +88,8 @@ def advanced(
         "Stalled": ("True", outcome.reason, outcome.message) if outcome.stalled else None,
         "Fighting": fighting(fights),
     }
+    if outcome.applied_revision:
+        status = in_force(sync, status, outcome.applied_revision)
     if health is not None:
         wanted["Healthy"] = (_HEALTHY[health.reason], health.reason, health.message)
     return msgspec.structs.replace(
@@ -97,8 +103,14 @@ def advanced(
         health=health.counts if health else status.health,
         progress=Progress(),
         kinds=status.kinds if outcome.kinds is None else outcome.kinds,
+        held_back=outcome.held_back or status.held_back,
         ended_jobs=status.ended_jobs if outcome.ended_jobs is None else outcome.ended_jobs,
     )
+
+
+def in_force(sync: Sync, status: SyncStatus, revision: str) -> SyncStatus:
+    """The status with a revision in force, of this Sync's manifests."""
+    return msgspec.structs.replace(status, revision_in_force=revision, manifests_from=manifests_from(sync.spec))
 
 
 def fighting(fights: tuple[str, ...]) -> _Wanted:
@@ -120,6 +132,8 @@ _HEALTHY: dict[HealthReason, ConditionStatus] = {
 def _ready(outcome: Outcome, health: Health | None, *, waits: bool) -> tuple[ConditionStatus, str, str]:
     if not outcome.ready:
         return "False", outcome.reason, outcome.message
+    if outcome.pruning:
+        outcome = msgspec.structs.replace(outcome, message=f"{outcome.message}; {outcome.pruning}")
     if not waits or (health is not None and health.reason == "Healthy"):
         return "True", outcome.reason, outcome.message
     if health is None or health.reason == "Progressing":
@@ -140,6 +154,8 @@ def _reconciling(outcome: Outcome, ready: tuple[ConditionStatus, str, str]) -> _
     status, _, message = ready
     if status == "Unknown":
         return "True", "Progressing", message
+    if outcome.pruning:
+        return "True", "Pruning", outcome.pruning
     return ("True", "Retrying", message) if not outcome.ready and not outcome.stalled else None
 
 

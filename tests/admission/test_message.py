@@ -360,3 +360,25 @@ def test_an_object_that_git_does_not_declare_has_no_place_in_git() -> None:
         "  metadata.labels[gitopsguard.dev/sync]: not in Git, you asked to add guard-system.apps",
         "Reference: 01J9Z (guard audit --reference 01J9Z)",
     ]
+
+
+WIDGET = Kind(group="widgets.example.com", version="v1", kind="Widget", resource="widgets", namespaced=True)
+ROLE = Kind(group="rbac.authorization.k8s.io", version="v1", kind="ClusterRole", resource="clusterroles", namespaced=False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "name", "namespace", "command"),
+    [
+        (DEPLOYMENT, "Addition", "web", "shop", "deployment/web -n shop"),
+        (WIDGET, "Addition", "web", "shop", "widget.widgets.example.com/web -n shop"),
+        (ROLE, "Addition", "system:reader", "", "clusterrole/system:reader"),
+        (ROLE, "Addition", "a;b $(c)", "", "'clusterrole/a;b $(c)'"),
+        (CONFIG_MAP, "StrictNamespace", "", "shop", "--namespace-wide -n shop"),
+        (NAMESPACE, "NamespaceHoldsDeclared", "shop", "", "--namespace-wide -n shop"),
+        (NAMESPACE, "DeclaredObjectDeleted", "shop", "", "namespace/shop"),
+        (DEFINITION, "DefinitionHasDeclared", "widgets.example.com", "", "--sync guard-system/apps"),
+    ],
+)
+def test_the_way_out_names_what_has_to_be_opened(kind: Kind, reason: str, name: str, namespace: str, command: str) -> None:
+    said = worded(kind=kind, reason=reason, name=name, namespace=namespace, undeclared=True).refusal()
+    assert f'\nEmergency: guard break-glass {command} --for 30m --reason "..."\n' in said

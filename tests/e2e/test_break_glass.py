@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -151,6 +152,7 @@ async def test_what_was_deleted_or_cut_loose_meanwhile_comes_back(world: World, 
     await world.plane.kubectl("label", "configmap", "settings", "gitopsguard.dev/sync-", "-n", ns)
     await world.plane.kubectl("patch", "configmap", "settings", "-n", ns, "-p", '{"data":{"color":"red"}}')
     await world.plane.kubectl("label", "namespace", ns, "team=red")
+    await world.plane.kubectl("patch", "secret", "login", "-n", ns, "-p", '{"stringData":{"password":"wrong-horse"}}')
     await set_image(world, ns, "nginx:2")
     await stays(world, ns, "nginx:2")
     assert not await world.exists("service", "web", ns)
@@ -169,6 +171,9 @@ async def test_what_was_deleted_or_cut_loose_meanwhile_comes_back(world: World, 
         )
 
     await eventually(is_back, what=f"the Service, the label and the value are back; the log ends:\n{world.guard.tail()}")
+    assert any(record["name"] == "login" for record in glass.events("break-glass-used"))
+    told = codec.pretty(world.guard.records()) + world.guard.log.read_text()
+    assert not any(value in told for value in ("wrong-horse", b64encode(b"wrong-horse").decode()))
 
 
 async def test_a_commit_to_an_open_object_waits_and_the_rest_of_it_does_not(world: World, app: App) -> None:

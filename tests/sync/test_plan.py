@@ -9,7 +9,8 @@ from guard.base.errors import RenderError
 from guard.state.definition import Definition
 from guard.state.desired import Declared
 from guard.state.ids import DEFINITION, NAMESPACE, Kind, Manifest, Origin
-from guard.sync.plan import NOTHING, Plan, compare, kinds_to_define, resolve, stages, without
+from guard.sync.order import steps
+from guard.sync.plan import NOTHING, Plan, compare, kinds_to_define, resolve, without
 
 CONFIG_MAP = Kind(group="", version="v1", kind="ConfigMap", resource="configmaps", namespaced=True)
 SERVED = {(kind.api_version, kind.kind): kind for kind in (CONFIG_MAP, NAMESPACE, DEFINITION)}
@@ -65,7 +66,7 @@ def test_a_kind_may_come_with_the_revision_and_its_definition_goes_first() -> No
         "CustomResourceDefinition", "gizmos.example.com", line=5, api_version="apiextensions.k8s.io/v1", spec=spec
     )
     objects = planned((gizmo, definition)).objects.values()
-    assert [[declared.key.name for declared in stage] for stage in stages(objects)] == [["gizmos.example.com"], ["g"]]
+    assert [[declared.key.name for declared in stage] for _, stage in steps(objects)] == [["gizmos.example.com"], ["g"]]
     old = manifest("Gizmo", "g", line=1, api_version="example.com/v0")
     assert "serves no Gizmo in example.com/v0" in complaint(old, definition)
 
