@@ -10,7 +10,7 @@ from guard import telemetry
 from guard.api import SYNC, HeldBack, Sync
 from guard.apply import Writer
 from guard.base.clock import Clock
-from guard.base.errors import ApiStatusError
+from guard.base.errors import ApiStatusError, ClusterError
 from guard.cluster import Client, object_path
 from guard.state.desired import Declared
 from guard.state.ids import FIELD_MANAGER, NAMESPACE, Kind, ObjectKey
@@ -118,6 +118,15 @@ class Pruner:
             kinds=frozenset() if is_done else kinds,
             is_done=is_done,
         )
+
+    async def prunable(self, kinds: Iterable[Kind]) -> tuple[ObjectKey, ...]:
+        """What of these kinds a prune would take away, looked up and left alone. Raises ClusterError, also where not all of it can
+        be told.
+        """
+        found = await self._looking.through(kinds, served=await self._index.served(fresh=False))
+        if found.faults:
+            raise ClusterError("; ".join(found.faults))
+        return tuple(one.key for one in found.leftovers if not one.stays)
 
     async def release_strangers(self, kinds: Iterable[Kind]) -> Removed:
         """Give up what carries this Sync's label and is of kinds that it has not applied before: an earlier Sync of this name has
