@@ -7,7 +7,7 @@ import base64
 import secrets
 import signal
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -40,6 +40,9 @@ from guard.state.policy import Left, Policy
 from guard.state.vouched import Vouched
 from guard.sync import (
     APPLIES_AT_ONCE,
+    Claims,
+    Deletion,
+    Departures,
     GitFolder,
     Plan,
     Reconciler,
@@ -95,6 +98,7 @@ class Runtime:
         self.metrics = telemetry.Metrics()
         self.view = View()
         self.vouched = Vouched()
+        self.claims = Claims()
         # Whoever reaches the port could ask what Git says of anything, and fill the journal: only the API server is told where.
         self.path = f"{admission.PATH}/{secrets.token_hex(PATH_BYTES)}"
         self.policy = Policy()
@@ -214,7 +218,13 @@ class Runtime:
             closed=self._closed,
             active=self.metrics.break_glass,
         )
-        self.syncs = Syncs(self.client, make=self._reconciler, changed=self._recompile, dropped=self._dropped)
+        self.syncs = Syncs(
+            self.client,
+            make=self._reconciler,
+            changed=self._recompile,
+            dropped=self._dropped,
+            departures=Departures(self._deletion),
+        )
         self.registration = Registration(
             self.client,
             sync_user=self.identity.username,
@@ -377,9 +387,25 @@ class Runtime:
             at_once=self.options.concurrency,
         )
 
+    def _deletion(self, sync: api.Sync, kinds: frozenset[Kind]) -> Deletion:
+        # It may have been on its way out before this Guard knew it.
+        self._accounts[sync.key] = account_of(sync)
+        return Deletion(
+            sync,
+            kinds=kinds,
+            index=self,
+            client=self.client,
+            writer=self.writer,
+            clock=self.clock,
+            references=self.references,
+            write=self._write,
+            wait=lambda wake, seconds: poll(interval=seconds, wake=wake),
+        )
+
     async def _dropped(self, name: str) -> None:
         """What it declared stays, declared by nobody."""
         self._sources.pop(name, None)
+        self.claims.claim(name, ())
         async with self._lock:
             self.registration.release(name)
             self.view.replace(await asyncio.to_thread(self.view.state.without_sync, name))
@@ -415,6 +441,10 @@ class Runtime:
     @property
     def state(self) -> DesiredState:
         return self.view.state
+
+    @property
+    def unloaded(self) -> Collection[str]:
+        return self.policy.staked
 
     async def served(self, *, fresh: bool) -> Served:
         if self._served is None or fresh:

@@ -20,7 +20,7 @@ from guard.api.enforcement import Enforcement
 from guard.api.names import API_VERSION, GROUP, VERSION
 from guard.api.source import GitRef, GitSource, Push, PushType, SecretReference, Source
 from guard.api.standing import Standing, Waiting, standing, standings
-from guard.api.status import EndedJob, HealthCounts, ObjectCounts, Progress, SyncStatus
+from guard.api.status import EndedJob, HealthCounts, HeldBack, ObjectCounts, Progress, SyncStatus
 from guard.api.sync import (
     REQUESTED_AT,
     SUSPEND_REASON,
@@ -59,6 +59,7 @@ __all__ = [
     "GitRef",
     "GitSource",
     "HealthCounts",
+    "HeldBack",
     "Helm",
     "Kustomize",
     "Metadata",

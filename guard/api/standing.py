@@ -156,6 +156,7 @@ _STEPS = {
     "RevisionRejected": "mend it in Git: the next good commit goes through, and what was in force stays in force",
     "InvalidSpec": "mend the Sync, or the rights of its service account; Guard looks again when that changes",
     "DependencyCycle": "take one of the Syncs out of the others' dependsOn",
+    "HealthCheckFailed": "the condition Healthy names what is not well; kubectl describe says why",
     "ClusterFailed": "Guard tries again by itself; its log says more",
 }
 

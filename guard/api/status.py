@@ -34,6 +34,14 @@ class Progress(Struct, frozen=True, rename="camel"):
     total: int = 0
 
 
+class HeldBack(Struct, frozen=True, rename="camel"):
+    """A prune that waits for somebody to confirm it: which objects (`digest` names the set), and since which revision."""
+
+    revision: str = ""
+    objects: int = 0
+    digest: str = ""
+
+
 class EndedJob(Struct, frozen=True, rename="camel"):
     """A Job that ended and was deleted by its time to live; `digest` is of the manifest that it ran."""
 
@@ -64,4 +72,7 @@ class SyncStatus(Struct, frozen=True, kw_only=True, rename="camel"):
     health: HealthCounts = HealthCounts()
     progress: Progress = Progress()
     kinds: Annotated[tuple[Kind, ...], Meta(description="Kinds applied so far, which pruning looks through.")] = ()
+    held_back: Annotated[HeldBack, Meta(description="What is not pruned until the Sync is annotated with the revision.")] = (
+        HeldBack()
+    )
     ended_jobs: Annotated[tuple[EndedJob, ...], Meta(description="Jobs that stay away until their manifest changes.")] = ()

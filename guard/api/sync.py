@@ -107,6 +107,10 @@ class SyncSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     kustomize: Kustomize = Kustomize()
     helm: Helm = Helm()
     prune: Annotated[bool, Meta(description="Delete what Git no longer declares.")] = True
+    prune_limit: Annotated[
+        int,
+        Meta(description="Which share of its objects a revision may prune without being confirmed, in percent.", ge=0, le=100),
+    ] = 50
     deletion_policy: Annotated[
         DeletionPolicy, Meta(description="What becomes of the objects when the Sync is deleted: they stay, or go with it.")
     ] = "Orphan"
@@ -178,6 +182,7 @@ class Metadata(Struct, frozen=True, kw_only=True, rename="camel"):
     resource_version: str = ""
     generation: int = 0
     deletion_timestamp: str = ""
+    finalizers: tuple[str, ...] = ()
     annotations: dict[str, str] = {}
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from typing import Literal, TypeAlias
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -31,6 +32,10 @@ from guard.state.taints import TAINTS, has_taints, taints_of, with_taints
 CLEANING_TRIES = 3  # a patch that meets a newer object is made again from what the API server holds by then
 NOTHING_FILLED: frozenset[Path] = frozenset()  # one for all: an empty one of its own takes 216 bytes
 CONFLICT, UNPROCESSABLE, NOT_FOUND = 409, 422, 404
+
+
+# What became of an object that was to be deleted: gone, there until somebody is done with it, gone before, or declared after all.
+Deleted: TypeAlias = Literal["gone", "going", "missing", "declared"]
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -399,20 +404,22 @@ class Writer:
             return error.reason == "AlreadyExists"
         return False
 
-    async def delete(self, declared_path: str, *, key: ObjectKey, sync: str, uid: str, resource_version: str) -> bool:
-        """Delete exactly the object that was looked at, for the Sync that declared it; False when it was gone. Raises
-        ApiStatusError, a conflict among them when the object changed since.
+    async def delete(self, path: str, *, key: ObjectKey, sync: str, uid: str, resource_version: str) -> Deleted:
+        """Delete exactly the object that was looked at, for the Sync that declared it, unless somebody declares it by now. Raises
+        ClusterError, a conflict among them when the object changed since.
         """
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
+            if self._view.state.get(key) is not None:
+                return "declared"
             self.forget(key)
             try:
-                await self._clients(sync).delete(declared_path, uid=uid, resource_version=resource_version)
+                is_gone = await self._clients(sync).delete(path, uid=uid, resource_version=resource_version)
             except ApiStatusError as error:
                 if error.code == NOT_FOUND:
-                    return False
+                    return "missing"
                 raise
-            return True
+            return "gone" if is_gone else "going"
 
 
 def learned(declared: Declared, body: JsonObject) -> Learned:

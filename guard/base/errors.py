@@ -4,6 +4,7 @@
       ConfigError            the user's configuration is wrong; Guard cannot start (exit code 2)
       SourceError            the desired state could not be fetched; tried again
       RenderError            the desired state is wrong; stays out until the source changes
+        NothingDeclared      the desired state is empty; stays out until somebody confirms that
       DependencyError        a Sync that has to be ready first is not; tried again when it is
         DependencyCycle      Syncs wait for one another; stays so until one of them changes
       ClusterError           the API server could not be asked, or answered with an error
@@ -45,6 +46,10 @@ class SourceError(GuardError):
 
 class RenderError(GuardError):
     """The revision is wrong; it stays out as a whole until the source changes."""
+
+
+class NothingDeclared(RenderError):
+    """The revision declares nothing at all, or its folder is not there; it stays out unless somebody confirms that."""
 
 
 class DependencyError(GuardError):

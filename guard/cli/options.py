@@ -48,6 +48,11 @@ def sync_key(name: str, *, namespace: str = "") -> str:
     return name
 
 
+def sync_name(key: str) -> str:
+    """The shortest that sync_key reads as this."""
+    return key.removeprefix(f"{GUARD_NAMESPACE}/")
+
+
 class Address(click.ParamType[tuple[str, int]]):
     """`HOST:PORT`, `:PORT`, `[IPv6]:PORT`."""
 

@@ -63,19 +63,19 @@ def json_line(value: object) -> None:
     click.echo(naming.printable_json(codec.encode(value).decode()))
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table without frames, each cell on one line. Piped, lines are as long as they need to be, so that grep and awk see whole
-    rows.
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, folds: bool = True) -> None:
+    """A table without frames, each cell on one line. Piped, or where nothing `folds`, lines are as long as they need to be, so
+    that grep and awk see whole rows.
     """
     from rich.table import Table
 
-    piped = not sys.stdout.isatty()
+    piped = not (folds and sys.stdout.isatty())
     shown = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
     for column in columns:
         shown.add_column(column, no_wrap=piped, overflow="fold")
     for row in rows:
         shown.add_row(*map(naming.printable, row))
-    console(width=10_000 if piped else None).print(shown)
+    console(width=10_000 if piped else None).print(shown, crop=False)
 
 
 def console(*, width: int | None = None) -> Console:

@@ -10,7 +10,15 @@ import click
 from guard.api import REQUESTED_AT
 from guard.base.codec import child
 from guard.base.errors import ConfigError
-from guard.cli.options import context_option, kubeconfig_option, namespace_option, sync_key, timeout_option, wait_option
+from guard.cli.options import (
+    context_option,
+    kubeconfig_option,
+    namespace_option,
+    sync_key,
+    sync_name,
+    timeout_option,
+    wait_option,
+)
 from guard.cli.output import line
 from guard.cli.syncs import connected, get_sync, patch_sync
 from guard.cli.waiting import new_request, wait_for
@@ -35,10 +43,10 @@ def command(*, sync: str, namespace: str, wait: bool, timeout: float, kubeconfig
 async def _reconcile(kubeconfig: Path | None, context: str | None, *, key: str, seconds: float | None) -> int:
     async with connected(kubeconfig, context) as client:
         if child(await get_sync(client, key), "spec").get("suspend"):
-            raise ConfigError("is suspended, so nothing is fetched", where=f"Sync {key}", hint=f"guard resume {key}")
+            raise ConfigError("is suspended, so nothing is fetched", where=f"Sync {key}", hint=f"guard resume {sync_name(key)}")
         requested = new_request()
         await patch_sync(client, key, {"metadata": {"annotations": {REQUESTED_AT: requested}}})
         if seconds is not None:
             return await wait_for(client, key, requested=requested, seconds=seconds)
-    line(f"requested; guard status {key} says what came of it")
+    line(f"requested; guard status {sync_name(key)} says what came of it")
     return 0

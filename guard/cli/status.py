@@ -94,7 +94,8 @@ def _list(found: list[Standing], *, wide: bool) -> None:
         return
     columns = ["SYNC", "READY", "SUSPENDED", "REVISION", "DECLARED", "DRIFTED", "FAILED", "HEALTHY"]
     more = ["APPLIED", "ATTEMPTED", "MODE", "HEAL", "SOURCE", "PATH", "SINCE"] if wide else []
-    table([*columns, *more, "MESSAGE"], [_row(one, wide=wide) for one in found])
+    # As kubectl's: what is wide is for wide screens.
+    table([*columns, *more, "MESSAGE"], [_row(one, wide=wide) for one in found], folds=not wide)
 
 
 def _row(found: Standing, *, wide: bool) -> list[str]:
@@ -105,7 +106,8 @@ def _row(found: Standing, *, wide: bool) -> list[str]:
     if wide:
         row += [str(objects.applied), found.attempted_revision, found.mode, _on(found.heal), found.source, found.path]
         row.append(_age(found.since))
-    return [*row, _progress(found) or found.message]
+    message = found.message if wide or not found.revision else found.message.replace(found.revision, revision)
+    return [*row, _progress(found) or message]
 
 
 def _healthy(found: Standing) -> str:

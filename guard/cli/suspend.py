@@ -9,7 +9,7 @@ import click
 
 from guard.api import SUSPEND_REASON
 from guard.base.codec import child
-from guard.cli.options import context_option, kubeconfig_option, namespace_option, sync_key
+from guard.cli.options import context_option, kubeconfig_option, namespace_option, sync_key, sync_name
 from guard.cli.output import line
 from guard.cli.syncs import connected, get_sync, patch_sync, warn_of_file
 
@@ -35,5 +35,5 @@ async def _suspend(kubeconfig: Path | None, context: str | None, *, key: str, re
         was_suspended = bool(child(before, "spec").get("suspend"))
         patch = {"metadata": {"annotations": {SUSPEND_REASON: reason or None}}, "spec": {"suspend": True}}
         await patch_sync(client, key, patch)
-    line(f"{key} is suspended" + (" already" if was_suspended else "") + f"; guard resume {key} goes on")
+    line(f"{key} is suspended" + (" already" if was_suspended else "") + f"; guard resume {sync_name(key)} goes on")
     warn_of_file(before)

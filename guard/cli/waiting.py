@@ -10,6 +10,7 @@ from guard.base.clock import SystemClock, rfc3339
 from guard.base.codec import JsonObject
 from guard.base.errors import ConfigError
 from guard.cli.following import Following
+from guard.cli.options import sync_name
 from guard.cli.output import line
 from guard.cli.syncs import follow_syncs
 from guard.cluster import Client, Event
@@ -48,7 +49,7 @@ async def wait_for(client: Client, key: str, *, requested: str, seconds: float) 
         await asyncio.gather(hint, return_exceptions=True)
     if last.answer == "done":
         return DONE
-    line(f"guard: {key}: {last.what} (guard status {key} says more)", err=True)
+    line(f"guard: {key}: {last.what} (guard status {sync_name(key)} says more)", err=True)
     return FAILED
 
 

@@ -268,8 +268,10 @@ class Client:
     async def merge_patch(self, path: str, body: JsonObject, *, manager: str) -> JsonObject:
         return await self.call("PATCH", path, params={"fieldManager": manager}, body=body, content_type=MERGE_PATCH)
 
-    async def delete(self, path: str, *, uid: str, resource_version: str | None = None, propagation: str = "Background") -> None:
-        """Delete exactly the object that was looked at; `propagation` tells what becomes of its dependents."""
+    async def delete(self, path: str, *, uid: str, resource_version: str | None = None, propagation: str = "Background") -> bool:
+        """Delete exactly the object that was looked at; `propagation` tells what becomes of its dependents. False where it is
+        there until somebody is done with it: finalizers, a grace period.
+        """
         preconditions = {"uid": uid} if resource_version is None else {"uid": uid, "resourceVersion": resource_version}
         options = {
             "kind": "DeleteOptions",
@@ -277,7 +279,9 @@ class Client:
             "preconditions": preconditions,
             "propagationPolicy": propagation,
         }
-        await self.call("DELETE", path, body=options)
+        answer = await self.call("DELETE", path, body=options)
+        # A Status, or the object as it was last.
+        return answer.get("kind") == "Status"
 
     async def list_metadata(self, path: str, *, params: Mapping[str, str]) -> tuple[list[Metadata], str]:
         """The metadata of all objects of a collection, and the resourceVersion to watch from."""

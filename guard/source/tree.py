@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol, TypeVar
 
-from guard.base.errors import ConfigError, RenderError, SourceError
+from guard.base.errors import ConfigError, NothingDeclared, RenderError, SourceError
 from guard.source.command import MOST_OUTPUT, TooMuch
 from guard.source.failures import GitFailed
 from guard.source.include import Include
@@ -110,7 +110,7 @@ class GitTree:
                     else "a submodule, which Guard does not fetch"
                 )
                 return RenderError(f"the path {folder!r} does not exist in {self._revision}: {entry.path!r} is {what}")
-        return RenderError(f"the path {folder!r} does not exist in {self._revision}")
+        return NothingDeclared(f"the path {folder!r} does not exist in {self._revision}")
 
     def _entries(self, folder: str) -> tuple[Entry, ...]:
         try:

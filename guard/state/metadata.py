@@ -27,6 +27,7 @@ class Metadata(msgspec.Struct, frozen=True, rename="camel", dict=True):
     labels: dict[str, str | None] | None = None
     annotations: dict[str, str | None] | None = None
     owner_references: tuple[Owner, ...] | None = None
+    finalizers: tuple[str, ...] | None = None
     managed_fields: msgspec.Raw = msgspec.Raw(b"null")
 
     @lazy

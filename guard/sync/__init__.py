@@ -1,7 +1,10 @@
 """Syncs at work: one loop each, from a revision of the source to objects in the cluster and a status that says so."""
 
 from guard.sync.applying import APPLIES_AT_ONCE
+from guard.sync.claims import Claims
 from guard.sync.definition import apply_sync, install_definition
+from guard.sync.deletion import Deletion
+from guard.sync.departures import Departures
 from guard.sync.plan import Groups, Plan, refuse_conflicts, resolve
 from guard.sync.policy import compiled
 from guard.sync.ports import Index, Source
@@ -14,6 +17,9 @@ from guard.sync.tenancy import account_of
 
 __all__ = [
     "APPLIES_AT_ONCE",
+    "Claims",
+    "Deletion",
+    "Departures",
     "GitFolder",
     "Groups",
     "Index",

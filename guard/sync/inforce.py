@@ -7,20 +7,19 @@ from collections.abc import Iterable
 
 from msgspec import Struct, structs
 
-from guard.api import Sync
+from guard.api import HeldBack, Sync
 from guard.apply import Writer
-from guard.base.errors import ApiStatusError, RenderError
+from guard.base.clock import Clock
+from guard.base.errors import RenderError
 from guard.cluster import Client, Served, definitions
 from guard.state.desired import Declared
-from guard.state.ids import NAMESPACE, Kind, ObjectKey
-from guard.sync import plan, prune
+from guard.state.ids import Kind, ObjectKey
+from guard.sync import plan
 from guard.sync.applying import APPLIES_AT_ONCE, Done, Progress, Settled, apply_all, nothing_to_wait_for
 from guard.sync.goal import Goal
 from guard.sync.plan import Groups, Plan
 from guard.sync.ports import Index
-
-# Past that a listing of each kind costs the API server less.
-LOOKED_FOR_ONE_BY_ONE = 20
+from guard.sync.prune import Pruned, Pruner
 
 
 class Resolved(Struct, frozen=True):
@@ -43,6 +42,7 @@ class InForce:
         index: Index,
         client: Client,
         writer: Writer,
+        clock: Clock,
         at_once: int = APPLIES_AT_ONCE,
         settled: Settled = nothing_to_wait_for,
     ) -> None:
@@ -51,14 +51,13 @@ class InForce:
         self._index = index
         self._client = client
         self._writer = writer
+        self._pruner = Pruner(name, label=label, index=index, client=client, writer=writer, clock=clock)
         self._at_once = at_once
         self._settled = settled
         self.plan = plan.NOTHING
         self._served: Served | None = None
-        # What of the plan was not applied yet (None: nothing was), what is to be pruned yet (None: look at all that is ours), and
-        # for which goal, the revision aside.
+        # What of the plan was not applied yet (None: nothing was), and for which goal, the revision aside.
         self._due: frozenset[ObjectKey] | None = None
-        self._gone: dict[ObjectKey, Kind] | None = None
         self._basis: Goal | None = None
         # Whether to resolve everything, since what is not in the manifests may have changed.
         self._anew = True
@@ -114,8 +113,7 @@ class InForce:
         await self._index.take(self._name, found, revision=revision, also=also)
         if self._due is not None:
             self._due = frozenset(key for key in self._due | changed if key in found.objects)
-        if self._gone is not None:
-            self._gone |= {declared.key: declared.kind for declared in found.gone}
+        self._pruner.dropped(found.gone)
         self.plan, self._served = found, resolved.served
         self._anew = not whole
 
@@ -126,7 +124,8 @@ class InForce:
         basis, before = goal.basis, self._basis
         is_turned_off = before is not None and not heals and before.without_enforcement == basis.without_enforcement
         if (before != basis and not is_turned_off) or (again and heals):
-            self._due = self._gone = None
+            self._due = None
+            self._pruner.look_at_all()
         self._basis = basis
 
     def stay(self, goal: Goal) -> None:
@@ -152,7 +151,7 @@ class InForce:
     @property
     def is_left(self) -> bool:
         """Whether something is still to be applied or pruned after an attempt at all of it."""
-        return bool(self._due or self._gone)
+        return bool(self._due) or self._pruner.is_left
 
     def is_due(self, *, heals: bool) -> bool:
         """Whether there is anything to apply of what is in force; where healing is off, what was applied before is not."""
@@ -189,36 +188,19 @@ class InForce:
         found = self._index.state.get(declared.key)
         return found.sync if found is not None else self._name
 
-    async def prune(self, sync: Sync, *, revision: str, kinds: Iterable[Kind]) -> tuple[tuple[str, ...], int]:
-        """Prune, looking through these kinds as well; returns what was held back or failed, and how many objects went."""
-        if not sync.spec.prune:
-            return (), 0
-        state, objects = self._index.state, self.plan.objects
-        if self._gone is None or len(self._gone) > LOOKED_FOR_ONE_BY_ONE:
-            looked = {*kinds, *state.kinds_of(self._name)}
-            found = await prune.candidates(self._client, looked, label=self._label, state=state)
-        else:
-            found = await prune.candidates_among(self._client, self._gone, label=self._label, state=state)
-        namespaces = (key for key in objects if (key.group, key.kind) == (NAMESPACE.group, NAMESPACE.kind)) if found else ()
-        doubt = prune.doubt(found, declared=len(objects), namespaces_left=sum(1 for _ in namespaces))
-        if doubt and sync.metadata.annotations.get(prune.CONFIRM) != revision:
-            return (f"nothing is pruned: {doubt}; to confirm, annotate the Sync with {prune.CONFIRM}={revision}",), 0
-        failures: list[str] = []
-        gone = 0
-        opened = {candidate.key: candidate.kind for candidate in found if self._writer.is_open(candidate.key, sync=self._name)}
-        for candidate in found:
-            if candidate.key in opened:
-                continue
-            try:
-                gone += await self._writer.delete(
-                    candidate.path,
-                    key=candidate.key,
-                    sync=self._name,
-                    uid=candidate.uid,
-                    resource_version=candidate.resource_version,
-                )
-            except ApiStatusError as error:
-                failures.append(f"{candidate.key} could not be pruned: {error.message}")
-        if not failures:
-            self._gone = opened
-        return tuple(failures), gone
+    @property
+    def is_to_prune(self) -> bool:
+        """Whether anything is left, or may be, of what is declared no more."""
+        return self._pruner.is_due
+
+    async def release_strangers(self, kinds: Iterable[Kind]) -> None:
+        """Give up what an earlier Sync of this name has left, of kinds that this one has not applied before. Raises
+        ClusterError.
+        """
+        await self._pruner.release_strangers(kinds)
+
+    async def prune(self, sync: Sync, *, revision: str, kinds: Iterable[Kind], held: HeldBack) -> Pruned:
+        """One round of pruning, looking through these kinds as well; `held` is what was held back so far. Raises
+        ClusterError.
+        """
+        return await self._pruner.prune(sync, revision=revision, declared=self.plan.objects, kinds=kinds, before=held)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from guard.cluster import Served
 from guard.state.desired import DesiredState
 from guard.state.ids import Kind
+from guard.sync.claims import Claims
 from guard.sync.plan import Groups, Plan
 
 
@@ -34,6 +35,14 @@ class Index(Protocol):
 
     @property
     def state(self) -> DesiredState: ...
+
+    @property
+    def claims(self) -> Claims: ...
+
+    @property
+    def unloaded(self) -> Collection[str]:
+        """The Syncs that have applied something before, and of which it is not known yet what they declare."""
+        ...
 
     async def served(self, *, fresh: bool) -> Served: ...
 

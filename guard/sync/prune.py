@@ -6,92 +6,162 @@ from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
+from guard import telemetry
+from guard.api import SYNC, HeldBack, Sync
+from guard.apply import Writer
+from guard.base.clock import Clock
 from guard.base.errors import ApiStatusError
 from guard.cluster import Client, object_path
-from guard.cluster.client import collection_path
-from guard.state.desired import DesiredState
-from guard.state.ids import LABEL_PATH, SYNC_LABEL, Kind, ObjectKey
-from guard.state.metadata import Metadata
+from guard.state.desired import Declared
+from guard.state.ids import FIELD_MANAGER, NAMESPACE, Kind, ObjectKey
+from guard.sync import doubt
+from guard.sync.doubt import CONFIRM, NOTHING_HELD
+from guard.sync.leftovers import Found, Leftover, Looking, served_as
+from guard.sync.ports import Index
+from guard.sync.removing import Removed, Remover
 
-CONFIRM = "gitopsguard.dev/confirm-prune"
-PRUNE = "gitopsguard.dev/prune"
-DISABLED = "Disabled"
-NOT_FOUND = 404
+# Past that a listing of each kind costs the API server less.
+LOOKED_FOR_ONE_BY_ONE = 20
+
+_log = telemetry.get("sync")
 
 
-class Candidate(msgspec.Struct, frozen=True):
-    """A live object of ours that is not declared any more."""
+class Pruned(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a prune has come: how many objects went, one line for each fault and for what is on its way, what is held back, the
+    kinds that have to be looked through again, and whether it `is_done`. What is on its way is no fault; but another look is due.
+    """
 
-    key: ObjectKey
-    kind: Kind
-    uid: str
-    resource_version: str
+    deleted: int = 0
+    released: int = 0
+    faults: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    held: HeldBack = NOTHING_HELD
+    kinds: frozenset[Kind] = frozenset()
+    is_done: bool = True
+
+
+class Pruner:
+    """What there is to prune of one Sync. What is to be known across restarts is in the Sync's status: the kinds and what is held
+    back. All else is looked for again.
+    """
+
+    def __init__(self, name: str, *, label: str, index: Index, client: Client, writer: Writer, clock: Clock) -> None:
+        self._index = index
+        self._client = client
+        self._looking = Looking(client, label=label, state=lambda: index.state)
+        self._remover = Remover(client, sync=name, looking=self._looking, writer=writer, index=index, clock=clock)
+        # What is to be looked for; None: all that is ours.
+        self._gone: dict[ObjectKey, Kind] | None = None
+        # Whether what was served when the API server was last asked may be so no more.
+        self._fresh = False
+
+    def dropped(self, gone: Iterable[Declared]) -> None:
+        """These are declared no more."""
+        if self._gone is not None:
+            self._gone |= {declared.key: declared.kind for declared in gone}
+
+    def look_at_all(self) -> None:
+        """Next time, whatever is known to be dropped."""
+        self._gone = None
 
     @property
-    def path(self) -> str:
-        return object_path(self.kind, namespace=self.key.namespace, name=self.key.name)
+    def is_due(self) -> bool:
+        """Whether there is anything to look for."""
+        return self._gone is None or bool(self._gone)
+
+    @property
+    def is_left(self) -> bool:
+        """Whether something was left when it was looked for."""
+        return bool(self._gone)
+
+    async def prune(
+        self,
+        sync: Sync,
+        *,
+        revision: str,
+        declared: Mapping[ObjectKey, Declared],
+        kinds: Iterable[Kind],
+        before: HeldBack,
+    ) -> Pruned:
+        """One round, of a revision that declares these and is in force; `kinds` are to be looked through, and `before` is what
+        was held back so far. Raises Unreachable.
+        """
+        kinds = frozenset(kinds)
+        if not sync.spec.prune:
+            # What is dropped meanwhile is found by its kind once pruning is on.
+            self._gone = None
+            return Pruned(kinds=kinds)
+        if not self.is_due:
+            return Pruned()
+        found = await self._find({*kinds, *self._index.state.kinds_of(sync.key)})
+        kinds -= found.vanished
+        claims = self._index.claims
+        due = [one for one in found.leftovers if not (one.stays or one.since or claims.claimant(one.key))]
+        reason = _reason(due, declared, limit=sync.spec.prune_limit)
+        confirmed = sync.metadata.annotations.get(CONFIRM, "")
+        held = doubt.held(due, before=before, reason=reason, revision=revision, confirmed=confirmed)
+        if held.revision:
+            self._remember(found, found.leftovers)
+            faults = (doubt.told(held, reason), *found.faults)
+            return Pruned(faults=faults, notes=found.unserved, held=held, kinds=kinds, is_done=False)
+        removed = await self._remover.remove(_without_containers(found), seconds=sync.spec.timeout_seconds)
+        self._remember(found, removed.remaining)
+        faults = (*found.faults, *removed.faults)
+        is_done = found.is_whole and not (faults or removed.remaining)
+        if is_done and confirmed == revision:
+            await self._settle(sync)
+        return Pruned(
+            deleted=removed.deleted,
+            released=removed.released,
+            faults=faults,
+            notes=(*removed.notes, *found.unserved),
+            kinds=frozenset() if is_done else kinds,
+            is_done=is_done,
+        )
+
+    async def release_strangers(self, kinds: Iterable[Kind]) -> Removed:
+        """Give up what carries this Sync's label and is of kinds that it has not applied before: an earlier Sync of this name has
+        left it, and it is not this one's to prune. Raises ClusterError.
+        """
+        found = await self._looking.through(kinds, served=await self._index.served(fresh=False))
+        return await self._remover.release([one for one in found.leftovers if not one.since])
+
+    async def _find(self, kinds: Collection[Kind]) -> Found:
+        few = self._gone if self._gone is not None and len(self._gone) <= LOOKED_FOR_ONE_BY_ONE else None
+        wanted = kinds if few is None else frozenset(few.values())
+        served = await self._index.served(fresh=self._fresh)
+        if not self._fresh and any(served_as(kind, served) is None for kind in wanted):
+            served = await self._index.served(fresh=True)
+        if few is None:
+            found = await self._looking.through(wanted, served=served)
+        else:
+            found = await self._looking.among(few, served=served)
+        self._fresh = not found.is_whole
+        return found
+
+    def _remember(self, found: Found, remaining: Iterable[Leftover]) -> None:
+        """What could not be looked through may hold anything."""
+        self._gone = None if not found.is_whole else {one.key: one.kind for one in remaining}
+
+    async def _settle(self, sync: Sync) -> None:
+        """A confirmation counts once: the same revision under another path is another matter."""
+        path = object_path(SYNC, namespace=sync.metadata.namespace, name=sync.metadata.name)
+        pointer = f"/metadata/annotations/{CONFIRM.replace('/', '~1')}"
+        value = sync.metadata.annotations[CONFIRM]
+        try:
+            operations = [{"op": "test", "path": pointer, "value": value}, {"op": "remove", "path": pointer}]
+            await self._client.json_patch(path, operations, manager=FIELD_MANAGER)
+        except ApiStatusError as error:
+            _log.info("the confirmation of a prune stays", sync=sync.key, error=error.message)
 
 
-def is_ours(metadata: Metadata) -> bool:
-    """Our Apply entry owns the label, and no controller owns the object: controllers copy labels (EndpointSlices get a
-    Service's), and people do, too.
-    """
-    return not metadata.is_controlled and LABEL_PATH in metadata.our_fields
-
-
-async def candidates(client: Client, kinds: Iterable[Kind], *, label: str, state: DesiredState) -> list[Candidate]:
-    """What to prune, in the reverse of the order of applying: what others live in goes last."""
-    found: list[Candidate] = []
-    for kind in kinds:
-        found += await _candidates(client, collection_path(kind), kind, {"labelSelector": f"{SYNC_LABEL}={label}"}, state=state)
-    return _in_order(found)
-
-
-async def candidates_among(client: Client, gone: Mapping[ObjectKey, Kind], *, label: str, state: DesiredState) -> list[Candidate]:
-    """Those of the objects that are left of what was declared, by asking for each."""
-    found: list[Candidate] = []
-    for key, kind in gone.items():
-        params = {"labelSelector": f"{SYNC_LABEL}={label}", "fieldSelector": f"metadata.name={key.name}"}
-        found += await _candidates(client, collection_path(kind, namespace=key.namespace), kind, params, state=state)
-    return _in_order(found)
-
-
-async def _candidates(
-    client: Client, path: str, kind: Kind, params: Mapping[str, str], *, state: DesiredState
-) -> list[Candidate]:
-    try:
-        items, _ = await client.list_metadata(path, params=params)
-    except ApiStatusError as error:
-        if error.code == NOT_FOUND:
-            return []  # the kind is served no more, and its objects went with it
-        raise
-    return [
-        Candidate(key=metadata.key(kind), kind=kind, uid=metadata.uid, resource_version=metadata.resource_version)
-        for metadata in items
-        if state.get(metadata.key(kind)) is None
-        and not metadata.deletion_timestamp
-        and is_ours(metadata)
-        and (metadata.annotations or {}).get(PRUNE) != DISABLED
-    ]
-
-
-def _in_order(found: Iterable[Candidate]) -> list[Candidate]:
-    return sorted(found, key=lambda candidate: (_rank(candidate.kind), candidate.key))
-
-
-def _rank(kind: Kind) -> int:
-    if kind.kind == "CustomResourceDefinition":
-        return 2
-    return 1 if kind.kind == "Namespace" else 0
-
-
-def doubt(found: Collection[Candidate], *, declared: int, namespaces_left: int) -> str:
-    """Why this prune looks like an accident; empty when it does not."""
-    if not found:
+def _reason(due: Collection[Leftover], declared: Mapping[ObjectKey, Declared], *, limit: int) -> str:
+    if not due:
         return ""
-    if declared == 0:
-        return f"the revision is empty, and {len(found)} objects would go"
-    gone = sum(candidate.kind.kind == "Namespace" for candidate in found)
-    if gone and not namespaces_left:
-        return f"every namespace that was declared would go ({gone})"
-    return ""
+    namespaces = sum((key.group, key.kind) == (NAMESPACE.group, NAMESPACE.kind) for key in declared)
+    return doubt.doubt(due, declared=len(declared), namespaces_left=namespaces, limit=limit)
+
+
+def _without_containers(found: Found) -> list[Leftover]:
+    """What others live in waits where not everything could be looked through."""
+    return [one for one in found.leftovers if found.is_whole or not one.is_container]

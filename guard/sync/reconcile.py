@@ -17,17 +17,21 @@ from guard.apply import Writer
 from guard.audit import Counts, Record, References
 from guard.base.backoff import Backoff
 from guard.base.clock import Clock
-from guard.base.errors import ClusterError, DependencyError, GuardError, RenderError
+from guard.base.errors import ClusterError, DependencyError, GuardError, NothingDeclared
 from guard.cluster import Client
 from guard.state.desired import Declared
 from guard.state.ids import ObjectKey
 from guard.sync import gate, plan, rights, tenancy
 from guard.sync.applying import APPLIES_AT_ONCE, Done, learn_all
 from guard.sync.attempt import Attempt
+from guard.sync.deletion import keep
+from guard.sync.doubt import CONFIRM
 from guard.sync.goal import Goal, goal_of, last_request, manifests_from
 from guard.sync.health import HealthChecker
 from guard.sync.inforce import InForce, Resolved
+from guard.sync.plan import Groups
 from guard.sync.ports import Index, Source
+from guard.sync.prune import Pruned
 from guard.sync.rebuild import Rebuilt, rebuilt
 from guard.sync.reporting import Reporter
 from guard.sync.status import Health
@@ -95,6 +99,7 @@ class Reconciler:
             index=index,
             client=client,
             writer=writer,
+            clock=clock,
             at_once=at_once,
             settled=self.health.settled,
         )
@@ -126,10 +131,12 @@ class Reconciler:
         return self._reporter.status
 
     def update(self, sync: Sync) -> None:
-        """A newer version of the resource; a change of its spec or a request to reconcile is looked at at once."""
+        """A newer version of the resource; a change of its spec, a request to reconcile and the confirmation of a prune are
+        looked at at once.
+        """
         known = self.sync
         self.sync = sync
-        if sync.metadata.generation != known.metadata.generation or last_request(sync) != last_request(known):
+        if sync.metadata.generation != known.metadata.generation or _asked(sync) != _asked(known):
             self.wake.set()
 
     def resync(self) -> None:
@@ -256,14 +263,17 @@ class Reconciler:
         revision, in_force, self._is_stalled = "", self._in_force, False
         try:
             tenancy.check(attempt.sync)
+            # Before anything is applied that is to go with it.
+            await keep(self._client, attempt.sync, wanted=attempt.sync.spec.deletion_policy == "Prune")
             revision = await self._source.fetch()
             goal = goal_of(attempt.sync, revision)
             if self._is_done(goal):
-                await self._reporter.unchanged(attempt, revision, drifted=self._drifted(self.name), ended_jobs=self._ended_jobs())
-                return True
+                return await self._go_on_pruning(attempt, revision)
             self._dependencies(attempt.sync, revision)
             resolved = await self._resolve(revision)
             found = resolved.plan
+            conflicts = self._index.state.conflicts(self.name, found.put)
+            self._index.claims.claim(self.name, (conflict.loser.key for conflict in conflicts))
             plan.refuse_conflicts(found, state=self._index.state, sync=self.name)
             account = tenancy.account_of(attempt.sync)
             await rights.check(found.objects.values(), user=account, client=self._client)
@@ -285,7 +295,7 @@ class Reconciler:
         self.is_waiting = False
         # From here on what was in force is so no more; what fails before has changed nothing.
         first, self._done = self._done is None or self._again, None
-        kinds, stands_in = self.status.kinds, self._stands_in_for(revision)
+        stands_in = self._stands_in_for(revision)
         try:
             await self._take(resolved, revision=revision)
             if self.read_off is not None:
@@ -296,19 +306,21 @@ class Reconciler:
             recalled, self._recalled = self._recalled, Counts()
             self._closed = False
             done = await self._apply(attempt, revision)
-            held, pruned = await in_force.prune(attempt.sync, revision=revision, kinds=kinds)
+            pruned = await self._prune(attempt.sync, revision, waits=bool(done.held))
             await self._index.settle(self.name)
             # Before the status says that it is in force.
             await self._source.keep(revision)
         except GuardError as error:
             await self._reporter.failed(attempt, error, revision=revision)
             return False
-        failures = (*done.failures, *held)
-        self._is_stalled = done.stalled and not held
+        failures = (*done.failures, *pruned.faults)
+        # What is held back waits for somebody.
+        waits = bool(pruned.held.revision) and len(pruned.faults) == 1
+        self._is_stalled = bool(failures) and (done.stalled or not done.failures) and (waits or not pruned.faults)
         counts = Counts(
             applied=recalled.applied + done.counts.applied,
             unchanged=recalled.unchanged + done.counts.unchanged,
-            pruned=pruned,
+            pruned=pruned.deleted,
             failed=len(failures),
         )
         declared = len(in_force.plan.objects)
@@ -321,9 +333,10 @@ class Reconciler:
                 declared=declared,
                 applied=declared - len(done.failed | done.held),
                 drifted=self._drifted(self.name),
-                failed=len(done.failed) + len(held),
+                failed=len(done.failed) + len(pruned.faults),
             ),
-            kinds=self._index.state.kinds_of(self.name).union(kinds if in_force.is_left else ()),
+            kinds=self._index.state.kinds_of(self.name) | pruned.kinds,
+            pruned=pruned,
             ended_jobs=self._ended_jobs(),
             opened=len(done.opened),
             first=first,
@@ -332,7 +345,28 @@ class Reconciler:
         if failures:
             return False
         self._done = goal
-        return True
+        return pruned.is_done
+
+    async def _prune(self, sync: Sync, revision: str, *, waits: bool = False) -> Pruned:
+        """One round; none where it `waits`: what was not tried may be to take the place of what is to go."""
+        if waits:
+            return Pruned(kinds=frozenset(self.status.kinds), held=self.status.held_back, is_done=False)
+        return await self._in_force.prune(sync, revision=revision, kinds=self.status.kinds, held=self.status.held_back)
+
+    async def _go_on_pruning(self, attempt: Attempt, revision: str) -> bool:
+        """Nothing is left to do, but perhaps to see off what others hold."""
+        pruned = await self._prune(attempt.sync, revision) if self._in_force.is_to_prune else Pruned()
+        await self._reporter.unchanged(
+            attempt,
+            revision,
+            drifted=self._drifted(self.name),
+            ended_jobs=self._ended_jobs(),
+            kinds=self._index.state.kinds_of(self.name) | pruned.kinds,
+            pruned=pruned,
+        )
+        if pruned.faults:
+            self._done = None
+        return pruned.is_done
 
     async def _go_on(self, attempt: Attempt) -> None:
         """What is in force is applied, whatever keeps the next revision out: what could not be applied before, and all of it when
@@ -350,10 +384,23 @@ class Reconciler:
             _log.warning("what is in force could not be applied", sync=self.name, error=str(error))
 
     async def _resolve(self, revision: str) -> Resolved:
-        groups = await self._source.groups(revision)
-        if not any(groups.values()):
-            raise RenderError(f"the revision declares nothing below {self.sync.spec.path}", hint="nothing is changed or pruned")
+        groups: Groups = {}
+        nothing = ""
+        try:
+            groups = await self._source.groups(revision)
+        except NothingDeclared as error:
+            nothing = error.message
+        if not any(groups.values()) and not self._may_be_empty(revision):
+            raise NothingDeclared(
+                nothing or f"the revision declares nothing below {self.sync.spec.path}",
+                hint=f"nothing is changed or pruned; to have all of it pruned, annotate the Sync with {CONFIRM}={revision}",
+            )
         return await self._in_force.resolve(groups, namespace=self.sync.spec.target_namespace)
+
+    def _may_be_empty(self, revision: str) -> bool:
+        """Whether somebody has confirmed it, or there is nothing to lose since it was so before."""
+        was_empty = bool(self.status.last_applied_revision) and not self.status.objects.declared
+        return was_empty or self.sync.metadata.annotations.get(CONFIRM) == revision
 
     async def _take(self, resolved: Resolved, *, revision: str, whole: bool = True) -> None:
         await self._in_force.take(resolved, revision=revision, also=self.status.kinds, whole=whole)
@@ -367,6 +414,8 @@ class Reconciler:
 
     async def _apply(self, attempt: Attempt, revision: str) -> Done:
         kinds = self._index.state.kinds_of(self.name)
+        if new := kinds.difference(self.status.kinds):
+            await self._in_force.release_strangers(new)
         is_news = self.read_off is None and not self._in_force.rests
         await self._reporter.announce(attempt.sync, kinds, revision=revision if is_news else "")
 
@@ -420,3 +469,8 @@ class Reconciler:
     def _recall_ended_jobs(self) -> None:
         for job in self.status.ended_jobs:
             self._writer.ended(ObjectKey(group="batch", kind="Job", namespace=job.namespace, name=job.name), job.digest)
+
+
+def _asked(sync: Sync) -> tuple[str, str]:
+    """What people have asked of it by annotations."""
+    return last_request(sync), sync.metadata.annotations.get(CONFIRM, "")

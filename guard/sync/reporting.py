@@ -17,6 +17,7 @@ from guard.base.errors import ClusterError, ConfigError, DependencyCycle, Depend
 from guard.cluster import Client
 from guard.state.ids import Kind
 from guard.sync.attempt import Attempt
+from guard.sync.prune import Pruned
 from guard.sync.status import Health, Outcome, advanced, fighting, in_force, progressing, publish, suspended
 
 FAILURES_NAMED = 3
@@ -113,14 +114,15 @@ class Reporter:
         *,
         objects: ObjectCounts,
         kinds: frozenset[Kind],
+        pruned: Pruned,
         ended_jobs: tuple[EndedJob, ...],
         opened: int,
         first: bool,
         stalled: bool,
     ) -> None:
-        """An attempt came to its end, with a line for each object that could not be applied or pruned. `kinds` are those of what
-        is declared, `opened` counts the objects that break-glass leaves to people, `first` says that everything was looked at,
-        `stalled` that another attempt can only fail again.
+        """An attempt came to its end, with a line for each object that could not be applied or pruned. `kinds` are those to
+        look through for pruning, `opened` counts the objects that break-glass leaves to people, `first` says that everything was
+        looked at, `stalled` that another attempt can only fail again.
         """
         message = (
             f"{naming.plural(objects.declared, 'object')} as declared in {revision}"
@@ -140,14 +142,15 @@ class Reporter:
             attempt.sync,
             Outcome(
                 ready=not failures,
-                reason="ApplyFailed" if failures else "Applied",
+                reason=_reason(failures, pruned),
                 message=message,
                 stalled=stalled,
+                pruning="; ".join(pruned.notes),
                 attempted=revision,
                 applied_revision=revision,
                 objects=objects,
-                # A kind that could not be pruned yet has to be looked at again.
-                kinds=tuple(sorted(kinds.union(self.status.kinds) if failures else kinds)),
+                kinds=tuple(sorted(kinds)),
+                held_back=pruned.held,
                 handled=attempt.requested,
                 ended_jobs=ended_jobs,
             ),
@@ -169,21 +172,50 @@ class Reporter:
         )
         await self._say(attempt.sync, outcome)
 
-    async def unchanged(self, attempt: Attempt, revision: str, *, drifted: int, ended_jobs: tuple[EndedJob, ...]) -> None:
-        """Nothing to do; but a source that had failed meanwhile is well again, and drift may have come or gone."""
+    async def unchanged(
+        self,
+        attempt: Attempt,
+        revision: str,
+        *,
+        drifted: int,
+        ended_jobs: tuple[EndedJob, ...],
+        kinds: frozenset[Kind],
+        pruned: Pruned,
+    ) -> None:
+        """Nothing to do; but a source that had failed meanwhile is well again, drift may have come or gone, and so may what is on
+        its way out.
+        """
         status, sync = self.status, attempt.sync
         ready = find_condition(status.conditions, "Ready")
         is_well = ready is not None and ready.status != "False"
         objects = msgspec.structs.replace(status.objects, drifted=drifted)
         seen = status.observed_generation == sync.metadata.generation
+        pruning = "; ".join(pruned.notes)
+        was_pruning = self._last[1].pruning if self._last is not None else ""
+        is_news = (objects, ended_jobs, tuple(sorted(kinds)), pruning) != (
+            status.objects,
+            status.ended_jobs,
+            status.kinds,
+            was_pruning,
+        )
         message = ready.message if ready is not None and ready.status == "True" else f"as declared in {revision}"
         if self._last is not None and self._last[1].ready:
             message = self._last[1].message  # without what health adds to it
         self._failed_message = ""
+        if pruned.deleted:
+            took = (self._clock.monotonic() - attempt.started) * 1000
+            self._record("synced", revision, message=message, counts=Counts(pruned=pruned.deleted), took=took)
         outcome = Outcome(
-            ready=True, reason="Applied", message=message, attempted=revision, objects=objects, ended_jobs=ended_jobs
+            ready=True,
+            reason="Applied",
+            message=message,
+            pruning=pruning,
+            attempted=revision,
+            objects=objects,
+            kinds=tuple(sorted(kinds)),
+            ended_jobs=ended_jobs,
         )
-        if is_well and seen and (objects, ended_jobs) == (status.objects, status.ended_jobs) and not self._fights_changed():
+        if is_well and seen and not is_news and not self._fights_changed():
             self._last = (sync, outcome)
         else:
             await self._say(sync, outcome)
@@ -240,6 +272,12 @@ class Reporter:
                 took_ms=round(took, 1),
             )
         )
+
+
+def _reason(failures: tuple[str, ...], pruned: Pruned) -> str:
+    if not failures:
+        return "Applied"
+    return "PruneHeldBack" if pruned.held.revision and failures == pruned.faults else "ApplyFailed"
 
 
 def _shown(counts: Counts) -> dict[str, int]:

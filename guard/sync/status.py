@@ -14,6 +14,7 @@ from guard.api import (
     ConditionStatus,
     EndedJob,
     HealthCounts,
+    HeldBack,
     ObjectCounts,
     Progress,
     Sync,
@@ -48,17 +49,19 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """How an attempt ended. What is None, or empty, stays as it was. `stalled` when no further attempt will do better until
-    somebody changes something.
+    somebody changes something; `pruning` says what is on its way out.
     """
 
     ready: bool
     reason: str
     message: str
     stalled: bool = False
+    pruning: str = ""
     attempted: str = ""
     applied_revision: str = ""
     objects: ObjectCounts | None = None
     kinds: tuple[Kind, ...] | None = None
+    held_back: HeldBack | None = None
     handled: str = ""
     ended_jobs: tuple[EndedJob, ...] | None = None
 
@@ -100,6 +103,7 @@ def advanced(
         health=health.counts if health else status.health,
         progress=Progress(),
         kinds=status.kinds if outcome.kinds is None else outcome.kinds,
+        held_back=outcome.held_back or status.held_back,
         ended_jobs=status.ended_jobs if outcome.ended_jobs is None else outcome.ended_jobs,
     )
 
@@ -128,6 +132,8 @@ _HEALTHY: dict[HealthReason, ConditionStatus] = {
 def _ready(outcome: Outcome, health: Health | None, *, waits: bool) -> tuple[ConditionStatus, str, str]:
     if not outcome.ready:
         return "False", outcome.reason, outcome.message
+    if outcome.pruning:
+        outcome = msgspec.structs.replace(outcome, message=f"{outcome.message}; {outcome.pruning}")
     if not waits or (health is not None and health.reason == "Healthy"):
         return "True", outcome.reason, outcome.message
     if health is None or health.reason == "Progressing":
@@ -148,6 +154,8 @@ def _reconciling(outcome: Outcome, ready: tuple[ConditionStatus, str, str]) -> _
     status, _, message = ready
     if status == "Unknown":
         return "True", "Progressing", message
+    if outcome.pruning:
+        return "True", "Pruning", outcome.pruning
     return ("True", "Retrying", message) if not outcome.ready and not outcome.stalled else None
 
 

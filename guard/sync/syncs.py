@@ -11,14 +11,15 @@ from guard.base.codec import JsonObject, child, children
 from guard.base.errors import ConfigError, DependencyError
 from guard.cluster import Client, collection_path, watch
 from guard.sync import dependencies
+from guard.sync.departures import Departures
 from guard.sync.reconcile import Reconciler
 
 _log = telemetry.get("syncs")
 
 
 class Syncs(Mapping[str, Reconciler]):
-    """By `namespace/name`. `make` makes a Reconciler for a new one; `changed` is awaited when any of them changed, with all of
-    them known, and `dropped` when one is gone, its Reconciler closed.
+    """By `namespace/name`, without those that are being deleted: `departures` has them. `make` makes a Reconciler for a new one;
+    `changed` is awaited when any of them changed, with all of them known, and `dropped` when one is gone, its Reconciler closed.
     """
 
     def __init__(
@@ -28,11 +29,13 @@ class Syncs(Mapping[str, Reconciler]):
         make: Callable[[Sync], Reconciler],
         changed: Callable[[], Awaitable[None]],
         dropped: Callable[[str], Awaitable[None]],
+        departures: Departures,
     ) -> None:
         self._client = client
         self._make = make
         self._changed = changed
         self._dropped = dropped
+        self._departures = departures
         self._reconcilers: dict[str, Reconciler] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         # Syncs that are there and cannot be read: what they declare is not known to be gone.
@@ -78,7 +81,7 @@ class Syncs(Mapping[str, Reconciler]):
         """
         answer = await self._client.get(collection_path(SYNC))
         for sync in map(self._parsed, children(answer, "items")):
-            if sync is not None:
+            if sync is not None and not sync.metadata.deletion_timestamp:
                 self._know(sync)
 
     async def run(self) -> None:
@@ -89,7 +92,7 @@ class Syncs(Mapping[str, Reconciler]):
             elif event.type == "LISTED":
                 await self._listed(event.objects)
             elif event.type == "DELETED":
-                await self._drop(_name(event.object))
+                await self._deleted(event.object)
             else:
                 await self._take(event.object)
 
@@ -97,13 +100,20 @@ class Syncs(Mapping[str, Reconciler]):
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await self._departures.close()
 
     async def _listed(self, objects: tuple[JsonObject, ...]) -> None:
-        syncs = {sync.key: sync for sync in map(self._parsed, objects) if sync is not None}
+        found = [sync for sync in map(self._parsed, objects) if sync is not None]
+        syncs = {sync.key: sync for sync in found if not sync.metadata.deletion_timestamp}
         # One that cannot be read is not gone: what it said last stays in force.
         there = {_name(body) for body in objects}
         for name in (self.keys() | self.unread) - there:
-            await self._drop(name)
+            known = self.get(name)
+            await (self._leave(known.sync, is_gone=True) if known is not None else self._drop(name))
+        self._departures.missing(there)
+        for sync in found:
+            if sync.metadata.deletion_timestamp:
+                await self._leave(sync)
         for sync in syncs.values():
             await self._drop_namesake(sync)
         # All of them first: a label is protected from the moment its Sync is known, loaded or not.
@@ -116,6 +126,9 @@ class Syncs(Mapping[str, Reconciler]):
 
     async def _take(self, body: JsonObject) -> None:
         sync = self._parsed(body)
+        if sync is not None and sync.metadata.deletion_timestamp:
+            await self._leave(sync)
+            return
         if sync is not None:
             await self._drop_namesake(sync)
             self._know(sync)
@@ -147,6 +160,7 @@ class Syncs(Mapping[str, Reconciler]):
     def _know(self, sync: Sync) -> None:
         known = self._reconcilers.get(sync.key)
         if known is None:
+            self._departures.cancel(sync.key)
             self._reconcilers[sync.key] = self._make(sync)
         else:
             known.update(sync)
@@ -155,8 +169,25 @@ class Syncs(Mapping[str, Reconciler]):
         if name not in self._tasks:
             self._tasks[name] = asyncio.create_task(self[name].run(), name=f"sync {name}")
 
+    async def _deleted(self, body: JsonObject) -> None:
+        """None of this name is there any more."""
+        name = _name(body)
+        known, sync = self.get(name), self._parsed(body)
+        self.unread.discard(name)
+        if sync is None and known is not None:
+            sync = known.sync
+        await (self._leave(sync, is_gone=True) if sync is not None else self._drop(name))
+
+    async def _leave(self, sync: Sync, *, is_gone: bool = False) -> None:
+        """The Sync is being deleted: nothing of it is in force any more, and its objects go or stay as it says."""
+        known = self.get(sync.key)
+        kinds = known.status.kinds if known is not None else ()
+        if known is not None or not self._departures.has(sync):
+            await self._drop(sync.key)
+        self._departures.leave(sync, kinds=kinds, is_gone=is_gone)
+
     async def _drop(self, name: str) -> None:
-        """The Sync is gone. Its objects stay, declared by nobody."""
+        """Nothing of the Sync is in force any more. What it declared stays as it is, declared by nobody."""
         task, reconciler = self._tasks.pop(name, None), self._reconcilers.pop(name, None)
         self.unread.discard(name)
         if task is not None:

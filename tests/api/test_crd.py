@@ -106,6 +106,7 @@ async def test_a_stored_sync_has_its_defaults_and_can_be_parsed(installed: Contr
         "kustomize": {"remoteBases": "Refuse"},
         "helm": {"values": {}},
         "prune": True,
+        "pruneLimit": 50,
         "deletionPolicy": "Orphan",
         "suspend": False,
         "wait": False,

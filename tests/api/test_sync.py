@@ -137,7 +137,7 @@ def test_an_interval_that_is_none_or_too_short_is_refused(interval: str) -> None
         (
             body({"prun": True}),
             (
-                "spec.prun is not known; allowed: source, path, targetNamespace, renderer, kustomize, helm, prune, "
+                "spec.prun is not known; allowed: source, path, targetNamespace, renderer, kustomize, helm, prune, pruneLimit, "
                 "deletionPolicy, suspend, dependsOn, serviceAccountName, wait, timeout, retryInterval, enforcement"
             ),
         ),

@@ -133,7 +133,7 @@ async def test_records_that_are_followed_take_one_line_each(data: Path, form: st
 async def test_what_syncs_say_about_themselves(tmp_path: Path) -> None:
     condition = {"type": "Ready", "status": "False", "reason": "Failed", "message": HOSTILE, "lastTransitionTime": RECORD.time}
     sync = sync_document("apps", "https://git.example.com/apps")
-    sync["status"] = {"conditions": [condition], "lastAppliedRevision": HOSTILE}
+    sync["status"] = {"conditions": [condition], "lastAppliedRevision": f"main@{HOSTILE}"}
     async with answering(tmp_path, {collection_path(SYNC): {"items": [sync]}}) as kubeconfig:
         returned, sent = await on_terminal("status", "--kubeconfig", kubeconfig)
     assert (returned, obeyed(sent), sent.count(HARMLESS)) == (1, [], 1)

@@ -15,6 +15,7 @@ from guard.cluster import Client, Served
 from guard.state import DesiredState, View
 from guard.state.ids import Kind
 from guard.sync import Plan, Source
+from guard.sync.claims import Claims
 from guard.sync.reconcile import Reconciler
 from tests.state.samples import CONFIG_MAP
 
@@ -28,6 +29,8 @@ class Indexed:
         self.state = state
         self.up = False
         self.also: tuple[Kind, ...] = ()
+        self.claims = Claims()
+        self.unloaded: frozenset[str] = frozenset()
 
     async def served(self, *, fresh: bool) -> Served:
         if not self.up:
