@@ -67,6 +67,7 @@ class Reconciler:
         synced: Callable[[str, str], None],
         drifted: Callable[[str], int],
         fights: Callable[[str], tuple[str, ...]] = lambda _sync: (),
+        unwatched: Callable[[str], tuple[str, ...]] = lambda _sync: (),
         dependencies: Callable[[Sync, str], None] = lambda _sync, _revision: None,
         at_once: int = APPLIES_AT_ONCE,
     ) -> None:
@@ -84,7 +85,14 @@ class Reconciler:
         self._drifted = drifted
         self._dependencies = dependencies
         self._reporter = Reporter(
-            sync, client=client, clock=clock, references=references, write=write, synced=synced, fights=fights
+            sync,
+            client=client,
+            clock=clock,
+            references=references,
+            write=write,
+            synced=synced,
+            fights=fights,
+            unwatched=unwatched,
         )
         self.health = HealthChecker(
             client,
@@ -349,6 +357,12 @@ class Reconciler:
             return False
         self._done = goal
         return pruned.is_done
+
+    async def prunable(self) -> tuple[ObjectKey, ...]:
+        """What Git declares no longer and is to be pruned, for whoever asks what differs; nothing where pruning is off. Raises
+        ClusterError.
+        """
+        return await self._in_force.prunable(self.status.kinds) if self.sync.spec.prune else ()
 
     async def _prune(self, sync: Sync, revision: str, *, waits: bool = False) -> Pruned:
         """One round; none where it `waits`: what was not tried may be to take the place of what is to go."""
