@@ -170,6 +170,35 @@ async def test_with_wait_ready_is_false_when_something_is_not_healthy_in_time(wa
     assert not await watched.condition("Reconciling")
 
 
+async def test_who_depends_on_a_sync_that_waits_begins_when_that_is_healthy(watched: Watched) -> None:
+    name, other = watched.name, f"{watched.name}-after"
+    waiting = workload("Deployment", name, plays="pending", spec="replicas: 1")
+    await watched.follow(
+        {"a/web.yaml": waiting, "b/map.yaml": config_map(other, "default", "  color: blue")}, path="a", wait=True
+    )
+    after = sync_document(other, watched.repository.directory, path="b", dependsOn=[{"name": name}])
+    await watched.world.plane.call("POST", SYNCS, body=after)
+    await watched.becomes("Ready", "Unknown", "Progressing")
+
+    async def ready(of: str) -> str:
+        status = child(await watched.world.guard.sync(of), "status")
+        return next((str(found["reason"]) for found in children(status, "conditions") if found["type"] == "Ready"), "")
+
+    async def waits() -> bool:
+        return await ready(other) == "DependencyNotReady"
+
+    await eventually(waits, what=f"{other} waits", seconds=SECONDS)
+    pods = (await watched.kubectl("get", "pods", "-n", "default", "-l", f"app={name}", "-o", "name")).split()
+    conditions = [{"type": "Ready", "status": "True"}]
+    await watched.set_status(pods[0], {"phase": "Running", "conditions": conditions})
+
+    async def is_applied() -> bool:
+        return await ready(other) == "Applied"
+
+    await eventually(is_applied, what=f"{other} is applied", seconds=SECONDS)
+    await watched.world.plane.kubectl("delete", "sync", other, "-n", "guard-system", identity="admin")
+
+
 async def test_a_job_that_fails_is_told_at_once_with_what_it_says(watched: Watched) -> None:
     await watched.follow({"a.yaml": job(watched.name, plays="failed", spec="backoffLimit: 0")}, wait=True, timeout="1h")
     await watched.becomes(

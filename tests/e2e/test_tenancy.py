@@ -255,6 +255,19 @@ async def test_what_a_tenant_may_not_say_is_said_in_its_status(tenant: Tenant, s
     await tenant.world.plane.kubectl("create", "configmap", tenant.namespace, "-n", "default", identity="person")
 
 
+async def test_a_right_that_is_taken_away_makes_healing_fail_and_say_so(following: Tenant) -> None:
+    tenant, world = following, following.world
+    await world.plane.kubectl("delete", "rolebinding", "deployer", "-n", tenant.namespace, identity="admin")
+    await world.past("patch", "configmap/settings", "-n", tenant.namespace, '-p={"data":{"color":"red"}}')
+
+    def failed() -> bool:
+        found = [one for one in world.recorded("settings", tenant.namespace) if one["event"] == "heal-failed"]
+        return bool(found) and f'User "{tenant.user}" cannot patch' in found[-1]["message"]
+
+    await eventually(failed, what=f"healing failed; the log ends:\n{world.guard.tail()}")
+    assert await color(tenant) == "red"
+
+
 async def test_what_it_was_let_do_once_it_protects_no_more_after_a_restart_without_the_right(following: Tenant) -> None:
     tenant, world = following, following.world
     await world.plane.kubectl("delete", "rolebinding", "deployer", "-n", tenant.namespace, identity="admin")

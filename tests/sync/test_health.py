@@ -179,6 +179,31 @@ async def test_many_objects_of_a_kind_are_listed_and_a_storm_of_events_costs_a_b
     await looked.becomes("Healthy", f"{count} objects healthy")
 
 
+async def test_what_changes_all_the_time_is_told_once_a_second(looked: Looked) -> None:
+    web = await looked.deployment("web")
+    looked.follow(web)
+    started = asyncio.get_running_loop().time()
+    for number in range(12):
+        await looked.says(web, {**AVAILABLE, "availableReplicas": number % 2})
+        looked.checker.notice(web.key, None)
+        await asyncio.sleep(0.3)
+    took = asyncio.get_running_loop().time() - started
+    assert len(looked.told) <= took / health.TELL_SECONDS + 1
+    await looked.says(web, AVAILABLE)
+    await looked.becomes("Healthy")
+
+
+async def test_what_may_not_be_read_says_so(looked: Looked, client: Client) -> None:
+    web = await looked.deployment("web")
+    checker = looked.made(client.acting_as(lambda: {"Impersonate-User": "nobody@example.com"}))
+    checker.declare([web], [], goal=1)
+    looking = asyncio.create_task(checker.run())
+    checker.applied()
+    await looked.becomes("Progressing", f"Deployment {looked.namespace}/web: Guard may not read it")
+    looking.cancel()
+    await asyncio.gather(looking, return_exceptions=True)
+
+
 async def test_settled_waits_until_what_was_applied_is_healthy(looked: Looked) -> None:
     web, api = await looked.deployment("web"), await looked.deployment("api")
     looked.checker.declare([web, api], [], goal=1)
