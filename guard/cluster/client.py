@@ -22,6 +22,7 @@ from guard.base import codec
 from guard.base.codec import DecodeError, JsonObject
 from guard.base.errors import ApiStatusError, Unreachable
 from guard.cluster.connection import Connection
+from guard.cluster.frozen import thaw
 from guard.cluster.throttling import Patience
 from guard.state.ids import FIELD_MANAGER, Kind
 from guard.state.metadata import Metadata, PartialObject
@@ -44,7 +45,7 @@ REQUEST_SECONDS = 30.0  # a request that takes longer is better tried again; the
 CONNECTIONS = 100
 READ_BUFFER = 2 * 1024 * 1024  # as the transport's: a watch event is one line, and etcd takes objects of 1.5 MiB
 
-UNAUTHORIZED, GONE = 401, 410
+UNAUTHORIZED, GONE, SERVER_ERROR = 401, 410, 500
 
 T = TypeVar("T")
 
@@ -268,10 +269,18 @@ class Client:
         return await self.call("PUT", path, params={"fieldManager": manager}, body=body)
 
     async def apply(self, path: str, body: JsonObject, *, manager: str, force: bool, dry_run: bool = False) -> JsonObject:
-        """Server-side apply. Fields that the kind does not know are errors, not dropped."""
+        """Server-side apply. Fields that the kind does not know are errors, not dropped. An object that was frozen by a version
+        that is gone is thawed first, before a dry run as well.
+        """
         params = {"fieldManager": manager, "force": str(force).lower(), "fieldValidation": "Strict"}
         if dry_run:
             params["dryRun"] = "All"
+        try:
+            return await self.call("PATCH", path, params=params, body=body, content_type=APPLY_PATCH)
+        except ApiStatusError as error:
+            api_version, kind = str(body.get("apiVersion")), str(body.get("kind"))
+            if error.code != SERVER_ERROR or not await thaw(self, path, api_version=api_version, kind=kind, manager=manager):
+                raise
         return await self.call("PATCH", path, params=params, body=body, content_type=APPLY_PATCH)
 
     async def json_patch(self, path: str, operations: list[JsonObject], *, manager: str) -> JsonObject:

@@ -10,7 +10,7 @@ from guard import telemetry
 from guard.api import SYNC, HeldBack, Sync
 from guard.apply import Writer
 from guard.base.clock import Clock
-from guard.base.errors import ApiStatusError
+from guard.base.errors import ApiStatusError, ClusterError
 from guard.cluster import Client, object_path
 from guard.state.desired import Declared
 from guard.state.ids import FIELD_MANAGER, NAMESPACE, Kind, ObjectKey
@@ -119,12 +119,25 @@ class Pruner:
             is_done=is_done,
         )
 
-    async def release_strangers(self, kinds: Iterable[Kind]) -> Removed:
-        """Give up what carries this Sync's label and is of kinds that it has not applied before: an earlier Sync of this name has
-        left it, and it is not this one's to prune. Raises ClusterError.
+    async def prunable(self, kinds: Iterable[Kind]) -> tuple[ObjectKey, ...]:
+        """What of these kinds a prune would take away, looked up and left alone. Raises ClusterError, also where not all of it can
+        be told.
         """
         found = await self._looking.through(kinds, served=await self._index.served(fresh=False))
-        return await self._remover.release([one for one in found.leftovers if not one.since])
+        if found.faults:
+            raise ClusterError("; ".join(found.faults))
+        return tuple(one.key for one in found.leftovers if not one.stays)
+
+    async def release_strangers(self, kinds: Iterable[Kind]) -> Removed:
+        """Give up what carries this Sync's label and is of kinds that it has not applied before: an earlier Sync of this name has
+        left it, and it is not this one's to prune. Raises ClusterError, also where one of them could not be given up: from then
+        on nothing would tell it from this one's own.
+        """
+        found = await self._looking.through(kinds, served=await self._index.served(fresh=False))
+        released = await self._remover.release([one for one in found.leftovers if not one.since])
+        if faults := (*found.faults, *released.faults):
+            raise ClusterError(faults[0])
+        return released
 
     async def _find(self, kinds: Collection[Kind]) -> Found:
         few = self._gone if self._gone is not None and len(self._gone) <= LOOKED_FOR_ONE_BY_ONE else None

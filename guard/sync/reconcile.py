@@ -347,6 +347,12 @@ class Reconciler:
         self._done = goal
         return pruned.is_done
 
+    async def prunable(self) -> tuple[ObjectKey, ...]:
+        """What Git declares no longer and is to be pruned, for whoever asks what differs; nothing where pruning is off. Raises
+        ClusterError.
+        """
+        return await self._in_force.prunable(self.status.kinds) if self.sync.spec.prune else ()
+
     async def _prune(self, sync: Sync, revision: str, *, waits: bool = False) -> Pruned:
         """One round; none where it `waits`: what was not tried may be to take the place of what is to go."""
         if waits:

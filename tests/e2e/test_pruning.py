@@ -115,7 +115,19 @@ async def test_a_folder_that_is_gone_prunes_nothing_until_that_very_revision_is_
 
 
 @pytest.mark.case(26)
-async def test_the_last_namespace_and_large_prunes_wait_and_stay_known(owned: Owned) -> None:
+async def test_a_commit_that_removes_every_namespace_waits(owned: Owned) -> None:
+    outside = config_map(owned.name, "default", "  color: blue")
+    await owned.create({"home.yaml": owned.home, "a.yaml": owned.map("a"), "outside.yaml": outside})
+    commit = owned.repository.commit({"home.yaml": None, "a.yaml": None})
+    message = await owned.says("every namespace that was declared would go (1)")
+    assert await owned.is_there("configmap", "a")
+    assert f"{CONFIRM}=main@sha1:{commit}" in message
+    await owned.patch({"metadata": {"annotations": {CONFIRM: f"main@sha1:{commit}"}}})
+    await owned.goes("namespace", owned.name)
+
+
+@pytest.mark.case(26)
+async def test_large_prunes_wait_and_stay_known(owned: Owned) -> None:
     files: dict[str, str | None] = {f"m{number}.yaml": owned.map(f"m{number}") for number in range(14)}
     await owned.create({"home.yaml": owned.home, **files})
     first = owned.repository.commit({f"m{number}.yaml": None for number in range(1, 14)})
