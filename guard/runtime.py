@@ -392,6 +392,7 @@ class Runtime:
             synced=lambda name, result: self.metrics.synced(sync=name, result=result),
             drifted=self.repairer.drifted,
             fights=self.heals.fights,
+            unwatched=self.watching.unwatched,
             dependencies=syncs.check_dependencies,
             at_once=self.options.concurrency,
         )

@@ -65,6 +65,7 @@ class Reconciler:
         synced: Callable[[str, str], None],
         drifted: Callable[[str], int],
         fights: Callable[[str], tuple[str, ...]] = lambda _sync: (),
+        unwatched: Callable[[str], tuple[str, ...]] = lambda _sync: (),
         dependencies: Callable[[Sync, str], None] = lambda _sync, _revision: None,
         at_once: int = APPLIES_AT_ONCE,
     ) -> None:
@@ -82,7 +83,14 @@ class Reconciler:
         self._drifted = drifted
         self._dependencies = dependencies
         self._reporter = Reporter(
-            sync, client=client, clock=clock, references=references, write=write, synced=synced, fights=fights
+            sync,
+            client=client,
+            clock=clock,
+            references=references,
+            write=write,
+            synced=synced,
+            fights=fights,
+            unwatched=unwatched,
         )
         self.health = HealthChecker(
             client,
