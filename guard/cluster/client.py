@@ -12,7 +12,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from copy import copy
 from typing import TYPE_CHECKING, Generic, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import msgspec
@@ -42,6 +43,7 @@ LIST_RESTARTS = 3
 LISTS_AT_ONCE = 4
 REQUEST_SECONDS = 30.0  # a request that takes longer is better tried again; the API server itself gives up after 60
 CONNECTIONS = 100
+READ_BUFFER = 2 * 1024 * 1024  # as the transport's: a watch event is one line, and etcd takes objects of 1.5 MiB
 
 UNAUTHORIZED, GONE, SERVER_ERROR = 401, 410, 500
 
@@ -84,18 +86,28 @@ class _Pool:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._transport: ApiClient | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self.proxy: str | None = None
 
     def session(self) -> aiohttp.ClientSession:
-        if self._transport is None:
+        if self._transport is None or self._session is None:
             self._connection.configuration.connection_pool_maxsize = CONNECTIONS
             try:
                 self._transport = self._connection.transport()
             except (ssl.SSLError, OSError) as error:
                 server = self._connection.server
                 raise Unreachable(f"the TLS files for {server} cannot be used: {error}") from error
-        return self._transport.rest_client.pool_manager
+            # The transport's own session looks for the environment's proxies and a .netrc before each request, in a thread each
+            # time (0.2 ms), and fails where .netrc names the host.
+            own = self._transport.rest_client.pool_manager
+            self._session = aiohttp.ClientSession(connector=own.connector, connector_owner=False, read_bufsize=READ_BUFFER)
+            self.proxy = self._connection.configuration.proxy or _proxy_of(self._connection.server)
+        return self._session
 
     async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
         if self._transport is not None:
             await self._transport.close()
             self._transport = None
@@ -208,7 +220,7 @@ class Client:
                 headers={**headers, **self._headers(), **({"Authorization": authorization} if authorization else {})},
                 timeout=limits or aiohttp.ClientTimeout(total=REQUEST_SECONDS),
                 server_hostname=configuration.tls_server_name,
-                proxy=configuration.proxy,
+                proxy=self._pool.proxy,
             )
             self._observe(method, response.status)
             if response.status < 400:  # noqa: PLR2004 (HTTP's border between success and error)
@@ -349,6 +361,12 @@ class Client:
             if not metadata.more:
                 return
             query["continue"], starts = metadata.more, False
+
+
+def _proxy_of(server: str) -> str | None:
+    """The proxy that the environment names for this URL."""
+    parts = urlsplit(server)
+    return None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
 
 
 def _unobserved(_verb: str, _code: int) -> None:

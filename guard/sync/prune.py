@@ -120,8 +120,8 @@ class Pruner:
         )
 
     async def prunable(self, kinds: Iterable[Kind]) -> tuple[ObjectKey, ...]:
-        """What of these kinds a prune would take away, looked up and left alone. Raises ClusterError, also where not all of it can
-        be told.
+        """What of these kinds a prune would take away, looked up and left alone. Raises ClusterError, also where not all of it
+        can be told.
         """
         found = await self._looking.through(kinds, served=await self._index.served(fresh=False))
         if found.faults:
