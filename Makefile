@@ -47,11 +47,12 @@ check: $(READY)  ## lint, format, types, layers, cases
 	@echo "== import-linter";   $(BIN)/lint-imports
 	@echo "== cases";           $(BIN)/python -m tools.cases
 
-bench: setup  ## what a decision, the index and a commit cost, what Guard costs at admission, and how fast it heals and follows
+bench: setup  ## what a decision, the index and a commit cost, what Guard costs at admission, and how fast it heals, follows and syncs
 	@$(BIN)/python -m bench.decision
 	@$(BIN)/python -m bench.admission
 	@$(BIN)/python -m bench.heal
 	@$(BIN)/python -m bench.source
+	@$(BIN)/python -m bench.sync
 
 oracle: setup  ## 10,000 changes held against what the API server itself would do (ARGS="--seed 7")
 	@$(BIN)/python -m tests.oracle --changes 10000 $(ARGS)

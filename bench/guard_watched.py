@@ -57,6 +57,9 @@ class Watch:
     def note(self, seen: Seen) -> None:
         self._log.write(codec.encode(seen) + b"\n")
 
+    def close(self) -> None:
+        self._log.close()
+
     def step(self, name: str) -> None:
         self.note(Seen(kind="step", at=perf_counter(), seconds=0.0, what=name))
 
@@ -81,7 +84,7 @@ class Watch:
             return asyncio.run(self._beside(work))
         finally:
             gc.callbacks.remove(self._collected)
-            self._log.close()
+            self.close()
 
     async def _beside(self, work: Coroutine[object, object, T]) -> T:
         ticking = asyncio.create_task(self._tick(), name="tick")
@@ -159,14 +162,19 @@ def _told(place: Place | None) -> str:
     return f"{name}:{line} {code.co_name}"
 
 
-def watched() -> None:
-    watch = Watch(Path(sys.argv.pop(1)))
-    uvloop.run = watch.run  # pyright: ignore[reportAttributeAccessIssue] (a loop whose handles can be wrapped)
+def mark(watch: Watch) -> None:
+    """Have the steps of a sync noted."""
     fetch = watch.marked("fetch", GitFolder.fetch, after="render, resolve")
     GitFolder.fetch = fetch  # pyright: ignore[reportAttributeAccessIssue] (as a method it takes the same)
     gate.check = watch.marked("dry run", gate.check, after="index, register")
     inforce.apply_all = watch.marked("apply", inforce.apply_all, after="prune, status")
     watch.step("start")
+
+
+def watched() -> None:
+    watch = Watch(Path(sys.argv.pop(1)))
+    uvloop.run = watch.run  # pyright: ignore[reportAttributeAccessIssue] (a loop whose handles can be wrapped)
+    mark(watch)
     main()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import yaml
 
-from bench.objects import USUAL, Sample
+from bench.objects import NAMESPACE, USUAL, Sample
 from tools.guardrun import Repository
 
 IN_FOLDER = 100
@@ -31,11 +31,16 @@ class Change(msgspec.Struct, frozen=True):
 class Manifests:
     """The repository `deploy` below a folder; every second object is a ConfigMap, the others are Deployments."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, namespace: str = NAMESPACE) -> None:
         self.repository = Repository(root / "deploy")
         self.count = 0
         self._values = count(2)
-        self._texts = {kind: yaml.dump(sample.make(_NAME), sort_keys=False, width=1000) for kind, sample in USUAL.items()}
+        self._texts = {
+            kind: yaml.dump(sample.make(_NAME), sort_keys=False, width=1000).replace(
+                f"namespace: {NAMESPACE}\n", f"namespace: {namespace}\n"
+            )
+            for kind, sample in USUAL.items()
+        }
 
     def grow(self, objects: int) -> str:
         """Declare so many objects; returns the commit."""

@@ -309,8 +309,17 @@ class Runtime:
     async def _compare(self, sync: str) -> Comparison:
         if sync and sync not in self.syncs:
             raise ConfigError(f"there is no Sync {sync}", hint="guard status lists them")
-        waiting = [name for name, found in self.syncs.items() if sync in {"", name} and not found.loaded.is_set()]
-        return await compare(self.client, self.view, left=self._left, locate=self._locate, sync=sync, not_loaded=waiting)
+        asked = {name: found for name, found in self.syncs.items() if sync in {"", name}}
+        loaded = {name: found for name, found in asked.items() if found.loaded.is_set()}
+        return await compare(
+            self.client,
+            self.view,
+            left=self._left,
+            locate=self._locate,
+            sync=sync,
+            prunable={name: found.prunable for name, found in loaded.items()},
+            not_loaded=asked.keys() - loaded.keys(),
+        )
 
     async def _explain(self, kind: str, name: str, *, namespace: str) -> Explanation:
         return await explain(
@@ -383,6 +392,7 @@ class Runtime:
             synced=lambda name, result: self.metrics.synced(sync=name, result=result),
             drifted=self.repairer.drifted,
             fights=self.heals.fights,
+            unwatched=self.watching.unwatched,
             dependencies=syncs.check_dependencies,
             at_once=self.options.concurrency,
         )

@@ -8,7 +8,7 @@ from msgspec import Struct, structs
 
 from guard.api.conditions import Condition, ConditionStatus, find_condition
 from guard.api.source import GitRef
-from guard.api.status import HealthCounts, ObjectCounts, Progress
+from guard.api.status import HealthCounts, HeldBack, ObjectCounts, Progress
 from guard.api.sync import REQUESTED_AT, SUSPEND_REASON, Sync, parse_sync
 from guard.base.codec import JsonObject, child
 from guard.base.errors import ConfigError
@@ -40,6 +40,7 @@ class Standing(Struct, frozen=True, kw_only=True, rename="camel"):
     objects: ObjectCounts = ObjectCounts()
     health: HealthCounts = HealthCounts()
     progress: Progress = Progress()
+    held_back: HeldBack = HeldBack()
     source: str = ""
     path: str = ""
     interval: str = ""
@@ -103,6 +104,7 @@ def standing(sync: Sync, *, others: Mapping[str, Sync | None]) -> Standing:
         objects=status.objects,
         health=status.health,
         progress=status.progress,
+        held_back=status.held_back,
         source=f"{spec.source.git.url} {_ref(spec.source.git.ref)}",
         path=spec.path,
         interval=spec.source.interval,
@@ -172,5 +174,7 @@ def _next_steps(found: Standing) -> Iterator[str]:
     )
     if found.objects.drifted:
         yield f"guard diff {name}" + ("" if found.heal else "  (healing is off, so it stays until a commit or guard reconcile)")
+    if found.held_back.objects:
+        yield f"guard diff {name}  (what is to be pruned; the message says how to confirm it)"
     if found.objects.failed:
         yield f"guard audit --sync {name} --event sync-failed"

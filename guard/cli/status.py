@@ -149,7 +149,7 @@ def _detail(found: Standing) -> None:
 
 
 def _facts(found: Standing) -> list[tuple[str, str]]:
-    objects, health = found.objects, found.health
+    objects, health, held = found.objects, found.health, found.held_back
     attempted = f"tried last: {found.attempted_revision}" if found.attempted_revision != found.revision else ""
     return [
         ("Suspended", f"yes: {found.suspend_reason or 'no reason given'}" if found.suspended else ""),
@@ -166,6 +166,7 @@ def _facts(found: Standing) -> list[tuple[str, str]]:
             if _healthy(found) != "-"
             else "",
         ),
+        ("Held back", f"{naming.plural(held.objects, 'object')} to be pruned, since {held.revision}" if held.objects else ""),
         ("Progress", _progress(found)),
         ("Requested", f"a look, at {found.requested}; not answered yet" if found.requested else ""),
     ]

@@ -12,7 +12,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from copy import copy
 from typing import TYPE_CHECKING, Generic, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import msgspec
@@ -21,6 +22,7 @@ from guard.base import codec
 from guard.base.codec import DecodeError, JsonObject
 from guard.base.errors import ApiStatusError, Unreachable
 from guard.cluster.connection import Connection
+from guard.cluster.frozen import thaw
 from guard.cluster.throttling import Patience
 from guard.state.ids import FIELD_MANAGER, Kind
 from guard.state.metadata import Metadata, PartialObject
@@ -41,8 +43,9 @@ LIST_RESTARTS = 3
 LISTS_AT_ONCE = 4
 REQUEST_SECONDS = 30.0  # a request that takes longer is better tried again; the API server itself gives up after 60
 CONNECTIONS = 100
+READ_BUFFER = 2 * 1024 * 1024  # as the transport's: a watch event is one line, and etcd takes objects of 1.5 MiB
 
-UNAUTHORIZED, GONE = 401, 410
+UNAUTHORIZED, GONE, SERVER_ERROR = 401, 410, 500
 
 T = TypeVar("T")
 
@@ -83,18 +86,28 @@ class _Pool:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._transport: ApiClient | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self.proxy: str | None = None
 
     def session(self) -> aiohttp.ClientSession:
-        if self._transport is None:
+        if self._transport is None or self._session is None:
             self._connection.configuration.connection_pool_maxsize = CONNECTIONS
             try:
                 self._transport = self._connection.transport()
             except (ssl.SSLError, OSError) as error:
                 server = self._connection.server
                 raise Unreachable(f"the TLS files for {server} cannot be used: {error}") from error
-        return self._transport.rest_client.pool_manager
+            # The transport's own session looks for the environment's proxies and a .netrc before each request, in a thread each
+            # time (0.2 ms), and fails where .netrc names the host.
+            own = self._transport.rest_client.pool_manager
+            self._session = aiohttp.ClientSession(connector=own.connector, connector_owner=False, read_bufsize=READ_BUFFER)
+            self.proxy = self._connection.configuration.proxy or _proxy_of(self._connection.server)
+        return self._session
 
     async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
         if self._transport is not None:
             await self._transport.close()
             self._transport = None
@@ -207,7 +220,7 @@ class Client:
                 headers={**headers, **self._headers(), **({"Authorization": authorization} if authorization else {})},
                 timeout=limits or aiohttp.ClientTimeout(total=REQUEST_SECONDS),
                 server_hostname=configuration.tls_server_name,
-                proxy=configuration.proxy,
+                proxy=self._pool.proxy,
             )
             self._observe(method, response.status)
             if response.status < 400:  # noqa: PLR2004 (HTTP's border between success and error)
@@ -256,10 +269,18 @@ class Client:
         return await self.call("PUT", path, params={"fieldManager": manager}, body=body)
 
     async def apply(self, path: str, body: JsonObject, *, manager: str, force: bool, dry_run: bool = False) -> JsonObject:
-        """Server-side apply. Fields that the kind does not know are errors, not dropped."""
+        """Server-side apply. Fields that the kind does not know are errors, not dropped. An object that was frozen by a version
+        that is gone is thawed first, before a dry run as well.
+        """
         params = {"fieldManager": manager, "force": str(force).lower(), "fieldValidation": "Strict"}
         if dry_run:
             params["dryRun"] = "All"
+        try:
+            return await self.call("PATCH", path, params=params, body=body, content_type=APPLY_PATCH)
+        except ApiStatusError as error:
+            api_version, kind = str(body.get("apiVersion")), str(body.get("kind"))
+            if error.code != SERVER_ERROR or not await thaw(self, path, api_version=api_version, kind=kind, manager=manager):
+                raise
         return await self.call("PATCH", path, params=params, body=body, content_type=APPLY_PATCH)
 
     async def json_patch(self, path: str, operations: list[JsonObject], *, manager: str) -> JsonObject:
@@ -340,6 +361,12 @@ class Client:
             if not metadata.more:
                 return
             query["continue"], starts = metadata.more, False
+
+
+def _proxy_of(server: str) -> str | None:
+    """The proxy that the environment names for this URL."""
+    parts = urlsplit(server)
+    return None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
 
 
 def _unobserved(_verb: str, _code: int) -> None:

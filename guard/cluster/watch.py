@@ -88,8 +88,10 @@ def watch(
     return _follow(_Stream(client, path, params=params, accept=JSON, decode=decode, pages=pages, pace=pace), nothing={})
 
 
-def watch_metadata(client: Client, path: str, *, labels: str, pace: Pace = USUAL) -> AsyncGenerator[Event[Metadata]]:
-    """The same, of the objects' metadata alone."""
+def watch_metadata(
+    client: Client, path: str, *, labels: str, opened: Callable[[], object] = lambda: None, pace: Pace = USUAL
+) -> AsyncGenerator[Event[Metadata]]:
+    """The same, of the objects' metadata alone. `opened` is called whenever the server has begun to tell of changes."""
     params = {"labelSelector": labels}
 
     def pages() -> AsyncGenerator[Page[Metadata]]:
@@ -99,7 +101,7 @@ def watch_metadata(client: Client, path: str, *, labels: str, pace: Pace = USUAL
         metadata = codec.decode_as(raw, PartialObject).metadata
         return metadata, metadata.resource_version
 
-    stream = _Stream(client, path, params=params, accept=METADATA, decode=decode, pages=pages, pace=pace)
+    stream = _Stream(client, path, params=params, accept=METADATA, decode=decode, pages=pages, pace=pace, opened=opened)
     return _follow(stream, nothing=PartialObject().metadata)
 
 
@@ -159,7 +161,9 @@ class _Stream(Generic[T]):
         decode: Callable[[msgspec.Raw], tuple[T, str]],
         pages: Callable[[], AsyncGenerator[Page[T]]],
         pace: Pace,
+        opened: Callable[[], object] = lambda: None,
     ) -> None:
+        self._opened = opened
         self.pages = pages
         self.pace = pace
         self._client = client
@@ -182,6 +186,7 @@ class _Stream(Generic[T]):
             self._client.request("GET", self._path, params=query, accept=self._accept, limits=limits) as response,
             aclosing(_lines(response, silence=self.pace.silence)) as lines,
         ):
+            self._opened()
             async for line in lines:
                 try:
                     found = self._read(line)

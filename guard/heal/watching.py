@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
+from functools import partial
 
 from guard import telemetry
 from guard.apply import Known, Writer
@@ -31,6 +32,8 @@ SPOOF_SECONDS = 2.0
 DOUBT_SECONDS = 1.0
 DOUBTS_AT_ONCE = 5
 MOST_DOUBTED = 4096
+# A restart of the API server is over by then.
+UNWATCHED_SECONDS = 30.0
 
 _log = telemetry.get("heal")
 
@@ -65,6 +68,8 @@ class Watching:
         self._present: dict[Kind, set[ObjectKey]] = {}
         # What a list that has not ended has shown so far.
         self._listing: dict[Kind, set[ObjectKey]] = {}
+        # Since when a kind cannot be watched, and why.
+        self._failing: dict[Kind, tuple[float, str]] = {}
         self._doubts: dict[ObjectKey, Drift] = {}
         # When the verifying applies of an object would have been made, had each of them taken its second.
         self._verified: dict[ObjectKey, float] = {}
@@ -77,6 +82,7 @@ class Watching:
             self._tasks.pop(kind).cancel()
             self._listed.pop(kind, None)
             self._listing.pop(kind, None)
+            self._failing.pop(kind, None)
             for key in self._present.pop(kind, ()):
                 # Declared no more: nobody would see it go.
                 if self._view.state.get(key) is None:
@@ -91,6 +97,12 @@ class Watching:
             for task in late:
                 task.cancel()
 
+    def unwatched(self, sync: str) -> tuple[str, ...]:
+        """A line for each kind of a Sync that cannot be watched, as one whose conversion fails: nothing of it is healed."""
+        kinds, now = self._view.state.kinds_of(sync), self._clock.monotonic()
+        lost = ((kind, why) for kind, (since, why) in self._failing.items() if now - since > UNWATCHED_SECONDS and kind in kinds)
+        return tuple(sorted(f"{kind.group_kind}: {why}" for kind, why in lost))
+
     async def close(self) -> None:
         tasks = list(self._tasks.values())
         for task in tasks:
@@ -99,7 +111,9 @@ class Watching:
         await self._repairer.close()
 
     async def _watch(self, kind: Kind) -> None:
-        async for event in watch_metadata(self._client, collection_path(kind), labels=SYNC_LABEL):
+        path = collection_path(kind)
+        opened = partial(self._failing.pop, kind, None)
+        async for event in watch_metadata(self._client, path, labels=SYNC_LABEL, opened=opened):
             self._take(kind, event)
             # A page of a list holds hundreds of objects, and the next event may be hours away.
             del event
@@ -107,6 +121,8 @@ class Watching:
     def _take(self, kind: Kind, event: Event[Metadata]) -> None:
         if event.type == "FAILED":
             _log.info("watch interrupted", kind=kind.group_kind, error=event.error)
+            since, _ = self._failing.get(kind, (self._clock.monotonic(), ""))
+            self._failing[kind] = since, event.error
             self._listed[kind].set()
         elif event.type == "LISTED":
             self._relisted(kind, event)

@@ -199,6 +199,10 @@ class InForce:
         """
         await self._pruner.release_strangers(kinds)
 
+    async def prunable(self, kinds: Iterable[Kind]) -> tuple[ObjectKey, ...]:
+        """What pruning would take away, of these kinds as well. Raises ClusterError."""
+        return await self._pruner.prunable({*kinds, *self._index.state.kinds_of(self._name)})
+
     async def prune(self, sync: Sync, *, revision: str, kinds: Iterable[Kind], held: HeldBack) -> Pruned:
         """One round of pruning, looking through these kinds as well; `held` is what was held back so far. Raises
         ClusterError.

@@ -119,6 +119,15 @@ class Pruner:
             is_done=is_done,
         )
 
+    async def prunable(self, kinds: Iterable[Kind]) -> tuple[ObjectKey, ...]:
+        """What of these kinds a prune would take away, looked up and left alone. Raises ClusterError, also where not all of it
+        can be told.
+        """
+        found = await self._looking.through(kinds, served=await self._index.served(fresh=False))
+        if found.faults:
+            raise ClusterError("; ".join(found.faults))
+        return tuple(one.key for one in found.leftovers if not one.stays)
+
     async def release_strangers(self, kinds: Iterable[Kind]) -> Removed:
         """Give up what carries this Sync's label and is of kinds that it has not applied before: an earlier Sync of this name has
         left it, and it is not this one's to prune. Raises ClusterError, also where one of them could not be given up: from then

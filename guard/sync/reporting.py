@@ -18,7 +18,7 @@ from guard.cluster import Client
 from guard.state.ids import Kind
 from guard.sync.attempt import Attempt
 from guard.sync.prune import Pruned
-from guard.sync.status import Health, Outcome, advanced, fighting, in_force, progressing, publish, suspended
+from guard.sync.status import Health, Outcome, advanced, blind, fighting, in_force, progressing, publish, suspended
 
 FAILURES_NAMED = 3
 # Often enough for people who watch, and a write that the API server hardly notices.
@@ -48,6 +48,7 @@ class Reporter:
         write: Callable[[Record], None],
         synced: Callable[[str, str], None],
         fights: Callable[[str], tuple[str, ...]] = lambda _sync: (),
+        unwatched: Callable[[str], tuple[str, ...]] = lambda _sync: (),
     ) -> None:
         self.status: SyncStatus = sync.status
         self._name = sync.key
@@ -57,6 +58,7 @@ class Reporter:
         self._write = write
         self._synced = synced
         self._fights = fights
+        self._unwatched = unwatched
         self._failed_message = ""
         self._health: Health | None = None
         self._last: tuple[Sync, Outcome] | None = None
@@ -215,7 +217,7 @@ class Reporter:
             kinds=tuple(sorted(kinds)),
             ended_jobs=ended_jobs,
         )
-        if is_well and seen and not is_news and not self._fights_changed():
+        if is_well and seen and not is_news and not self._troubles_changed():
             self._last = (sync, outcome)
         else:
             await self._say(sync, outcome)
@@ -238,13 +240,20 @@ class Reporter:
         await self._publish(
             sync,
             lambda status: advanced(
-                sync, status, outcome, health=self._health, fights=self._fights(self._name), now=self._clock.now()
+                sync,
+                status,
+                outcome,
+                health=self._health,
+                fights=self._fights(self._name),
+                unwatched=self._unwatched(self._name),
+                now=self._clock.now(),
             ),
         )
 
-    def _fights_changed(self) -> bool:
-        said, wanted = find_condition(self.status.conditions, "Fighting"), fighting(self._fights(self._name))
-        return (said.message if said else "") != (wanted[2] if wanted else "")
+    def _troubles_changed(self) -> bool:
+        wanted = {"Fighting": fighting(self._fights(self._name)), "Unwatched": blind(self._unwatched(self._name))}
+        said = {name: find_condition(self.status.conditions, name) for name in wanted}
+        return any((known.message if (known := said[name]) else "") != (new[2] if new else "") for name, new in wanted.items())
 
     async def _publish(self, sync: Sync, change: Callable[[SyncStatus], SyncStatus]) -> None:
         async with self._lock:

@@ -73,11 +73,12 @@ def advanced(
     *,
     health: Health | None = None,
     fights: tuple[str, ...] = (),
+    unwatched: tuple[str, ...] = (),
     now: datetime,
 ) -> SyncStatus:
     """The status after an attempt for this Sync. A failed attempt keeps the last good revision, its counts and kinds. The
-    conditions are those of kstatus: Reconciling and Stalled are there only while they are true, and so is Fighting, with a line
-    for each object that somebody keeps changing back.
+    conditions are those of kstatus: Reconciling and Stalled are there only while they are true, and so are Fighting, with a line
+    for each object that somebody keeps changing back, and Unwatched, with one for each kind that cannot be watched.
     """
     ready = _ready(outcome, health if sync.spec.wait else None, waits=sync.spec.wait)
     if ready[0] == "Unknown" and _was_ready(sync, status, outcome):
@@ -87,6 +88,7 @@ def advanced(
         "Reconciling": _reconciling(outcome, ready),
         "Stalled": ("True", outcome.reason, outcome.message) if outcome.stalled else None,
         "Fighting": fighting(fights),
+        "Unwatched": blind(unwatched),
     }
     if outcome.applied_revision:
         status = in_force(sync, status, outcome.applied_revision)
@@ -111,6 +113,11 @@ def advanced(
 def in_force(sync: Sync, status: SyncStatus, revision: str) -> SyncStatus:
     """The status with a revision in force, of this Sync's manifests."""
     return msgspec.structs.replace(status, revision_in_force=revision, manifests_from=manifests_from(sync.spec))
+
+
+def blind(unwatched: tuple[str, ...]) -> _Wanted:
+    """The condition that names the kinds of which nothing is healed, since they cannot be watched."""
+    return ("True", "WatchFailing", "; ".join(unwatched)) if unwatched else None
 
 
 def fighting(fights: tuple[str, ...]) -> _Wanted:

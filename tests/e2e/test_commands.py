@@ -117,6 +117,23 @@ async def test_a_large_sync_shows_how_far_it_is(world: World, fresh: str, tmp_pa
     await world.plane.kubectl("delete", "sync", fresh, "-n", "guard-system", identity="admin")
 
 
+async def test_what_is_to_be_pruned_and_held_back_is_a_difference(world: World, followed: Followed) -> None:
+    namespace = f"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {followed.name}\n"
+    await followed.commit({"namespace.yaml": namespace})
+    same = await world.guard.guard("diff", followed.name)
+    assert same.returncode == 0, same.stdout
+    followed.repository.commit({"namespace.yaml": None})
+    await followed.says("to confirm, annotate")
+    found = await world.guard.guard("diff", followed.name)
+    assert found.returncode == 1
+    assert found.stdout.splitlines()[0] == f"Namespace {followed.name}: no longer in Git, to be pruned"
+    assert found.stdout.endswith(", 1 to be pruned\n")
+    told = await world.guard.guard("status", followed.name)
+    assert "Held back:   1 object to be pruned, since main@sha1:" in told.stdout
+    await followed.commit({"namespace.yaml": namespace})
+    assert (await world.guard.guard("diff", followed.name)).returncode == 0
+
+
 async def test_kubectl_finds_the_commands(world: World, followed: Followed) -> None:
     path = os.pathsep.join((str(Path(guard_command()[0]).parent), os.environ["PATH"]))
     found = await world.plane.kubectl("guard", "status", followed.name, identity="admin", environment={"PATH": path})

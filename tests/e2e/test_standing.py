@@ -15,7 +15,7 @@ import pytest
 
 from guard.base import codec
 from tests.cli.terminal import unstyled
-from tests.e2e.conftest import App, World, config_map, write
+from tests.e2e.conftest import App, World, config_map, widget, widget_definition, write
 from tests.e2e.test_syncing import not_ready, versions
 from tools.controlplane import Completed
 from tools.guardrun import Repository, eventually, free_port, guard_command, sync_document
@@ -434,6 +434,53 @@ async def test_a_new_sync_that_does_not_load_keeps_nothing_registered(world: Wor
         assert f"'{fresh}'" not in str(await world.plane.call("GET", CONFIGURATION))
     finally:
         await world.plane.call("DELETE", f"{SYNCS}/{fresh}-new")
+
+
+@pytest.mark.case(33)
+async def test_a_kind_that_cannot_be_converted_is_named_and_harms_no_other(world: World, fresh: str) -> None:
+    """Its conversion webhook fails for good: nothing of the kind can be watched until that is over."""
+    group = f"{fresh}.example.com"
+    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    await world.plane.call("POST", definitions, body=widget_definition(group))
+    thing = widget(fresh, group, "{size: 1}", version="v2")
+    await world.declare({f"apps/{fresh}.yaml": thing, f"apps/{fresh}-map.yaml": config_map(fresh, "default", "  color: blue")})
+    crd = ("patch", "crd", f"widgets.{group}", "--type=merge", "-p")
+
+    async def convert(conversion: str) -> None:
+        await world.past(*crd, f'{{"spec":{{"conversion":{conversion}}}}}')
+
+    async def unwatched() -> str:
+        found = (await world.guard.sync("apps"))["status"]["conditions"]
+        return "".join(condition["message"] for condition in found if condition["type"] == "Unwatched")
+
+    async def color() -> bool:
+        return bool((await world.get(f"configmap/{fresh}", "default"))["data"]["color"] == "blue")
+
+    nobody = '{"clientConfig":{"url":"https://127.0.0.1:1/"},"conversionReviewVersions":["v1"]}'
+    try:
+        await convert(f'{{"strategy":"Webhook","webhook":{nobody}}}')
+
+        async def is_said() -> bool:
+            return f"Widget.{group}" in await unwatched()
+
+        await eventually(is_said, what=f"the Sync names the kind; the log ends:\n{world.guard.tail()}", seconds=120)
+        await world.past("patch", f"configmap/{fresh}", "-n", "default", '-p={"data":{"color":"red"}}')
+        await eventually(color, what="another kind is healed")
+        await convert('{"strategy":"None","webhook":null}')
+
+        async def is_watched() -> bool:
+            return not await unwatched()
+
+        await eventually(is_watched, what="the kind is watched again", seconds=60)
+        await world.past("delete", f"widgets.v2.{group}/{fresh}", "-n", "default")
+
+        async def is_back() -> bool:
+            return await world.exists(f"widgets.v2.{group}", fresh, "default")
+
+        await eventually(is_back, what="a deleted object of the kind is back", seconds=60)
+    finally:
+        await convert('{"strategy":"None","webhook":null}')
+    await world.declare({f"apps/{fresh}.yaml": None, f"apps/{fresh}-map.yaml": None})
 
 
 DEFINITION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/syncs.gitopsguard.dev"

@@ -255,6 +255,20 @@ async def test_what_a_tenant_may_not_say_is_said_in_its_status(tenant: Tenant, s
     await tenant.world.plane.kubectl("create", "configmap", tenant.namespace, "-n", "default", identity="person")
 
 
+async def test_what_goes_with_a_deleted_sync_goes_in_the_name_of_its_account(tenant: Tenant) -> None:
+    world = tenant.world
+    commit = tenant.repository.commit({"settings.yaml": settings(tenant)})
+    await tenant.follow(deletionPolicy="Prune")
+    await tenant.applied(commit)
+    await tenant.drop()
+
+    async def gone() -> bool:
+        return not await world.exists("configmap", "settings", tenant.namespace)
+
+    await eventually(gone, what=f"pruned; the log ends:\n{world.guard.tail()}")
+    assert [line for line in audited(world, tenant) if line["verb"] == "delete"]
+
+
 async def test_a_right_that_is_taken_away_makes_healing_fail_and_say_so(following: Tenant) -> None:
     tenant, world = following, following.world
     await world.plane.kubectl("delete", "rolebinding", "deployer", "-n", tenant.namespace, identity="admin")
