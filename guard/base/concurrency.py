@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+async def unless(work: Coroutine[None, None, R], other: Coroutine[None, None, None]) -> R | None:
+    """The result of the work; None where the other thing came first. Neither goes on afterwards."""
+    task, stopper = asyncio.ensure_future(work), asyncio.ensure_future(other)
+    try:
+        await asyncio.wait((task, stopper), return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else stopper.result()
+    finally:
+        for one in (task, stopper):
+            one.cancel()
+        await asyncio.gather(task, stopper, return_exceptions=True)
 
 
 async def for_each(items: Sequence[T], work: Callable[[T], Awaitable[R]], *, at_once: int) -> list[R]:

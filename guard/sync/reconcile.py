@@ -7,7 +7,8 @@ poll tries again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -17,6 +18,7 @@ from guard.apply import Writer
 from guard.audit import Counts, Record, References
 from guard.base.backoff import Backoff
 from guard.base.clock import Clock
+from guard.base.concurrency import unless
 from guard.base.errors import ClusterError, DependencyError, GuardError, NothingDeclared
 from guard.cluster import Client
 from guard.state.desired import Declared
@@ -109,8 +111,9 @@ class Reconciler:
             writer=writer,
             clock=clock,
             at_once=at_once,
-            settled=self.health.settled,
+            settled=self._settled,
         )
+        self._applying: Goal | None = None
         self._done: Goal | None = None
         # Apply everything again, where healing is on.
         self._again = False
@@ -436,12 +439,27 @@ class Reconciler:
         async def progress(done: int, total: int) -> None:
             await self._reporter.progress(attempt, revision=revision, done=done, total=total)
 
+        self._applying = goal_of(attempt.sync, revision)
         try:
             return await self._in_force.apply(attempt.sync, progress=progress)
         finally:
             self.health.applied()
             # What was applied is to be looked at: until then nobody is to read how well it was before.
             self._reporter.judged(self._health())
+
+    async def _settled(self, objects: Sequence[Declared]) -> tuple[str, ...]:
+        """A wave waits for the health of the last one, but not while there is something newer to apply, which may mend it."""
+        faults = await unless(self.health.settled(objects), self._newer())
+        return ("something newer has come",) if faults is None else faults
+
+    async def _newer(self) -> None:
+        """Until the Sync, or what its source has, is another than what is being applied."""
+        while True:
+            await self._wait(self.wake, self.sync.spec.source.interval_seconds)
+            with suppress(GuardError):
+                if goal_of(self.sync, await self._source.fetch()) != self._applying:
+                    self.wake.set()
+                    return
 
     async def _judged(self, health: Health) -> None:
         """What a Sync said before a restart stands until everything was looked at again."""

@@ -4,6 +4,7 @@ against what the API server holds.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -197,6 +198,33 @@ async def test_who_depends_on_a_sync_that_waits_begins_when_that_is_healthy(watc
 
     await eventually(is_applied, what=f"{other} is applied", seconds=SECONDS)
     await watched.world.plane.kubectl("delete", "sync", other, "-n", "guard-system", identity="admin")
+
+
+async def test_a_wave_waits_for_the_health_of_the_last_one_and_not_for_its_timeout_when_a_commit_mends_it(
+    watched: Watched,
+) -> None:
+    name = watched.name
+    later = workload("Deployment", name, spec="replicas: 1").replace(
+        "  namespace", '  annotations: {gitopsguard.dev/wave: "1"}\n  namespace', 1
+    )
+    await watched.follow(
+        {"a.yaml": workload("Deployment", f"{name}-first", plays="unready", spec="replicas: 1"), "b.yaml": later}, timeout="1h"
+    )
+
+    async def deployments() -> set[str]:
+        found = await watched.world.plane.call("GET", "/apis/apps/v1/namespaces/default/deployments")
+        return {one["metadata"]["name"] for one in found["items"] if name in one["metadata"]["name"]}
+
+    async def first_is_there() -> bool:
+        return f"{name}-first" in await deployments()
+
+    await eventually(first_is_there, what="the first wave is applied", seconds=SECONDS)
+    await asyncio.sleep(3.0)
+    assert await deployments() == {f"{name}-first"}
+    watched.repository.commit({"a.yaml": workload("Deployment", f"{name}-first", spec="replicas: 1")})
+    await watched.becomes("Healthy", "True", "Healthy", "2 objects healthy")
+    assert await deployments() == {f"{name}-first", name}
+    await watched.becomes("Ready", "True", "Applied")
 
 
 async def test_a_job_that_fails_is_told_at_once_with_what_it_says(watched: Watched) -> None:
