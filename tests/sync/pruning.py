@@ -48,9 +48,9 @@ class Standing:
         raise NotImplementedError
 
 
-def sync_of(name: str, *, annotations: Mapping[str, str] | None = None, **spec: Json) -> Sync:
+def sync_of(name: str, *, namespace: str = "guard-system", annotations: Mapping[str, str] | None = None, **spec: Json) -> Sync:
     source = {"git": {"url": "https://git.example.com/deploy", "ref": {"branch": "main"}}}
-    metadata = {"name": name, "namespace": "guard-system", "annotations": dict(annotations or {})}
+    metadata = {"name": name, "namespace": namespace, "annotations": dict(annotations or {})}
     body: JsonObject = {
         "apiVersion": "gitopsguard.dev/v1alpha1",
         "kind": "Sync",

@@ -30,16 +30,17 @@ def wave(number: int) -> JsonObject:
 class Leaving(Workshop):
     """A Sync that is there, and can be deleted."""
 
-    async def create(self, **spec: Json) -> None:
+    async def create(self, *, namespace: str = "guard-system", **spec: Json) -> None:
         await install_definition(self.client, sync_crd(), kind=SYNC)
-        body = codec.plain(sync_of(self.sync.metadata.name, **spec))
+        body = codec.plain(sync_of(self.sync.metadata.name, namespace=namespace, **spec))
         wanted: JsonObject = {
             "apiVersion": body["apiVersion"],
             "kind": body["kind"],
-            "metadata": {"name": self.sync.metadata.name, "namespace": "guard-system"},
+            "metadata": {"name": self.sync.metadata.name, "namespace": namespace},
             "spec": {name: body["spec"][name] for name in ("source", *spec)},
         }
-        await ensure_namespace(self.client, "guard-system")
+        await ensure_namespace(self.client, namespace)
+        self.sync = sync_of(self.sync.metadata.name, namespace=namespace)
         await self.client.post(self.path.rpartition("/")[0], wanted)
         await self.refresh()
         if self.sync.spec.deletion_policy == "Prune":
@@ -48,7 +49,7 @@ class Leaving(Workshop):
 
     @property
     def path(self) -> str:
-        return object_path(SYNC, namespace="guard-system", name=self.sync.metadata.name)
+        return object_path(SYNC, namespace=self.sync.metadata.namespace, name=self.sync.metadata.name)
 
     async def refresh(self) -> None:
         self.sync = parse_sync(await self.client.get(self.path), where="the API server")
@@ -199,3 +200,21 @@ async def test_the_finalizer_comes_and_goes_with_the_policy(leaving: Leaving) ->
     await keep(leaving.client, leaving.sync, wanted=False)
     await leaving.refresh()
     assert leaving.sync.metadata.finalizers == ("example.com/theirs",)
+
+
+async def test_who_deletes_the_sync_s_namespace_did_not_ask_for_its_objects(leaving: Leaving, namespace: str) -> None:
+    home = f"{namespace}-home"
+    await leaving.create(namespace=home, deletionPolicy="Prune")
+    one = leaving.object(CONFIG_MAP, "one", namespace=namespace)
+    await leaving.apply(one)
+    uid = (await leaving.client.get(f"/api/v1/namespaces/{home}"))["metadata"]["uid"]
+    # Nobody finishes that here; what it would do next is to delete what is in it.
+    await leaving.client.delete(f"/api/v1/namespaces/{home}", uid=uid)
+    await leaving.delete()
+    leaving.drops(one)
+    await leaving.refresh()
+    await leaving.deletion().run()
+    assert not await leaving.is_there()
+    body = await leaving.get(one)
+    assert body is not None
+    assert SYNC_LABEL not in body["metadata"].get("labels", {})
