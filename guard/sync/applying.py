@@ -50,8 +50,8 @@ async def _untold(_done: int, _total: int) -> None:
 class Done(msgspec.Struct, frozen=True, kw_only=True):
     """How many objects were written or found as they should be, and one line for each that could not be applied, and for each
     wave that waits. `failed` are the objects that could not be applied, `held` those of the waves that wait, `unsettled` those
-    that waves wait for, `opened` those that break-glass leaves to people, about which nothing was done: all of them stay due. It is
-    `stalled` where another attempt can only fail again, until Git or the cluster changes.
+    that waves wait for, `opened` those that break-glass leaves to people, about which nothing was done: all of them stay due. It
+    is `stalled` where another attempt can only fail again, until Git or the cluster changes.
     """
 
     counts: Counts
