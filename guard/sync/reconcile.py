@@ -431,7 +431,9 @@ class Reconciler:
 
     async def _apply(self, attempt: Attempt, revision: str) -> Done:
         kinds = self._index.state.kinds_of(self.name)
-        if new := kinds.difference(self.status.kinds):
+        # In whichever version: what was applied in another one is this Sync's own, and to be pruned.
+        known = {kind.group_kind for kind in self.status.kinds}
+        if new := {kind for kind in kinds if kind.group_kind not in known}:
             await self._in_force.release_strangers(new)
         is_news = self.read_off is None and not self._in_force.rests
         await self._reporter.announce(attempt.sync, kinds, revision=revision if is_news else "")
