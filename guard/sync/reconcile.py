@@ -23,7 +23,7 @@ from guard.base.errors import ClusterError, DependencyError, GuardError, Nothing
 from guard.cluster import Client
 from guard.state.desired import Declared
 from guard.state.ids import ObjectKey
-from guard.sync import gate, plan, rights, tenancy
+from guard.sync import entry, gate, plan, rights, tenancy
 from guard.sync.applying import APPLIES_AT_ONCE, Done, learn_all
 from guard.sync.attempt import Attempt
 from guard.sync.deletion import keep
@@ -283,11 +283,8 @@ class Reconciler:
             self._dependencies(attempt.sync, revision)
             resolved = await self._resolve(revision)
             found = resolved.plan
-            conflicts = self._index.state.conflicts(self.name, found.put)
-            self._index.claims.claim(self.name, (conflict.loser.key for conflict in conflicts))
-            plan.refuse_conflicts(found, state=self._index.state, sync=self.name)
-            account = tenancy.account_of(attempt.sync)
-            await rights.check(found.objects.values(), user=account, client=self._client)
+            asked = in_force.news(found, goal, again=self._again)
+            account = await entry.check(found, sync=attempt.sync, asked=asked, index=self._index, client=self._client)
             lessons = await gate.check(
                 in_force.changed(found),
                 due=in_force.due_of(found),
