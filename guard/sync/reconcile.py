@@ -138,7 +138,7 @@ class Reconciler:
 
     @property
     def status(self) -> SyncStatus:
-        """As it was last written."""
+        """As it was said last."""
         return self._reporter.status
 
     def update(self, sync: Sync) -> None:
@@ -170,7 +170,8 @@ class Reconciler:
             while True:
                 if not self.loaded.is_set():
                     await self._recall(was_done=was_done)
-                await self._wait(self.wake, await self._round())
+                seconds = await self._round()
+                await self._wait(self.wake, min(seconds, RETRY_MOST_SECONDS) if self._reporter.is_owed else seconds)
         finally:
             looking.cancel()
             await asyncio.gather(looking, return_exceptions=True)
