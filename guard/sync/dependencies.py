@@ -38,6 +38,8 @@ def is_same_source(one: Sync, other: Sync) -> bool:
 
 
 def _refuse_cycle(sync: Sync, *, find: Find) -> None:
+    if sync.key in sync.dependencies:
+        raise DependencyCycle("it depends on itself", where="spec.dependsOn", hint="take it out")
     # The way to each Sync that was met.
     ways: dict[str, tuple[str, ...]] = {name: (sync.key, name) for name in sync.dependencies}
     waiting = [*ways]

@@ -76,6 +76,12 @@ def test_a_cycle_is_told_as_one() -> None:
         checked(one, (one, status(one)), (two, status(two)), (three, status(three)))
 
 
+def test_who_depends_on_itself_is_told_so() -> None:
+    one = sync("a/one", "a/one")
+    with pytest.raises(DependencyCycle, match="it depends on itself"):
+        checked(one, (one, status(one)))
+
+
 def test_who_depends_on_a_cycle_waits_for_it() -> None:
     outside, two, three = sync("a/one", "a/two"), sync("a/two", "a/three"), sync("a/three", "a/two")
     assert "not ready" in refused(outside, (two, status(two, ready=False)), (three, status(three)))
