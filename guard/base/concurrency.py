@@ -3,11 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+class Places:
+    """Lets `number` in at once. Who stays for longer than `patience` seconds no longer counts, so that some that hang keep nobody
+    out; but never are there more than `most`.
+    """
+
+    def __init__(self, number: int, *, patience: float, most: int) -> None:
+        self._patience = patience
+        self._free = asyncio.Semaphore(number)
+        self._all = asyncio.Semaphore(most)
+
+    @asynccontextmanager
+    async def one(self) -> AsyncGenerator[None]:
+        async with self._all:
+            await self._free.acquire()
+            is_given_back = False
+
+            def give_back() -> None:
+                nonlocal is_given_back
+                if not is_given_back:
+                    is_given_back = True
+                    self._free.release()
+
+            timer = asyncio.get_running_loop().call_later(self._patience, give_back)
+            try:
+                yield
+            finally:
+                timer.cancel()
+                give_back()
 
 
 async def unless(work: Coroutine[None, None, R], other: Coroutine[None, None, None]) -> R | None:

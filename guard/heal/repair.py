@@ -12,6 +12,7 @@ from guard.apply import Writer
 from guard.base.backoff import Backoff
 from guard.base.clock import Clock
 from guard.base.codec import child
+from guard.base.concurrency import Places
 from guard.base.errors import ClusterError
 from guard.heal.report import Drift, Report
 from guard.state.desired import Declared, View
@@ -20,6 +21,10 @@ from guard.state.metadata import Metadata
 from guard.state.policy import Enforcement
 
 REPAIRS_AT_ONCE = 16
+# A repair takes some milliseconds. One that takes this long waits for somebody else, a webhook perhaps that does not answer, and
+# lets others by; half of the client's connections are left to all else.
+HANGS_SECONDS = 1.0
+REPAIRS_AT_MOST = 50
 FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 0.1, 60.0
 SETTLE_SECONDS = 5.0  # how late the end of a fight may be seen
 
@@ -83,7 +88,7 @@ class Repairer:
         self._cases: dict[ObjectKey, _Case] = {}
         self._tasks: dict[ObjectKey, asyncio.Task[None]] = {}
         self._held: dict[ObjectKey, Drift] = {}
-        self._limit = asyncio.Semaphore(REPAIRS_AT_ONCE)
+        self._places = Places(REPAIRS_AT_ONCE, patience=HANGS_SECONDS, most=REPAIRS_AT_MOST)
         self._settling: asyncio.TimerHandle | None = None
 
     def heals(self, declared: Declared) -> bool:
@@ -222,7 +227,7 @@ class Repairer:
         known = self._writer.known(declared.key)
         clean = self._enforcement(declared.sync).additions == "Deny"
         await self._writer.quiet(declared.key)  # a recreation may take long, and holds up nobody else
-        async with self._limit:
+        async with self._places.one():
             applied = await self._writer.apply(declared, unless_newer_than=drift.metadata.resource_version, clean=clean)
         if applied is not None and applied.is_open:
             self._hold(declared, drift)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from guard.base.concurrency import for_each, unless
+from guard.base.concurrency import Places, for_each, unless
 
 
 async def test_results_are_in_the_order_of_the_items_and_few_are_under_way_at_once() -> None:
@@ -79,3 +79,37 @@ async def test_who_is_cancelled_while_an_error_ends_all_is_cancelled() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_who_hangs_lets_others_by_and_yet_no_more_than_ever_are_let_in() -> None:
+    places, inside, let_go = Places(2, patience=0.05, most=3), 0, asyncio.Event()
+
+    async def hang() -> None:
+        nonlocal inside
+        async with places.one():
+            inside += 1
+            await let_go.wait()
+
+    hanging = [asyncio.create_task(hang()) for _ in range(4)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert inside == 2
+    async with asyncio.timeout(10):
+        while inside < 3:  # noqa: ASYNC110 (the third comes in when patience has ended)
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.2)
+    assert inside == 3
+    let_go.set()
+    await asyncio.gather(*hanging)
+    running = most = 0
+
+    async def work() -> None:
+        nonlocal running, most
+        async with places.one():
+            running += 1
+            most = max(most, running)
+            await asyncio.sleep(0)
+            running -= 1
+
+    await asyncio.gather(*(work() for _ in range(20)))
+    assert most == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 
 import pytest
@@ -183,3 +184,35 @@ async def test_a_write_that_admission_has_judged_costs_no_apply_and_drift_after_
     await healed(world, "deployment", "web", app.namespace, lambda found: containers(found) == {"web": "nginx:1.25"})
     # The repair, and perhaps a second look at what it left behind.
     assert 1 <= await applies() - before <= 3
+
+
+@pytest.mark.case(24)
+async def test_objects_whose_repair_hangs_do_not_hold_up_the_others(world: World, fresh: str) -> None:
+    """A webhook that takes connections and never answers, asked about many more objects than are repaired at once."""
+    hanging = [f"{fresh}-{number}" for number in range(40)]
+    file = f"apps/{fresh}.yaml"
+    await world.declare({file: "---\n".join(config_map(name, "default", "  a: b") for name in (*hanging, fresh))})
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(1000)
+        webhook: JsonObject = {
+            "name": f"{fresh}.example.com",
+            "clientConfig": {"url": f"https://127.0.0.1:{silent.getsockname()[1]}/"},
+            "rules": [{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}],
+            "matchConditions": [{"name": "hanging", "expression": f"object.metadata.name.startsWith('{fresh}-')"}],
+            "failurePolicy": "Fail",
+            "sideEffects": "None",
+            "admissionReviewVersions": ["v1"],
+            "timeoutSeconds": 30,
+        }
+        webhooks = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+        await world.plane.call("POST", webhooks, body={"metadata": {"name": fresh}, "webhooks": [webhook]})
+        try:
+            await world.past("delete", "configmap", "-n", "default", *hanging)
+            await world.past("delete", "configmap", "-n", "default", fresh)
+            await healed(world, "configmap", fresh, "default", lambda found: found["data"] == {"a": "b"})
+            assert not await world.exists("configmap", hanging[-1], "default")
+        finally:
+            await world.plane.call("DELETE", f"{webhooks}/{fresh}")
+    for name in hanging:
+        await eventually(lambda name=name: world.exists("configmap", name, "default"), what=f"{name} is back", seconds=120)
