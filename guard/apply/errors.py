@@ -37,6 +37,8 @@ _BY_TEXT: tuple[tuple[re.Pattern[str], Policy], ...] = (
     (re.compile(r"failed to create typed patch object|schema not found|field not declared in schema"), "stall"),  # 500
 )
 
+_CROWDED = re.compile(r"exceeded quota|is already allocated")
+
 # The reason of an object that has to be gone before it can be made anew.
 TERMINATING = "Terminating"
 _SERVER_ERRORS = 500
@@ -62,6 +64,13 @@ def policy(error: ClusterError) -> Policy:
     if error.code >= _SERVER_ERRORS:
         return "retry"
     return _BY_CODE.get(error.code, "report")
+
+
+def is_crowded(error: ClusterError) -> bool:
+    """Whether there is no room for the object, as long as others are there: an address, a port, a quota. What is to be pruned may
+    hold it.
+    """
+    return isinstance(error, ApiStatusError) and bool(_CROWDED.search(error.message))
 
 
 def is_anothers(error: ApiStatusError) -> bool:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import msgspec
 
 from guard import telemetry
-from guard.apply import Writer, policy, told
+from guard.apply import Writer, is_crowded, policy, told
 from guard.audit import Counts
 from guard.base import naming
 from guard.base.backoff import Backoff
@@ -51,7 +51,8 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     """How many objects were written or found as they should be, and one line for each that could not be applied, and for each
     wave that waits. `failed` are the objects that could not be applied, `held` those of the waves that wait, `unsettled` those
     that waves wait for, `opened` those that break-glass leaves to people, about which nothing was done: all of them stay due. It
-    is `stalled` where another attempt can only fail again, until Git or the cluster changes.
+    is `stalled` where another attempt can only fail again, until Git or the cluster changes, and `blocked` where something failed
+    for which pruning can make no room.
     """
 
     counts: Counts
@@ -61,6 +62,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     opened: frozenset[ObjectKey] = frozenset()
     unsettled: frozenset[ObjectKey] = frozenset()
     stalled: bool = False
+    blocked: bool = False
 
     @property
     def due(self) -> frozenset[ObjectKey]:
@@ -116,6 +118,7 @@ class _Attempt:
         self._unchanged = 0
         self._failures: dict[ObjectKey, str] = {}
         self._is_stalled = True
+        self._is_blocked = False
         self._held: dict[ObjectKey, int] = {}
         self._opened: set[ObjectKey] = set()
         # What higher waves wait for, by the wave that it is of, and what was applied and not waited for yet.
@@ -149,6 +152,7 @@ class _Attempt:
             opened=frozenset(self._opened),
             unsettled=frozenset(self._awaited),
             stalled=self._is_stalled and bool(failures),
+            blocked=self._is_blocked,
         )
 
     def _waits(self) -> Iterable[str]:
@@ -180,6 +184,7 @@ class _Attempt:
             for declared, error in failed:
                 if not (in_time and policy(error) == "retry"):
                     self._is_stalled = self._is_stalled and policy(error) == "stall"
+                    self._is_blocked = self._is_blocked or not is_crowded(error)
                     self._fail(rank, declared, told(error, declared.key))
             if waiting:
                 await asyncio.sleep(pause)

@@ -315,7 +315,7 @@ class Reconciler:
             recalled, self._recalled = self._recalled, Counts()
             self._closed = False
             done = await self._apply(attempt, revision)
-            pruned = await self._prune(attempt.sync, revision, waits=bool(done.held))
+            pruned = await self._prune(attempt.sync, revision, waits=bool(done.held) or done.blocked)
             await self._index.settle(self.name)
             # Before the status says that it is in force.
             await self._source.keep(revision)
@@ -363,7 +363,7 @@ class Reconciler:
         return await self._in_force.prunable(self.status.kinds) if self.sync.spec.prune else ()
 
     async def _prune(self, sync: Sync, revision: str, *, waits: bool = False) -> Pruned:
-        """One round; none where it `waits`: what was not tried may be to take the place of what is to go."""
+        """One round; none where it `waits`: what was not tried, or failed, may be to take the place of what is to go."""
         if waits:
             return Pruned(kinds=frozenset(self.status.kinds), held=self.status.held_back, is_done=False)
         return await self._in_force.prune(sync, revision=revision, kinds=self.status.kinds, held=self.status.held_back)

@@ -319,3 +319,26 @@ async def test_a_sync_made_again_under_its_name_is_another_one(owned: Owned) -> 
     assert (await owned.world.get("configmap/b", owned.name))["metadata"]["labels"][LABEL] == f"guard-system.{owned.name}"
     await owned.commit({"y/c.yaml": owned.map("c")})
     assert await owned.is_there("configmap", "a")
+
+
+@pytest.mark.case(26)
+async def test_nothing_is_pruned_while_what_may_take_its_place_cannot_be_applied(owned: Owned) -> None:
+    solid = owned.map("solid") + "immutable: true\n"
+    await owned.create({"home.yaml": owned.home, "solid.yaml": solid, "old.yaml": owned.map("old")})
+    owned.repository.commit({"solid.yaml": solid.replace("blue", "red"), "old.yaml": None, "new.yaml": owned.map("new")})
+    await owned.says("immutable")
+    assert await owned.is_there("configmap", "new")
+    assert await owned.is_there("configmap", "old")
+    await owned.commit({"solid.yaml": solid})
+    await owned.goes("configmap", "old")
+
+
+async def test_what_is_to_go_makes_room_for_what_cannot_be_applied_before(owned: Owned) -> None:
+    def service(name: str) -> str:
+        spec = "{type: NodePort, selector: {app: web}, ports: [{name: http, port: 80, nodePort: 31877}]}"
+        return f"apiVersion: v1\nkind: Service\nmetadata:\n  name: {name}\n  namespace: {owned.name}\nspec: {spec}\n"
+
+    await owned.create({"home.yaml": owned.home, "service.yaml": service("old")})
+    await owned.commit({"service.yaml": service("new")})
+    assert await owned.is_there("service", "new")
+    assert not await owned.is_there("service", "old")
