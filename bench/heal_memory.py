@@ -35,7 +35,8 @@ from guard.base.clock import SystemClock
 from guard.base.codec import JsonObject
 from guard.base.errors import ApiStatusError
 from guard.cluster import Client, connect
-from guard.cluster.client import JSON
+from guard.cluster.client import JSON, LIST_PAGE
+from guard.cluster.connection import Connection
 from guard.heal import Repairer, Report, Watching
 from guard.heal.watching import SPOOF_SECONDS
 from guard.state import Declared, DesiredState, ObjectKey, Origin, Policy, View
@@ -117,6 +118,7 @@ class Generated(Client):
     """An API server that stores whatever is applied, and shows in a watch what `pieces` says."""
 
     def __init__(self, templates: Mapping[str, str]) -> None:
+        super().__init__(cast("Connection", None))  # nobody connects
         self._templates = templates
         self._versions = count(int(VERSION))
         self._uids: dict[tuple[str, str, str], str] = {}
@@ -138,7 +140,6 @@ class Generated(Client):
 
     def show(self, resource: str, events: Sequence[bytes]) -> None:
         """What the next watch of a kind brings, once `shown` is set."""
-        self.shown.clear()
         self._pieces[resource] = [b"".join(events[at : at + IN_PIECE]) for at in range(0, len(events), IN_PIECE)]
 
     async def idle(self) -> None:
@@ -170,15 +171,18 @@ class Generated(Client):
             *_, namespace, resource, name = path.split("/")
             pieces = [self.stored(resource, namespace, name).encode()]
         elif (resource := path.rpartition("/")[2]) in self._templates:
-            pieces = list(self._listed(resource))
+            pieces = list(self._listed(resource, int((params or {}).get("continue", "0"))))
         else:
             raise ApiStatusError("not found", code=404, reason="NotFound", where=path)
         yield cast("aiohttp.ClientResponse", _Content(pieces, endless=is_watch))
 
-    def _listed(self, resource: str) -> Iterator[bytes]:
-        yield b'{"metadata":{"resourceVersion":"' + VERSION.encode() + b'"},"items":['
+    def _listed(self, resource: str, start: int) -> Iterator[bytes]:
+        """A page of a list, from the object of this number on."""
         names = [(namespace, name) for kind, namespace, name in self._uids if kind == resource]
-        for index, (namespace, name) in enumerate(names):
+        end = start + LIST_PAGE
+        metadata = {"resourceVersion": VERSION, "continue": str(end) if end < len(names) else ""}
+        yield b'{"metadata":' + codec.encode(metadata) + b',"items":['
+        for index, (namespace, name) in enumerate(names[start:end]):
             yield (b"," if index else b"") + self.stored(resource, namespace, name).encode()
         yield b"]}"
 
@@ -244,13 +248,20 @@ async def _events(client: Generated, declared: Sequence[Declared], *, watching: 
     for name, (kind, entry) in WRITES.items():
         of_kind = [one for one in declared if one.key.kind == kind]
         resource = of_kind[0].kind.resource
-        events = [
-            client.event(of_kind[number % len(of_kind)].key, resource, {**entry, "time": f"2026-01-02T03:04:{number % 60:02}Z"})
-            for number in range(EVENTS)
-        ]
+        client.shown.clear()
         await watching.follow(())
-        client.show(resource, events)
         await watching.follow([of_kind[0].kind], seconds=600.0)
+        # A list says that anything may have happened.
+        await client.idle()
+        client.show(
+            resource,
+            [
+                client.event(
+                    of_kind[number % len(of_kind)].key, resource, {**entry, "time": f"2026-01-02T03:04:{number % 60:02}Z"}
+                )
+                for number in range(EVENTS)
+            ],
+        )
         started = process_time()
         client.shown.set()
         await client.idle()
