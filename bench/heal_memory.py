@@ -19,7 +19,6 @@ from itertools import count
 from pathlib import Path
 from time import process_time
 from typing import cast
-from uuid import uuid4
 
 import aiohttp
 import click
@@ -48,7 +47,7 @@ SIZES = (10_000, 100_000)
 EVENTS = 20_000
 EVENTS_A_SECOND = 200
 IN_PIECE = 10
-IN_NAMESPACE = 1000  # objects of one kind
+IN_NAMESPACE = 1000  # objects
 SYNC = "guard-system/apps"
 LABEL = label_value("guard-system", "apps")
 # Stand for what is an object's own in the answers, and are as long as that.
@@ -95,12 +94,24 @@ def _manifest(sample: Sample, name: str) -> JsonObject:
     return prepare(sample.make(name), label=LABEL)
 
 
-class _Content:
-    """The body of an answer: one piece after another, and then, of a watch, nothing for ever."""
+def _name(number: int) -> str:
+    return f"name-{number:06}"
 
-    def __init__(self, pieces: Sequence[bytes], *, endless: bool) -> None:
+
+def _number(name: str) -> int:
+    return int(name.rpartition("-")[2])
+
+
+def _place(number: int) -> str:
+    return f"place-{number // IN_NAMESPACE:03}"
+
+
+class _Content:
+    """The body of an answer: one piece after another, and then, of a watch (`shown` says when), nothing for ever."""
+
+    def __init__(self, pieces: Sequence[bytes], *, shown: asyncio.Event | None = None) -> None:
         self._pieces = pieces
-        self._endless = endless
+        self._shown = shown
         self.content = self
 
     async def read(self) -> bytes:
@@ -110,42 +121,47 @@ class _Content:
         for piece in self._pieces:
             yield piece
             await asyncio.sleep(0)
-        if self._endless:
+        if self._shown is not None:
+            self._shown.set()
             await asyncio.Event().wait()
 
 
 class Generated(Client):
     """An API server that stores whatever is applied, and shows in a watch what `pieces` says."""
 
-    def __init__(self, templates: Mapping[str, str]) -> None:
+    def __init__(self, templates: Mapping[str, str], *, objects: int) -> None:
         super().__init__(cast("Connection", None))  # nobody connects
         self._templates = templates
-        self._versions = count(int(VERSION))
-        self._uids: dict[tuple[str, str, str], str] = {}
-        self.shown = asyncio.Event()
+        self._objects = objects
+        # Until something happens, an object's version is its number, so that nothing has to be kept here for each of them.
+        self._versions = count(int(VERSION) + objects + 1)
+        self.begin = asyncio.Event()
+        self._shown = asyncio.Event()
         self._pieces: dict[str, list[bytes]] = {}
         self._requests = 0
 
-    def stored(self, resource: str, namespace: str, name: str) -> str:
-        uid = self._uids.setdefault((resource, namespace, name), str(uuid4()))
-        text = self._templates[resource].replace(NAME, name).replace(PLACE, namespace)
-        return text.replace(UID, uid).replace(VERSION, str(next(self._versions)))
+    def stored(self, resource: str, number: int, *, version: int = 0) -> bytes:
+        text = self._templates[resource].replace(NAME, _name(number)).replace(PLACE, _place(number))
+        return text.replace(UID, f"{UID[:-6]}{number:06}").replace(VERSION, str(version or int(VERSION) + number)).encode()
 
-    def event(self, key: ObjectKey, resource: str, entry: JsonObject) -> bytes:
+    def event(self, resource: str, number: int, entry: JsonObject) -> bytes:
         """What a watch of metadata shows when somebody has written what the entry says."""
-        body = cast("JsonObject", codec.decode(self.stored(resource, key.namespace, key.name).encode()))
+        body = cast("JsonObject", codec.decode(self.stored(resource, number, version=next(self._versions))))
         metadata = {**body["metadata"], "managedFields": [*body["metadata"]["managedFields"], entry]}
         shown = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
         return codec.encode({"type": "MODIFIED", "object": shown}) + b"\n"
 
     def show(self, resource: str, events: Sequence[bytes]) -> None:
-        """What the next watch of a kind brings, once `shown` is set."""
+        """What the next watch of a kind brings, once it may `begin`."""
+        self._shown.clear()
         self._pieces[resource] = [b"".join(events[at : at + IN_PIECE]) for at in range(0, len(events), IN_PIECE)]
 
     async def idle(self) -> None:
-        """All was shown, and nobody has asked for anything since."""
+        """Nobody has asked for anything for a while, nor, where there was something to show, not taken all of it."""
         before = -1
-        while self._pieces or before != self._requests:
+        if self._pieces:
+            await self._shown.wait()
+        while before != self._requests:
             before = self._requests
             await asyncio.sleep(0.1)
 
@@ -165,25 +181,30 @@ class Generated(Client):
         pieces: Sequence[bytes] = ()
         is_watch = bool(params and "watch" in params)
         if is_watch:
-            await self.shown.wait()
+            await self.begin.wait()
             pieces = self._pieces.pop(path.rpartition("/")[2], ())
         elif method == "PATCH":
-            *_, namespace, resource, name = path.split("/")
-            pieces = [self.stored(resource, namespace, name).encode()]
+            *_, resource, name = path.split("/")
+            version = next(self._versions) if self.begin.is_set() else 0
+            pieces = [self.stored(resource, _number(name), version=version)]
         elif (resource := path.rpartition("/")[2]) in self._templates:
             pieces = list(self._listed(resource, int((params or {}).get("continue", "0"))))
         else:
             raise ApiStatusError("not found", code=404, reason="NotFound", where=path)
-        yield cast("aiohttp.ClientResponse", _Content(pieces, endless=is_watch))
+        # As one that goes over a network: others have their turn meanwhile.
+        await asyncio.sleep(0)
+        yield cast(
+            "aiohttp.ClientResponse", _Content(pieces, shown=(self._shown if pieces else asyncio.Event()) if is_watch else None)
+        )
 
     def _listed(self, resource: str, start: int) -> Iterator[bytes]:
         """A page of a list, from the object of this number on."""
-        names = [(namespace, name) for kind, namespace, name in self._uids if kind == resource]
+        numbers = range(list(self._templates).index(resource), self._objects, len(self._templates))
         end = start + LIST_PAGE
-        metadata = {"resourceVersion": VERSION, "continue": str(end) if end < len(names) else ""}
+        metadata = {"resourceVersion": VERSION, "continue": str(end) if end < len(numbers) else ""}
         yield b'{"metadata":' + codec.encode(metadata) + b',"items":['
-        for index, (namespace, name) in enumerate(names[start:end]):
-            yield (b"," if index else b"") + self.stored(resource, namespace, name).encode()
+        for index, number in enumerate(numbers[start:end]):
+            yield (b"," if index else b"") + self.stored(resource, number)
         yield b"]}"
 
 
@@ -204,7 +225,7 @@ def resident() -> float:
 
 
 async def measure(objects: int, templates: Mapping[str, str]) -> Figures:
-    client, clock = Generated(templates), SystemClock()
+    client, clock = Generated(templates, objects=objects), SystemClock()
     samples = list(USUAL.values())
     start = resident()
     manifests = [_placed(samples[number % 2], number) for number in range(objects)]
@@ -248,7 +269,7 @@ async def _events(client: Generated, declared: Sequence[Declared], *, watching: 
     for name, (kind, entry) in WRITES.items():
         of_kind = [one for one in declared if one.key.kind == kind]
         resource = of_kind[0].kind.resource
-        client.shown.clear()
+        client.begin.clear()
         await watching.follow(())
         await watching.follow([of_kind[0].kind], seconds=600.0)
         # A list says that anything may have happened.
@@ -257,13 +278,15 @@ async def _events(client: Generated, declared: Sequence[Declared], *, watching: 
             resource,
             [
                 client.event(
-                    of_kind[number % len(of_kind)].key, resource, {**entry, "time": f"2026-01-02T03:04:{number % 60:02}Z"}
+                    resource,
+                    _number(of_kind[number % len(of_kind)].key.name),
+                    {**entry, "time": f"2026-01-02T03:04:{number % 60:02}Z"},
                 )
                 for number in range(EVENTS)
             ],
         )
         started = process_time()
-        client.shown.set()
+        client.begin.set()
         await client.idle()
         found[name] = (process_time() - started) / EVENTS
     return found
@@ -282,8 +305,8 @@ def _ignore(_record: Record) -> None:
 
 
 def _placed(sample: Sample, number: int) -> JsonObject:
-    body = _manifest(sample, f"name-{number + 1:06}")
-    body["metadata"]["namespace"] = f"place-{number // IN_NAMESPACE:03}"
+    body = _manifest(sample, _name(number))
+    body["metadata"]["namespace"] = _place(number)
     # As a parser makes it: texts of its own in each.
     return cast("JsonObject", codec.decode(codec.encode(body)))
 
