@@ -7,7 +7,6 @@ import base64
 import secrets
 import signal
 import socket
-from collections.abc import Collection, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,38 +21,35 @@ from guard.base.codec import JsonObject
 from guard.base.errors import CertificateError, ClusterError, ConfigError, JournalError
 from guard.base.holding import bound, held
 from guard.breakglass import BreakGlasses, install_role
-from guard.cluster import Client, Identity, Impersonation, Served, ServerClock, connect, discover
+from guard.cluster import Client, Identity, Impersonation, ServerClock, connect
 from guard.control import serve as serve_control
 from guard.control import serve_metrics
 from guard.heal import Repairer, Report, Watching
+from guard.index import Index
 from guard.inspect import Comparison, Explanation, compare, explain
 from guard.registration import LONGEST_BREAK_GLASS, Registration, client_config
 from guard.render.cache import Cache
 from guard.render.parse import Parser
 from guard.render.scratch import sweep
 from guard.source import Receiver, poll
-from guard.state.desired import Declared, DesiredState, View
+from guard.state.desired import Declared, View
 from guard.state.fields import Path as FieldPath
 from guard.state.ids import GUARD_NAMESPACE, Kind
 from guard.state.metadata import Metadata
-from guard.state.policy import Left, Policy
+from guard.state.policy import Left
 from guard.state.vouched import Vouched
 from guard.sync import (
     APPLIES_AT_ONCE,
-    Claims,
     Deletion,
     Departures,
     GitFolder,
-    Plan,
     Reconciler,
     Secrets,
     Syncs,
     account_of,
     apply_sync,
-    compiled,
     hook_of,
     install_definition,
-    refuse_conflicts,
     wake_all,
 )
 
@@ -98,18 +94,11 @@ class Runtime:
         self.metrics = telemetry.Metrics()
         self.view = View()
         self.vouched = Vouched()
-        self.claims = Claims()
         # Whoever reaches the port could ask what Git says of anything, and fill the journal: only the API server is told where.
         self.path = f"{admission.PATH}/{secrets.token_hex(PATH_BYTES)}"
-        self.policy = Policy()
         self.impersonation = Impersonation(clock=self.clock)
-        # In whose name Guard acts for each Sync, empty for its own. One that is gone keeps its account: what is still under way
-        # for it does not become Guard's own.
-        self._accounts: dict[str, str] = {}
         self._stop = asyncio.Event()
         self._sources: dict[str, GitFolder] = {}
-        self._lock = asyncio.Lock()
-        self._served: Served | None = None
         self._resources: AsyncExitStack
 
     def stop(self) -> None:
@@ -141,11 +130,11 @@ class Runtime:
             await self.syncs.meet()
             # Before anything is refused, healed or applied, since it may be open.
             await self.break_glasses.start()
-            self._compile()
+            self.index.compile()
             # Before the first review can come: people read why they are refused, instead of an earlier Guard's TLS error, and a
             # configuration that was lost meanwhile is back although nothing is loaded.
             await self.registration.start()
-            await self._register(self.view.state)
+            await self.index.register()
             await self._listen(listener)
             await self._work(receiving)
 
@@ -159,7 +148,6 @@ class Runtime:
         self._resources.push_async_callback(self.identity.close)
         await self.identity.establish()
         self.client: Client = self.identity.client
-        self.policy = Policy(sync_user=self.identity.username, control_plane=self.options.control_plane)
         if self.identity.founded and not self.options.webhook_url:
             hint = "for example --webhook-url https://127.0.0.1:9443"
             raise ConfigError("the API server has to be told how to reach a Guard outside it", where="--webhook-url", hint=hint)
@@ -191,7 +179,7 @@ class Runtime:
         self.repairer = Repairer(
             view=view,
             writer=self.writer,
-            enforcement=lambda sync: self.policy.of(sync),  # noqa: PLW0108 (the policy is replaced as Syncs change)
+            enforcement=lambda sync: self.index.policy.of(sync),  # noqa: PLW0108 (the policy is replaced as Syncs change)
             clock=clock,
             report=self.heals,
         )
@@ -218,13 +206,6 @@ class Runtime:
             closed=self._closed,
             active=self.metrics.break_glass,
         )
-        self.syncs = Syncs(
-            self.client,
-            make=self._reconciler,
-            changed=self._recompile,
-            dropped=self._dropped,
-            departures=Departures(self._deletion),
-        )
         self.registration = Registration(
             self.client,
             sync_user=self.identity.username,
@@ -233,6 +214,22 @@ class Runtime:
             target=self._target,
             repaired=self._registration_repaired,
             longest_break_glass=self.options.longest_break_glass,
+        )
+        self.index = Index(
+            self.client,
+            view=view,
+            registration=self.registration,
+            watching=self.watching,
+            syncs=lambda: self.syncs,
+            sync_user=self.identity.username,
+            control_plane=self.options.control_plane,
+        )
+        self.syncs = Syncs(
+            self.client,
+            make=self._reconciler,
+            changed=self.index.recompile,
+            dropped=self._dropped,
+            departures=Departures(self._deletion),
         )
 
     def _closed(self, objects: tuple[Declared, ...]) -> None:
@@ -252,16 +249,16 @@ class Runtime:
 
     def _client_of(self, sync: str) -> Client:
         """The client in whose name a Sync's objects are read and written."""
-        user = self._accounts[sync]
+        user = self.index.accounts[sync]
         return self.client.acting_as(lambda: self.impersonation.headers(user)) if user else self.client
 
     def _left(self, declared: Declared) -> Left:
-        return self.policy.of(declared.sync).left(declared.key)
+        return self.index.policy.of(declared.sync).left(declared.key)
 
     async def _listen(self, listener: socket.socket) -> None:
         judge = admission.Judge(
             view=self.view,
-            policy=lambda: self.policy,
+            policy=lambda: self.index.policy,
             write=self.journal.write,
             references=self.references,
             clock=self.clock,
@@ -328,7 +325,7 @@ class Runtime:
             name,
             namespace=namespace,
             view=self.view,
-            policy=self.policy,
+            policy=self.index.policy,
             locate=self._locate,
             journal=self.options.data_dir / "audit",
         )
@@ -373,7 +370,7 @@ class Runtime:
         source = self._sources[name] = GitFolder(
             sync=lambda: syncs[name].sync,
             secrets=self.secrets,
-            served=lambda: self.served(fresh=True),
+            served=lambda: self.index.served(fresh=True),
             view=self.view,
             parser=self.parser,
             directory=self.options.data_dir / "sources",
@@ -382,7 +379,7 @@ class Runtime:
         return Reconciler(
             sync,
             source=source,
-            index=self,
+            index=self.index,
             client=self.client,
             writer=self.writer,
             clock=self.clock,
@@ -399,11 +396,11 @@ class Runtime:
 
     def _deletion(self, sync: api.Sync, kinds: frozenset[Kind]) -> Deletion:
         # It may have been on its way out before this Guard knew it.
-        self._accounts[sync.key] = account_of(sync)
+        self.index.accounts[sync.key] = account_of(sync)
         return Deletion(
             sync,
             kinds=kinds,
-            index=self,
+            index=self.index,
             client=self.client,
             writer=self.writer,
             clock=self.clock,
@@ -413,96 +410,15 @@ class Runtime:
         )
 
     async def _dropped(self, name: str) -> None:
-        """What it declared stays, declared by nobody."""
         self._sources.pop(name, None)
-        self.claims.claim(name, ())
-        async with self._lock:
-            self.registration.release(name)
-            self.view.replace(await asyncio.to_thread(self.view.state.without_sync, name))
-            self._compile()
-            await self._register_if_possible()
-            await self.watching.follow(self.view.state.kinds())
+        await self.index.dropped(name)
         self.metrics.forget_sync(name)
-
-    async def _recompile(self) -> None:
-        """The Syncs have changed: compile the policy anew, and register for what it asks of namespaces."""
-        before = self.policy.strict
-        self._compile()
-        if self.policy.strict != before:
-            async with self._lock:
-                await self._register_if_possible()
-
-    def _compile(self) -> None:
-        """The policy that decisions go by, from the Syncs as they are now."""
-        # Where not all that is ours told what Git declared of it, the label goes on protecting the rest.
-        partial = {name for name, found in self.syncs.items() if found.read_off is not None and not found.read_off.whole}
-        syncs = [reconciler.sync for reconciler in self.syncs.values()]
-        self._accounts |= {sync.key: account_of(sync) for sync in syncs}
-        self.policy = compiled(
-            syncs,
-            loaded=frozenset(self.view.state.syncs()) - partial,
-            unread=self.syncs.unread,
-            sync_user=self.identity.username,
-            control_plane=self.options.control_plane,
-        )
-
-    # ---- the index, as Reconcilers see it
-
-    @property
-    def state(self) -> DesiredState:
-        return self.view.state
-
-    @property
-    def unloaded(self) -> Collection[str]:
-        return self.policy.staked
-
-    async def served(self, *, fresh: bool) -> Served:
-        if self._served is None or fresh:
-            self._served = await discover(self.client)
-        return self._served
-
-    async def take(self, sync: str, found: Plan, *, revision: str, also: Iterable[Kind]) -> None:
-        async with self._lock:
-            before, gone = self.view.state, [declared.key for declared in found.gone]
-            # Another Sync may have been quicker while this one asked the API server.
-            refuse_conflicts(found, state=before, sync=sync)
-            losers = before.giving_way(sync, found.put)
-            # Out of the loop: an index of 100,000 objects takes a fifth of a second, and reviews do not wait for it.
-            state = await asyncio.to_thread(before.with_changes, sync, found.put, gone, revision=revision)
-            # Kinds that the Sync is about to let go stay registered until what is left of them is pruned.
-            self.registration.hold(sync, {*before.kinds_of(sync), *also})
-            await self._register(state)
-            self.view.replace(state, gone=[key for key in gone if state.get(key) is None])
-            self._compile()
-            await self.watching.follow(state.kinds())
-        for name in losers & self.syncs.keys():
-            # To say so.
-            self.syncs[name].resync()
-
-    async def settle(self, sync: str) -> None:
-        async with self._lock:
-            self.registration.release(sync)
-            await self._register(self.view.state)
 
     def _target(self) -> JsonObject:
         """How the API server reaches and trusts the listener."""
         bundle = base64.b64encode(self.tls.certificate.ca_bundle).decode()
         url = self.options.webhook_url
         return client_config(url=f"{url.rstrip('/')}{self.path}" if url else self.path, service=not url, ca_bundle=bundle)
-
-    async def _register(self, state: DesiredState) -> None:
-        staked = {
-            name: self.syncs[name].status.kinds if name in self.syncs else ()
-            for name in self.policy.staked.difference(state.syncs())
-        }
-        await self.registration.register(state, staked=staked, strict=self.policy.strict)
-
-    async def _register_if_possible(self) -> None:
-        """Where nothing hangs on it at once: what is too wide costs requests only, and the next revision registers again."""
-        try:
-            await self._register(self.view.state)
-        except ClusterError as error:
-            _log.warning("the change of Syncs was not registered", error=str(error))
 
     def _registration_repaired(self, kind: str, name: str, what: str) -> None:
         self.metrics.healed(cause="registration", result="healed", seconds=0.0)
@@ -530,8 +446,7 @@ class Runtime:
                     continue
                 self.tls.use(certificate)
                 self.metrics.certificate_expires(certificate.not_after)
-                async with self._lock:
-                    await self._register(self.view.state)
+                await self.index.register()
             except (CertificateError, ClusterError) as error:
                 _log.warning("the serving certificate was not renewed, the old one stays", error=str(error))
 

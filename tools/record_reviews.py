@@ -62,7 +62,7 @@ class Recorder:
 
     def respond(self, data: bytes) -> bytes:
         review = parse(data)
-        view, policy = self.runtime.view, self.runtime.policy
+        view, policy = self.runtime.view, self.runtime.index.policy
         decision, failure = None, ""
         try:
             decision = decide(review=review, view=view, policy=policy, now=datetime.now(UTC))
@@ -76,7 +76,7 @@ class Recorder:
 
     def _world(self, view: View) -> bytes:
         """What was declared, what was learned of it, and how it was enforced."""
-        policy = self.runtime.policy
+        policy = self.runtime.index.policy
         return codec.encode(
             {
                 "syncUser": policy.sync_user,

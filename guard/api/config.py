@@ -47,6 +47,8 @@ def _configured(body: Json, *, where: str) -> ConfiguredSync:
     if not codec.is_object(body):
         raise ConfigError("expected a Sync, not a list or a single value", where=where)
     sync = parse_sync(body, where=where)
+    if sync.key in sync.dependencies:
+        raise ConfigError("dependsOn names the Sync itself", where=where)
     manifest = {key: value for key, value in body.items() if key != "status"}
     manifest["metadata"] = {**codec.child(body, "metadata"), "namespace": sync.metadata.namespace}
     return ConfiguredSync(sync=sync, manifest=manifest, where=where)

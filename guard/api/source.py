@@ -13,6 +13,9 @@ from guard.api.names import DNS_SUBDOMAIN
 # What git itself refuses in the name of a ref, and a leading dash, which it would take for an option.
 REF_PATTERN = r"^[^-\s~^:?*\[\\][^\s~^:?*\[\\]*$"
 
+# For the API server, whose `.` and `$` know no newline.
+SINGLE_LINE = "^.*$"
+
 PushType: TypeAlias = Literal["GitHub", "GitLab", "Gitea", "Forgejo", "Bitbucket", "Generic"]
 
 LOGIN_PATTERN = "^[a-zA-Z][a-zA-Z0-9+.-]*://[^/@]*:[^/]*@"
@@ -45,7 +48,12 @@ class GitRef(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     semver: (
         Annotated[
             str,
-            Meta(description="The newest tag that is a version in this range: `>=1.2.0 <2.0.0`.", min_length=1, max_length=255),
+            Meta(
+                description="The newest tag that is a version in this range: `>=1.2.0 <2.0.0`.",
+                min_length=1,
+                max_length=255,
+                extra_json_schema={"pattern": SINGLE_LINE},
+            ),
         ]
         | None
     ) = None

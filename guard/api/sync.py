@@ -195,10 +195,6 @@ class Sync(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename
     spec: SyncSpec
     status: SyncStatus = SyncStatus()
 
-    def __post_init__(self) -> None:
-        if self.key in self.dependencies:
-            raise ValueError("dependsOn names the Sync itself")
-
     @property
     def key(self) -> str:
         """`namespace/name`."""
@@ -232,6 +228,8 @@ def parse_sync(body: JsonObject, *, where: str) -> Sync:
         return codec.convert(_with_values(_without_nulls(body), body), Sync)
     except codec.DecodeError as error:
         raise ConfigError(explained(str(error), Sync), where=where) from error
+    except RecursionError as error:
+        raise ConfigError("is nested too deeply to be read", where=where) from error
 
 
 def label_value(namespace: str, name: str) -> str:

@@ -34,10 +34,12 @@ async def for_each(items: Sequence[T], work: Callable[[T], Awaitable[R]], *, at_
         for place, item in waiting:
             results[place] = await work(item)
 
+    # No TaskGroup: one that ends for an error forgets that whoever waits for it was cancelled meanwhile.
+    workers = [asyncio.create_task(worker()) for _ in range(min(at_once, len(items)))]
     try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(at_once, len(items))):
-                group.create_task(worker())
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None
+        await asyncio.gather(*workers)
+    finally:
+        for one in workers:
+            one.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
     return [results[place] for place in range(len(items))]

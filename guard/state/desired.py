@@ -217,9 +217,9 @@ class _Index(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, syncs: Iterable[Mapping[ObjectKey, Declared]]) -> _Index:
         objects: dict[ObjectKey, Declared] = {}
-        for each in syncs:
-            # The first one that declared an object keeps it.
-            objects = {**each, **objects}
+        # The first one that declared an object keeps it.
+        for each in reversed([*syncs]):
+            objects |= each
         return cls(objects={}, scaled={}, counts=_Counts(), resources={}).changed((), objects.values())
 
     def changed(self, gone: Iterable[ObjectKey], put: Iterable[Declared]) -> _Index:

@@ -49,9 +49,9 @@ async def _untold(_done: int, _total: int) -> None:
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
     """How many objects were written or found as they should be, and one line for each that could not be applied, and for each
-    wave that waits. `failed` are the objects that could not be applied, `held` those of the waves that wait, `opened` those that
-    break-glass leaves to people, about which nothing was done: all of them stay due. It is `stalled` where another attempt can
-    only fail again, until Git or the cluster changes.
+    wave that waits. `failed` are the objects that could not be applied, `held` those of the waves that wait, `unsettled` those
+    that waves wait for, `opened` those that break-glass leaves to people, about which nothing was done: all of them stay due. It
+    is `stalled` where another attempt can only fail again, until Git or the cluster changes.
     """
 
     counts: Counts
@@ -59,11 +59,12 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     failed: frozenset[ObjectKey] = frozenset()
     held: frozenset[ObjectKey] = frozenset()
     opened: frozenset[ObjectKey] = frozenset()
+    unsettled: frozenset[ObjectKey] = frozenset()
     stalled: bool = False
 
     @property
     def due(self) -> frozenset[ObjectKey]:
-        return self.failed | self.held | self.opened
+        return self.failed | self.held | self.opened | self.unsettled
 
 
 async def apply_all(
@@ -120,6 +121,8 @@ class _Attempt:
         # What higher waves wait for, by the wave that it is of, and what was applied and not waited for yet.
         self._faults: list[tuple[int, str]] = []
         self._unsettled: dict[int, list[Declared]] = {}
+        # What was waited for in vain. It stays due, since otherwise the next attempt would have nothing to wait for.
+        self._awaited: set[ObjectKey] = set()
         # Nothing that we do not know stands in a namespace that this attempt made.
         self._new: set[str] = set()
 
@@ -144,6 +147,7 @@ class _Attempt:
             failed=frozenset(self._failures),
             held=frozenset(self._held),
             opened=frozenset(self._opened),
+            unsettled=frozenset(self._awaited),
             stalled=self._is_stalled and bool(failures),
         )
 
@@ -156,9 +160,11 @@ class _Attempt:
 
     async def _settle(self, *, below: int) -> None:
         for wave in sorted(wave for wave in self._unsettled if wave < below):
-            faults = await self._settled(tuple(self._unsettled.pop(wave)))
+            objects = tuple(self._unsettled.pop(wave))
+            faults = await self._settled(objects)
             if faults:
                 self._is_stalled = False
+                self._awaited |= {declared.key for declared in objects}
             self._faults += [(wave, fault) for fault in faults]
 
     async def _apply(self, rank: Rank, objects: Sequence[Declared]) -> None:

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from guard.api import Sync, SyncStatus, find_condition
 from guard.base.errors import DependencyCycle, DependencyError
+from guard.state.desired import is_tenants
 
 # A Sync by `namespace/name`, with its status; None where there is no such Sync.
 Find: TypeAlias = Callable[[str], "tuple[Sync, SyncStatus] | None"]
@@ -25,7 +26,9 @@ def check(sync: Sync, revision: str, *, find: Find) -> None:
         other, status = found
         ready = find_condition(status.conditions, "Ready")
         if ready is None or ready.status != "True" or status.observed_generation != other.metadata.generation:
-            why = f": {ready.message}" if ready is not None and ready.message else ""
+            # What another namespace's Sync says names objects and files that are nobody else's to know.
+            is_told = other.metadata.namespace == sync.metadata.namespace or not is_tenants(sync.key)
+            why = f": {ready.message}" if is_told and ready is not None and ready.message else ""
             raise DependencyError(f"it waits for Sync {name}, which is not ready{why}", where="spec.dependsOn")
         if is_same_source(sync, other) and status.last_applied_revision != revision:
             raise DependencyError(f"it waits for Sync {name} to apply {revision}", where="spec.dependsOn")
@@ -38,6 +41,8 @@ def is_same_source(one: Sync, other: Sync) -> bool:
 
 
 def _refuse_cycle(sync: Sync, *, find: Find) -> None:
+    if sync.key in sync.dependencies:
+        raise DependencyCycle("it depends on itself", where="spec.dependsOn", hint="take it out")
     # The way to each Sync that was met.
     ways: dict[str, tuple[str, ...]] = {name: (sync.key, name) for name in sync.dependencies}
     waiting = [*ways]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from msgspec import Struct, structs
 
@@ -101,6 +101,14 @@ class InForce:
         """What of a plan is in force and was not applied yet."""
         due = self.plan.objects.keys() if self._due is None else self._due
         return tuple(found.objects[key] for key in due if key in found.objects)
+
+    def news(self, found: Plan, goal: Goal, *, again: bool) -> Collection[Declared]:
+        """What of a plan is not in force and applied for this goal already: all of it where more than the revision is new, or
+        when asked to do it `again`.
+        """
+        if again or self._basis != goal.basis:
+            return found.objects.values()
+        return {one.key: one for one in (*self.changed(found), *self.due_of(found))}.values()
 
     # ---- into force
 

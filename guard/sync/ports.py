@@ -31,7 +31,7 @@ class Source(Protocol):
 
 
 class Index(Protocol):
-    """The desired state in force, and who has to know when it changes. Runtime is behind it."""
+    """The desired state in force, and who has to know when it changes. `guard.index` is behind it."""
 
     @property
     def state(self) -> DesiredState: ...

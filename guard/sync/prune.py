@@ -52,6 +52,8 @@ class Pruner:
         self._remover = Remover(client, sync=name, looking=self._looking, writer=writer, index=index, clock=clock)
         # What is to be looked for; None: all that is ours.
         self._gone: dict[ObjectKey, Kind] | None = None
+        # What may go since it was let go or confirmed once: a round that left some of it is gone on with.
+        self._granted: frozenset[ObjectKey] = frozenset()
         # Whether what was served when the API server was last asked may be so no more.
         self._fresh = False
 
@@ -99,7 +101,11 @@ class Pruner:
         due = [one for one in found.leftovers if not (one.stays or one.since or claims.claimant(one.key))]
         reason = _reason(due, declared, limit=sync.spec.prune_limit)
         confirmed = sync.metadata.annotations.get(CONFIRM, "")
-        held = doubt.held(due, before=before, reason=reason, revision=revision, confirmed=confirmed)
+        keys = frozenset(one.key for one in due)
+        held = NOTHING_HELD
+        if not keys <= self._granted:
+            held = doubt.held(due, before=before, reason=reason, revision=revision, confirmed=confirmed)
+        self._granted = frozenset() if held.revision else keys
         if held.revision:
             self._remember(found, found.leftovers)
             faults = (doubt.told(held, reason), *found.faults)

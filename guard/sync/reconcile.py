@@ -23,7 +23,7 @@ from guard.base.errors import ClusterError, DependencyError, GuardError, Nothing
 from guard.cluster import Client
 from guard.state.desired import Declared
 from guard.state.ids import ObjectKey
-from guard.sync import gate, plan, rights, tenancy
+from guard.sync import entry, gate, plan, rights, tenancy
 from guard.sync.applying import APPLIES_AT_ONCE, Done, learn_all
 from guard.sync.attempt import Attempt
 from guard.sync.deletion import keep
@@ -138,7 +138,7 @@ class Reconciler:
 
     @property
     def status(self) -> SyncStatus:
-        """As it was last written."""
+        """As it was said last."""
         return self._reporter.status
 
     def update(self, sync: Sync) -> None:
@@ -170,7 +170,8 @@ class Reconciler:
             while True:
                 if not self.loaded.is_set():
                     await self._recall(was_done=was_done)
-                await self._wait(self.wake, await self._round())
+                seconds = await self._round()
+                await self._wait(self.wake, min(seconds, RETRY_MOST_SECONDS) if self._reporter.is_owed else seconds)
         finally:
             looking.cancel()
             await asyncio.gather(looking, return_exceptions=True)
@@ -283,11 +284,8 @@ class Reconciler:
             self._dependencies(attempt.sync, revision)
             resolved = await self._resolve(revision)
             found = resolved.plan
-            conflicts = self._index.state.conflicts(self.name, found.put)
-            self._index.claims.claim(self.name, (conflict.loser.key for conflict in conflicts))
-            plan.refuse_conflicts(found, state=self._index.state, sync=self.name)
-            account = tenancy.account_of(attempt.sync)
-            await rights.check(found.objects.values(), user=account, client=self._client)
+            asked = in_force.news(found, goal, again=self._again)
+            account = await entry.check(found, sync=attempt.sync, asked=asked, index=self._index, client=self._client)
             lessons = await gate.check(
                 in_force.changed(found),
                 due=in_force.due_of(found),
@@ -431,7 +429,9 @@ class Reconciler:
 
     async def _apply(self, attempt: Attempt, revision: str) -> Done:
         kinds = self._index.state.kinds_of(self.name)
-        if new := kinds.difference(self.status.kinds):
+        # In whichever version: what was applied in another one is this Sync's own, and to be pruned.
+        known = {kind.group_kind for kind in self.status.kinds}
+        if new := {kind for kind in kinds if kind.group_kind not in known}:
             await self._in_force.release_strangers(new)
         is_news = self.read_off is None and not self._in_force.rests
         await self._reporter.announce(attempt.sync, kinds, revision=revision if is_news else "")

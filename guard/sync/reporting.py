@@ -51,6 +51,8 @@ class Reporter:
         unwatched: Callable[[str], tuple[str, ...]] = lambda _sync: (),
     ) -> None:
         self.status: SyncStatus = sync.status
+        # Whether the API server may hold an older one, since a write failed: whatever is said next says this, too.
+        self.is_owed = False
         self._name = sync.key
         self._client = client
         self._clock = clock
@@ -89,9 +91,9 @@ class Reporter:
             status = msgspec.structs.replace(self.status, kinds=tuple(sorted({*kinds, *self.status.kinds})))
             if revision:
                 status = in_force(sync, status, revision)
-            if status != self.status:
+            if status != self.status or self.is_owed:
                 await publish(self._client, sync, status)
-                self.status = status
+                self.status, self.is_owed = status, False
 
     async def progress(self, attempt: Attempt, *, revision: str, done: int, total: int) -> None:
         """Say how far an attempt is, from its second second on and once a second."""
@@ -217,7 +219,7 @@ class Reporter:
             kinds=tuple(sorted(kinds)),
             ended_jobs=ended_jobs,
         )
-        if is_well and seen and not is_news and not self._troubles_changed():
+        if is_well and seen and not (is_news or self._troubles_changed() or self.is_owed):
             self._last = (sync, outcome)
         else:
             await self._say(sync, outcome)
@@ -258,14 +260,15 @@ class Reporter:
     async def _publish(self, sync: Sync, change: Callable[[SyncStatus], SyncStatus]) -> None:
         async with self._lock:
             status = change(self.status)
-            if status == self.status:
+            if status == self.status and not self.is_owed:
                 return
+            self.status, self.is_owed = status, True
             try:
                 await publish(self._client, sync, status)
             except ClusterError as error:
                 _log.warning("the status could not be written", sync=self._name, error=str(error))
                 return
-            self.status = status
+            self.is_owed = False
 
     def _record(self, event: Event, revision: str, *, message: str, counts: Counts | None, took: float, reason: str = "") -> None:
         self._write(

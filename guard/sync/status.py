@@ -197,10 +197,19 @@ def _with(
 
 
 async def publish(client: Client, sync: Sync, status: SyncStatus) -> None:
-    """Write `.status`. A Sync that is gone needs none."""
+    """Write `.status`, of this very Sync and none that has its name by now: by its kinds the other one would prune what this one
+    left. A Sync that is gone needs none.
+    """
     path = object_path(SYNC, namespace=sync.metadata.namespace, name=sync.metadata.name) + "/status"
     try:
-        await client.merge_patch(path, {"status": codec.plain(status)}, manager=FIELD_MANAGER)
+        await client.json_patch(
+            path,
+            [
+                {"op": "test", "path": "/metadata/uid", "value": sync.metadata.uid},
+                {"op": "add", "path": "/status", "value": codec.plain(status)},
+            ],
+            manager=FIELD_MANAGER,
+        )
     except ApiStatusError as error:
         if error.code != NOT_FOUND:
             raise

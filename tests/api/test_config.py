@@ -98,6 +98,11 @@ def test_a_wrong_field_is_named_with_file_and_line(tmp_path: Path) -> None:
     assert problem(path) == f"{path}:2: spec.prun is not known; allowed: {allowed}"
 
 
+def test_a_sync_that_depends_on_itself_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, APPS + "  dependsOn: [{name: apps, namespace: guard-system}]\n")
+    assert "dependsOn names the Sync itself" in problem(path)
+
+
 def test_a_sync_that_is_there_twice_is_named_with_both_places(tmp_path: Path) -> None:
     first, second = write(tmp_path, INFRA + "---\n" + APPS, name="a.yaml"), write(tmp_path, APPS, name="b.yaml")
     assert problem(first, second) == f"{second}:2: Sync guard-system/apps is already defined at {first}:10"

@@ -158,6 +158,7 @@ GIT: JsonObject = {"url": "https://git.example.com/platform/deploy"}
         ({"source": {"git": GIT}, "enforcement": {"additions": "Warn"}}, 'supported values: "Allow", "Deny"'),
         ({"source": {"git": {**GIT, "ref": {"branch": "a", "tag": "b"}}}}, "at most one of branch, tag, semver and commit"),
         ({"source": {"git": {**GIT, "ref": {"branch": ""}}}}, "spec.source.git.ref.branch"),
+        ({"source": {"git": {**GIT, "ref": {"semver": ">=1.2.0\n"}}}}, "spec.source.git.ref.semver"),
         ({"source": {"git": {**GIT, "ref": {"branch": "-x"}}}}, "spec.source.git.ref.branch"),
         ({"source": {"git": {"url": ""}}}, "spec.source.git.url"),
         ({"source": {"git": {}}}, "spec.source.git.url: Required"),
@@ -189,7 +190,9 @@ async def test_the_api_server_refuses_what_parsing_refuses(installed: ControlPla
 async def test_the_api_server_takes_what_parsing_takes(installed: ControlPlane) -> None:
     paths = ["/spec/replicas", "/metadata/annotations/example.com~1team", "/a[*]/b[=c][d=e,f=g]/h", "/a[b=c~1d=e]"]
     spec = {"source": {"git": {"url": "ssh://git@git.example.com:2222/a:b@c"}}, "enforcement": {"ignore": [{"paths": paths}]}}
-    body = {**SYNC, "spec": spec}
+    # The API server's rules do not see in which namespace a Sync is.
+    itself = {"dependsOn": [{"name": SYNC["metadata"]["name"], "namespace": "default"}]}
+    body = {**SYNC, "spec": {**spec, **itself}}
     parse_sync(body, where="")
     await installed.kubectl("apply", "-f", "-", "--dry-run=server", identity="admin", input=codec.pretty(body))
 

@@ -60,8 +60,6 @@ def test_healing_follows_the_mode_unless_it_is_set(*, mode: str, heal: bool | No
     [
         ({"timeout": "10ms"}, "timeout must be at least 1s"),
         ({"retryInterval": "10ms"}, "retryInterval must be at least 1s"),
-        ({"dependsOn": [{"name": "apps"}]}, "dependsOn names the Sync itself"),
-        ({"dependsOn": [{"name": "apps", "namespace": "guard-system"}]}, "dependsOn names the Sync itself"),
         ({"deletionPolicy": "Delete"}, "spec.deletionPolicy"),
     ],
 )
@@ -253,3 +251,10 @@ def test_long_names_that_begin_alike_have_labels_of_their_own() -> None:
     assert len(labels) == 3
     # A name cannot be chosen so that its plain label is another's hashed one: it may hold no underscore.
     assert all("_" in label for label in labels)
+
+
+def test_what_is_nested_too_deeply_is_refused_like_anything_else() -> None:
+    values: JsonObject = {}
+    for _ in range(700):
+        values = {"a": values}
+    assert "nested too deeply" in problem(body({"helm": {"values": values}}))

@@ -59,3 +59,23 @@ async def test_the_first_error_ends_all() -> None:
     with pytest.raises(ValueError, match="three"):
         await for_each(range(1000), work, at_once=2)
     assert len(done) < 6
+
+
+async def test_who_is_cancelled_while_an_error_ends_all_is_cancelled() -> None:
+    ending = asyncio.Event()
+
+    async def work(number: int) -> None:
+        if number == 0:
+            raise ValueError("zero")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ending.set()
+            await asyncio.sleep(0.01)
+
+    task = asyncio.create_task(for_each(range(2), work, at_once=2))
+    await asyncio.sleep(0)
+    await ending.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from guard.base import codec
 from guard.base.codec import JsonObject, child, children
-from tests.e2e.conftest import Followed, World, config_map
+from tests.e2e.conftest import App, Followed, World, config_map
 from tests.e2e.test_healing import healed
 from tools.guardrun import eventually
 
@@ -15,6 +16,19 @@ RECREATE = "gitopsguard.dev/recreate: Enabled"
 def waved(name: str, namespace: str, wave: int) -> str:
     annotated = f"  namespace: {namespace}\n  annotations:\n    gitopsguard.dev/wave: '{wave}'\n"
     return config_map(name, namespace, "  a: b").replace(f"  namespace: {namespace}\n", annotated)
+
+
+def waved_service(name: str, wave: int) -> str:
+    """Of the last stage, as workloads are."""
+    return f"""apiVersion: v1
+kind: Service
+metadata:
+  name: {name}
+  namespace: default
+  annotations: {{gitopsguard.dev/wave: "{wave}"}}
+spec:
+  ports: [{{port: 80}}]
+"""
 
 
 def frozen(name: str, color: str, *, annotation: str = "") -> str:
@@ -36,6 +50,36 @@ async def test_waves_come_one_after_the_other_whatever_the_order_of_files(world:
     }
     assert sorted(versions, key=lambda name: versions[name]) == ["d", "c", "b", "a"]
     await world.declare(dict.fromkeys(files))
+
+
+@pytest.mark.case(25)
+async def test_a_wave_waits_for_the_health_of_the_one_before_for_as_long_as_it_takes(followed: Followed) -> None:
+    """Nobody runs pods here, so the Deployment is healthy when its status says so."""
+    world, name = followed.world, f"{followed.name}-web"
+    deployment = App(world, "default").text.split("---\n")[3].replace("name: web\n", f"name: {name}\n", 1)
+    await followed.patch({"timeout": "2s", "retryInterval": "1s"})
+    followed.repository.commit({"web.yaml": deployment, "later.yaml": waved_service(f"{followed.name}-later", 1)})
+    message = await followed.says("wave 1 (1 object) waits for", reason="ApplyFailed")
+    assert f"Deployment default/{name}" in message
+
+    async def attempted() -> bool:
+        records = [one for one in world.guard.log.read_text().splitlines() if '"synced"' in one and followed.name in one]
+        return len(records) > 4
+
+    await eventually(attempted, what="some more attempts", seconds=40.0)
+    assert not await world.exists("service", f"{followed.name}-later", "default")
+    generation = (await world.get(f"deployment/{name}", "default"))["metadata"]["generation"]
+    condition = {"type": "Available", "status": "True", "reason": "a", "message": "b"}
+    counts = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), 2)
+    status = codec.encode({"status": {**counts, "observedGeneration": generation, "conditions": [condition]}}).decode()
+    await world.plane.kubectl(
+        "patch", f"deployment/{name}", "-n", "default", "--subresource=status", "--type=merge", "-p", status, identity="admin"
+    )
+
+    async def there() -> bool:
+        return await world.exists("service", f"{followed.name}-later", "default")
+
+    await eventually(there, what=f"the later wave; the log ends:\n{world.guard.tail()}", seconds=40.0)
 
 
 @pytest.mark.case(25)

@@ -60,6 +60,13 @@ def test_a_sync_that_is_not_ready_is_named_with_what_it_says() -> None:
     assert "not ready" in refused(APPS, (INFRA, SyncStatus()))
 
 
+def test_what_a_sync_elsewhere_says_is_not_a_tenants_to_read() -> None:
+    platform = sync("guard-system/infra")
+    said = status(platform, ready=False, message="Secret guard-system/vault burns")
+    assert "vault" not in refused(sync("shop/apps", "guard-system/infra"), (platform, said))
+    assert "vault" in refused(sync("guard-system/apps", "guard-system/infra"), (platform, said))
+
+
 def test_a_sync_whose_newest_spec_was_not_looked_at_is_not_ready() -> None:
     assert "not ready" in refused(APPS, (sync("shop/infra", generation=2), status(INFRA)))
 
@@ -74,6 +81,12 @@ def test_a_cycle_is_told_as_one() -> None:
     one, two, three = sync("a/one", "a/two"), sync("a/two", "a/three"), sync("a/three", "a/one")
     with pytest.raises(DependencyCycle, match="a/one -> a/two -> a/three -> a/one"):
         checked(one, (one, status(one)), (two, status(two)), (three, status(three)))
+
+
+def test_who_depends_on_itself_is_told_so() -> None:
+    one = sync("a/one", "a/one")
+    with pytest.raises(DependencyCycle, match="it depends on itself"):
+        checked(one, (one, status(one)))
 
 
 def test_who_depends_on_a_cycle_waits_for_it() -> None:

@@ -13,7 +13,7 @@ from guard.cluster import Client, discover
 from guard.state import Declared, Kind
 from guard.state.ids import DEFINITION, SYNC_LABEL
 from guard.state.managed import our_entry
-from guard.sync.doubt import CONFIRM
+from guard.sync.doubt import CONFIRM, NOTHING_HELD
 from tests.e2e.conftest import widget_definition
 from tests.state.samples import CONFIG_MAP, NAMESPACE, SECRET
 from tests.sync.pruning import Workshop, path_of
@@ -233,6 +233,22 @@ async def test_a_large_prune_waits_until_it_is_confirmed(workshop: Workshop, nam
     confirmed = await workshop.prune(revision="main@sha1:ddd")
     assert (confirmed.deleted, confirmed.faults, confirmed.held.revision) == (12, (), "")
     assert len(await workshop.there(*many)) == 1
+
+
+@pytest.mark.case(26)
+async def test_what_was_confirmed_stays_so_until_all_of_it_is_gone(workshop: Workshop, namespace: str) -> None:
+    first = workshop.object(CONFIG_MAP, "first", namespace=namespace, metadata=in_wave(1))
+    rest = [workshop.object(CONFIG_MAP, f"cm-{number}", namespace=namespace) for number in range(12)]
+    await workshop.apply(first, *rest)
+    await workshop.hold(first)
+    workshop.drops(first, *rest)
+    assert (await workshop.prune(revision="main@sha1:a")).held.objects == 13
+    workshop.spec(annotations={CONFIRM: "main@sha1:a"})
+    # A later commit changes nothing about that.
+    assert (await workshop.prune(revision="main@sha1:b")).held == NOTHING_HELD
+    assert len(await workshop.there(*rest)) == 12
+    await workshop.let_go(first)
+    assert (await workshop.prune(revision="main@sha1:b")).deleted == 12
 
 
 async def test_the_share_is_the_sync_s_to_set(workshop: Workshop, namespace: str) -> None:
