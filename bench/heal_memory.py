@@ -13,7 +13,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+import tracemalloc
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
@@ -224,16 +225,22 @@ def resident() -> float:
     return resident_mebibytes(os.getpid()) * 1024 * 1024
 
 
-async def measure(objects: int, templates: Mapping[str, str]) -> Figures:
+def in_use() -> float:
+    """What Python objects take: without what the allocator keeps, and what lay between."""
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
+
+
+async def measure(objects: int, templates: Mapping[str, str], *, memory: Callable[[], float]) -> Figures:
     client, clock = Generated(templates, objects=objects), SystemClock()
     samples = list(USUAL.values())
-    start = resident()
+    start = memory()
     manifests = [_placed(samples[number % 2], number) for number in range(objects)]
-    with_manifests = resident()
+    with_manifests = memory()
     state = DesiredState().with_sync(SYNC, [_declared(samples[number % 2], body) for number, body in enumerate(manifests)])
     view = View()
     view.replace(state)
-    with_index = resident()
+    with_index = memory()
     writer = Writer(lambda _sync: client, view=view, clock=clock)
     for declared in state:
         await writer.apply(declared)
@@ -241,7 +248,7 @@ async def measure(objects: int, templates: Mapping[str, str]) -> Figures:
     repairer = Repairer(view=view, writer=writer, enforcement=Policy().of, clock=clock, report=report)
     watching = Watching(client, view=view, writer=writer, repairer=repairer, clock=clock, vouched=Vouched(), ended=lambda _: None)
     await watching.follow(state.kinds(), seconds=600.0)
-    known = resident()
+    known = memory()
     events = await _events(client, list(state), watching=watching)
     await watching.close()
     return Figures(
@@ -320,22 +327,25 @@ def _declared(sample: Sample, body: JsonObject) -> Declared:
 @click.command()
 @click.option("--quick", is_flag=True, help="10,000 objects only.")
 @click.option("--objects", type=int, hidden=True)
-def main(*, quick: bool, objects: int | None) -> None:
+@click.option("--traced", is_flag=True, hidden=True)
+def main(*, quick: bool, objects: int | None, traced: bool) -> None:
     """What healing keeps in memory, and what events cost."""
     if objects is not None:
         templates = codec.decode_as(sys.stdin.buffer.read(), dict[str, str])
-        print(codec.encode(asyncio.run(measure(objects, templates))).decode())
+        if traced:
+            tracemalloc.start()
+        print(codec.encode(asyncio.run(measure(objects, templates, memory=in_use if traced else resident))).decode())
         return
     templates = codec.encode(asyncio.run(answers()))
     rows: list[list[str]] = []
     events: list[list[str]] = []
     for size in SIZES[:1] if quick else SIZES:
-        # A process of its own, whose memory nothing else has touched.
-        command = [sys.executable, "-m", "bench.heal_memory", "--objects", str(size)]
-        answer = subprocess.run(command, input=templates, check=True, stdout=subprocess.PIPE).stdout
-        found = codec.decode_as(answer, Figures)
-        past = found.index + found.known
-        rows.append([f"{size:,}", *(f"{value:,.0f}" for value in (found.manifests, found.index, found.known, past))])
+        used, found = (_apart(size, templates, *flags) for flags in (["--traced"], []))
+        for what, figures in (("in use", used), ("resident", found)):
+            past = figures.index + figures.known
+            rows.append(
+                [f"{size:,}, {what}", *(f"{value:,.0f}" for value in (figures.manifests, figures.index, figures.known, past))]
+            )
         events += [
             [f"{size:,}", name, f"{seconds * 1e6:.0f}", f"{seconds * EVENTS_A_SECOND:.1%}"]
             for name, seconds in found.events.items()
@@ -344,6 +354,12 @@ def main(*, quick: bool, objects: int | None) -> None:
     print(table(("objects", "manifests", "index", "learned and seen", "past the manifests"), rows))
     print(f"\nevents of declared objects, {EVENTS:,} of each")
     print(table(("objects", "of", "us each", f"of one core at {EVENTS_A_SECOND} a second"), events))
+
+
+def _apart(size: int, templates: bytes, *flags: str) -> Figures:
+    """In a process of its own, whose memory nothing else has touched."""
+    command = [sys.executable, "-m", "bench.heal_memory", "--objects", str(size), *flags]
+    return codec.decode_as(subprocess.run(command, input=templates, check=True, stdout=subprocess.PIPE).stdout, Figures)
 
 
 if __name__ == "__main__":

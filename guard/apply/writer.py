@@ -119,7 +119,9 @@ class Writer:
 
     def saw(self, key: ObjectKey, *, seen: Fingerprint, ours: bool) -> None:
         """The watch has seen the object; `ours` when our Apply entry is on it."""
-        self._seen[key] = seen
+        known = self._known.get(key)
+        # One in memory, where the watch shows what our apply left.
+        self._seen[key] = known.fingerprint if known and known.fingerprint == seen else seen
         if ours:
             self._ours.add(key)
 
