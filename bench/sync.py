@@ -19,15 +19,22 @@ from time import perf_counter
 import click
 import msgspec
 import uvloop
+import yaml
 
 from bench.figures import paired
 from bench.guard_watched import Seen
 from bench.manifests import Change, Manifests
+from bench.objects import CONFIG_MAP, DEPLOYMENT
 from bench.setting import ROOT, cpu_seconds, table
+from guard.apply import Writer, prepare
 from guard.base import codec
+from guard.base.clock import SystemClock
 from guard.base.codec import JsonObject
-from guard.state.ids import GUARD_NAMESPACE
+from guard.cluster import Client, connect
+from guard.state.desired import Declared, View
+from guard.state.ids import GUARD_NAMESPACE, NAMESPACE, ObjectKey, Origin
 from guard.sync import APPLIES_AT_ONCE
+from guard.sync.applying import apply_all
 from tools.controlplane import ControlPlane
 from tools.guardrun import GuardProcess, eventually, sync_document
 
@@ -35,6 +42,8 @@ SEED = 3
 # A first sync of 10,000 objects, one after the other, takes 20,000 requests.
 SYNC_SECONDS = 1800.0
 RESYNCS = 2
+# Contestants that are no concurrency of Guard's.
+KUBECTL, ALONE = 0, -1
 COMMITS = 5
 
 
@@ -70,6 +79,7 @@ class Sync(msgspec.Struct, frozen=True):
 class Round(msgspec.Struct, frozen=True):
     """All of one round: the reference and Guard by its concurrency, on one server; seconds."""
 
+    alone: float
     kubectl: float
     kubectl_again: float
     kubectl_one: float
@@ -84,19 +94,24 @@ async def measure(objects: int) -> Round:
         async with ControlPlane.start(Path(scratch) / "plane") as plane:
             kubectl: tuple[float, float, float] = (0.0, 0.0, 0.0)
             guards: dict[int, tuple[Sync, list[Sync], list[Sync]]] = {}
-            contestants = [0, 1, APPLIES_AT_ONCE]
+            alone = 0.0
+            contestants = [ALONE, KUBECTL, 1, APPLIES_AT_ONCE]
             random.shuffle(contestants)
             for contestant in contestants:
                 directory = Path(scratch) / f"with-{contestant}"
-                namespace = f"bench-{contestant}"
-                await plane.call("POST", "/api/v1/namespaces", body={"metadata": {"name": namespace}})
+                namespace = f"bench{contestant}" if contestant >= 0 else "bench-alone"
+                if contestant != ALONE:
+                    await plane.call("POST", "/api/v1/namespaces", body={"metadata": {"name": namespace}})
                 manifests = Manifests(directory, namespace=namespace)
                 manifests.grow(objects)
-                if contestant:
+                if contestant == ALONE:
+                    alone = await _alone(plane, manifests)
+                elif contestant != KUBECTL:
                     guards[contestant] = await _guard(plane, manifests, directory, concurrency=contestant)
                 else:
                     kubectl = await _kubectl(plane, manifests)
     return Round(
+        alone=alone,
         kubectl=kubectl[0],
         kubectl_again=kubectl[1],
         kubectl_one=kubectl[2],
@@ -104,6 +119,35 @@ async def measure(objects: int) -> Round:
         again={concurrency: found[1] for concurrency, found in guards.items()},
         one={concurrency: found[2] for concurrency, found in guards.items()},
     )
+
+
+async def _alone(plane: ControlPlane, manifests: Manifests) -> float:
+    """The applies and nothing else of Guard, one at a time: no watch, no health, nothing registered."""
+    objects: list[Declared] = []
+    for path, text in manifests.texts():
+        body = prepare(yaml.safe_load(text), label="guard-system.alone")
+        kind = CONFIG_MAP if body["kind"] == "ConfigMap" else DEPLOYMENT
+        name, namespace = body["metadata"]["name"], body["metadata"]["namespace"]
+        key = ObjectKey(group=kind.group, kind=kind.kind, namespace=namespace, name=name)
+        objects.append(Declared(key=key, kind=kind, body=body, origin=Origin(file=path, line=1), sync="alone"))
+    namespace = _declared_namespace(objects[0].key.namespace)
+    client = Client(await connect(kubeconfig=plane.kubeconfig("admin")))
+    try:
+        writer = Writer(lambda _sync: client, view=View(), clock=SystemClock())
+        started = perf_counter()
+        done = await apply_all([namespace, *objects], client=client, writer=writer, clean=True, at_once=1)
+        taken = perf_counter() - started
+    finally:
+        await client.close()
+    assert not done.failures, done.failures[:3]
+    return taken
+
+
+def _declared_namespace(name: str) -> Declared:
+    """With the namespace in the revision, nobody looks for what may stand in it."""
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    key = ObjectKey(group="", kind="Namespace", namespace="", name=name)
+    return Declared(key=key, kind=NAMESPACE, body=prepare(body, label="guard-system.alone"), origin=Origin("a", 1), sync="alone")
 
 
 async def _kubectl(plane: ControlPlane, manifests: Manifests) -> tuple[float, float, float]:
@@ -234,6 +278,9 @@ def report(objects: int, rounds: Sequence[Round]) -> None:
     )
     kubectl = [found.kubectl for found in rounds]
     both = (1, APPLIES_AT_ONCE)
+    alone = [found.alone for found in rounds]
+    seconds = statistics.median(alone)
+    print(f"applying alone, one at a time, without the rest of Guard: {seconds:.1f} s, {paired(alone, kubectl)} to kubectl")
     rows = [_row("first sync", number, [found.first[number] for found in rounds], kubectl, objects) for number in both]
     for name in ("again", "one"):
         for concurrency in both:

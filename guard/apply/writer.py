@@ -113,6 +113,12 @@ class Writer:
         lock = self._locks.get(key)
         return lock is not None and lock.locked()
 
+    async def quiet(self, key: ObjectKey) -> None:
+        """Wait for the write that is under way."""
+        if (lock := self._locks.get(key)) is not None:
+            async with lock:
+                pass
+
     def last_seen(self, key: ObjectKey) -> Fingerprint | None:
         """The newest that the watch or our own apply has shown."""
         return self._seen.get(key)
@@ -165,12 +171,13 @@ class Writer:
         self._absent.discard(key)
 
     async def apply(
-        self, declared: Declared, *, unless_newer_than: str = "", clean: bool = True, is_new: bool = False
+        self, declared: Declared, *, unless_newer_than: str | None = None, clean: bool = True, is_new: bool = False
     ) -> Applied | None:
         """Make the live object what Git says. Raises ClusterError.
 
         With `unless_newer_than`, a resourceVersion, nothing is done (None) when our last write already saw that version: the
-        event that asked for this apply is then our own, or older. `clean` takes people's additions away as well. Where the caller
+        event that asked for this apply is then our own, or older; nor when the object is declared no more, and what is applied is
+        what Git declares by now. `clean` takes people's additions away as well. Where the caller
         holds that there is no such object (`is_new`), and where a dry run said so, nobody looks for one first.
         """
         # What was read off the object itself lacks what others had taken over before, and that is no addition.
@@ -178,6 +185,12 @@ class Writer:
         key = declared.key
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
+            if unless_newer_than is not None:
+                # It had to wait, and the revision may be another.
+                current = self._view.state.get(key)
+                if current is None:
+                    return None
+                declared = current
             if self.is_open(key, sync=declared.sync):
                 return OPEN
             known = self._known.get(key)

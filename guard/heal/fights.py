@@ -88,7 +88,10 @@ class Fights:
     def healed(self, key: ObjectKey, changed: Mapping[Path, tuple[str, ...]], *, way: Way, at: float) -> Fight:
         """The fields that were restored, or WHOLE or UNSEEN, each with who had changed it. Returns how it stands then."""
         known = self._fights.get(key)
-        heals = dict(known.heals) if known and at <= known.over and len(known.heals) < MOST_FIELDS else {}
+        heals = dict(known.heals) if known and at <= known.over else {}
+        if len(heals) >= MOST_FIELDS:
+            # What is fought about stays so, or its end would never be told.
+            heals = {path: found for path, found in heals.items() if found.count >= HEALS}
         for path, managers in changed.items():
             heals[path] = Heals(count=heals[path].count + 1 if path in heals else 1, managers=managers)
         fight = self._fights[key] = Fight(heals=heals, last=at, way=way)
@@ -105,6 +108,11 @@ class Fights:
         if fight is None or not (paths <= fight.paths or UNSEEN in paths):
             return 0.0
         return max(0.0, fight.next - at)
+
+    def ended(self, key: ObjectKey, *, at: float) -> Fight | None:
+        """The fight about an object whose time is over, though nobody has looked since; it is forgotten."""
+        fight = self._fights.get(key)
+        return self._fights.pop(key) if fight is not None and fight.is_one and at > fight.over else None
 
     def end(self, *, at: float) -> list[tuple[ObjectKey, Fight]]:
         """Forget those whose time is over; returns what of them were fights."""

@@ -11,10 +11,11 @@ from guard import telemetry
 from guard.apply import Writer
 from guard.base.backoff import Backoff
 from guard.base.clock import Clock
+from guard.base.codec import child
 from guard.base.errors import ClusterError
 from guard.heal.report import Drift, Report
 from guard.state.desired import Declared, View
-from guard.state.ids import DEFINITION, NAMESPACE, ObjectKey
+from guard.state.ids import DEFINITION, NAMESPACE, SYNC_LABEL, ObjectKey
 from guard.state.metadata import Metadata
 from guard.state.policy import Enforcement
 
@@ -78,7 +79,7 @@ class Repairer:
         self._enforcement = enforcement
         self._clock = clock
         self._report = report
-        self._drifted: dict[ObjectKey, str] = {}
+        self._drifted: set[ObjectKey] = set()
         self._cases: dict[ObjectKey, _Case] = {}
         self._tasks: dict[ObjectKey, asyncio.Task[None]] = {}
         self._held: dict[ObjectKey, Drift] = {}
@@ -97,7 +98,7 @@ class Repairer:
         if declared is not None and self._writer.is_open(key, sync=declared.sync):
             self._hold(declared, drift)
             return
-        if declared is not None and not drift.gone and not self.heals(declared):
+        if declared is not None and not self.heals(declared) and self._is_settled(declared, drift):
             self._leave(declared, drift)
             return
         case = self._cases.get(key)
@@ -113,8 +114,13 @@ class Repairer:
         """Break-glass on these is over: put right what became of them, seen or not."""
         now = self._clock.monotonic()
         for declared in objects:
-            drift = self._held.pop(declared.key, Drift(metadata=Metadata(), at=now))
-            self.look(declared.key, msgspec.structs.replace(drift, at=now))
+            held = self._held.pop(declared.key, None)
+            if held is not None:
+                self.look(declared.key, msgspec.structs.replace(held, at=now))
+            elif self.heals(declared):
+                self.look(declared.key, Drift(metadata=Metadata(), at=now))
+        for key in [key for key in self._held if self._view.state.get(key) is None]:
+            del self._held[key]
 
     def _hold(self, declared: Declared, drift: Drift) -> None:
         """Leave it to people, and remember what they did until break-glass is over."""
@@ -124,11 +130,13 @@ class Repairer:
     def right(self, key: ObjectKey) -> None:
         """The object was seen as the last apply left it, by whomever that apply was asked for."""
         if key not in self._cases:
-            self._drifted.pop(key, None)
+            self._drifted.discard(key)
 
     def drifted(self, sync: str) -> int:
         """How many of a Sync's objects are known to differ from Git: healing is off, fails, or waits out a fight."""
-        return sum(name == sync for name in self._drifted.values())
+        known = {key: self._view.state.get(key) for key in self._drifted}
+        self._drifted.difference_update(key for key, declared in known.items() if declared is None)
+        return sum(declared is not None and declared.sync == sync for declared in known.values())
 
     async def close(self) -> None:
         tasks = list(self._tasks.values())
@@ -142,11 +150,13 @@ class Repairer:
         backoff = Backoff(first=FIRST_RETRY_SECONDS, most=LONGEST_RETRY_SECONDS)
         try:
             while (drift := case.take()) is not None:
+                drift = await self._in_turn(key, drift, case)
                 declared = self._view.state.get(key)
                 if declared is None:
-                    self._drifted.pop(key, None)
+                    self._drifted.discard(key)
+                    self._report.is_right(key)
                     continue
-                if await self._is_done(declared, drift, case):
+                if await self._is_done(declared, drift):
                     case.fails = False
                     backoff.reset()
                 else:
@@ -158,19 +168,26 @@ class Repairer:
             # Nothing is awaited since the last look for drift: what comes now makes a case of its own.
             del self._cases[key], self._tasks[key]
 
-    async def _is_done(self, declared: Declared, drift: Drift, case: _Case) -> bool:
+    async def _in_turn(self, key: ObjectKey, drift: Drift, case: _Case) -> Drift:
+        """Wait while a fight makes it wait, which may take minutes: what Git declares then is what counts."""
+        declared = self._view.state.get(key)
+        if declared is None or case.fails or not self.heals(declared):
+            return drift
+        pause = self._report.pause(key, self._writer.known(key), drift)
+        if pause:
+            self._drifted.add(key)
+            await case.wait(pause)
+        return case.take() or drift
+
+    async def _is_done(self, declared: Declared, drift: Drift) -> bool:
         """One try; False when it has to be made again."""
         key = declared.key
         try:
             if not self.heals(declared):
-                self._leave(declared, drift)
                 await self._writer.label(declared)
+                self._leave(declared, drift)
                 return True
-            self._drifted[key] = declared.sync
-            pause = self._report.pause(key, self._writer.known(key), drift)
-            if pause and not case.fails:
-                await case.wait(pause)
-                drift = case.take() or drift
+            self._drifted.add(key)
             if await self._is_left_open(declared, drift):
                 return True
         except ClusterError as error:
@@ -179,22 +196,32 @@ class Repairer:
         except Exception:  # noqa: BLE001 (a fault of Guard's own with one object is tried again, and told)
             _log.exception("a repair failed for a reason that Guard does not know", object=str(key))
             return False
-        self._drifted.pop(key, None)
+        self._drifted.discard(key)
         self._report.is_right(key)
         return True
 
+    def _is_settled(self, declared: Declared, drift: Drift) -> bool:
+        """Whether there is nothing to put back nor to wait for, where healing is off: our label stands there, and no apply is
+        under way that this may be the event of.
+        """
+        wanted = child(child(declared.body, "metadata"), "labels").get(SYNC_LABEL)
+        labelled = not drift.gone and (drift.metadata.labels or {}).get(SYNC_LABEL) == wanted
+        return labelled and not self._writer.is_writing(declared.key)
+
     def _leave(self, declared: Declared, drift: Drift) -> None:
         """Healing is off: count what metadata shows to have drifted, and what shows to be right again."""
-        known = self._writer.known(declared.key)
-        if drift.gone or (known is not None and known.fields.minus(drift.metadata.our_fields)):
-            self._drifted[declared.key] = declared.sync
+        known, seen = self._writer.known(declared.key), drift.metadata
+        is_old = known is not None and int(seen.resource_version or 0) <= int(known.fingerprint.resource_version)
+        if drift.gone or (known is not None and not is_old and known.fields.minus(seen.our_fields)):
+            self._drifted.add(declared.key)
         else:
-            self._drifted.pop(declared.key, None)
+            self._drifted.discard(declared.key)
 
     async def _is_left_open(self, declared: Declared, drift: Drift) -> bool:
         """Repair the object; True where that is not to be, since break-glass holds it open by now."""
         known = self._writer.known(declared.key)
         clean = self._enforcement(declared.sync).additions == "Deny"
+        await self._writer.quiet(declared.key)  # a recreation may take long, and holds up nobody else
         async with self._limit:
             applied = await self._writer.apply(declared, unless_newer_than=drift.metadata.resource_version, clean=clean)
         if applied is not None and applied.is_open:

@@ -75,19 +75,24 @@ class Report:
     def settle(self) -> None:
         """See which fights have ended."""
         for key, fight in self._fights.end(at=self._clock.monotonic()):
-            declared, _ = self._lines.pop(key)
-            self._record(
-                "fight-ended",
-                declared,
-                reason="FieldStays",
-                paths=_named(fight.paths),
-                managers=fight.managers,
-                message=f"{key} stays as it is in Git, after {plural(fight.count, 'heal')}",
-            )
-            self._news(declared.sync)
+            self._ended(key, fight)
+
+    def _ended(self, key: ObjectKey, fight: Fight) -> None:
+        declared, _ = self._lines.pop(key)
+        self._record(
+            "fight-ended",
+            declared,
+            reason="FieldStays",
+            paths=_named(fight.paths),
+            managers=fight.managers,
+            message=f"{key} stays as it is in Git, after {plural(fight.count, 'heal')}",
+        )
+        self._news(declared.sync)
 
     def restored(self, declared: Declared, known: Known | None, drift: Drift, applied: Applied) -> None:
         key, now = declared.key, self._clock.monotonic()
+        if (over := self._fights.ended(key, at=now)) is not None:
+            self._ended(key, over)
         took = now - drift.at
         way: Way = ("deleted" if applied.created else "unlabelled") if drift.gone else "changed"
         undone = (*(path for path in taken(known, drift) if path != UNSEEN), *applied.removed)

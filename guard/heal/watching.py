@@ -66,8 +66,8 @@ class Watching:
         self._tasks: dict[Kind, asyncio.Task[None]] = {}
         self._listed: dict[Kind, asyncio.Event] = {}
         self._present: dict[Kind, set[ObjectKey]] = {}
-        # What a list that has not ended has shown so far.
-        self._listing: dict[Kind, set[ObjectKey]] = {}
+        # What a list that has not ended has shown so far, and when its first page came.
+        self._listing: dict[Kind, tuple[set[ObjectKey], float]] = {}
         # Since when a kind cannot be watched, and why.
         self._failing: dict[Kind, tuple[float, str]] = {}
         self._doubts: dict[ObjectKey, Drift] = {}
@@ -134,22 +134,29 @@ class Watching:
     def _relisted(self, kind: Kind, page: Event[Metadata]) -> None:
         """A page of a (re)list: each object may have changed. At its end, those of ours that are missing have gone, unseen."""
         if page.starts:
-            self._listing[kind] = set()
-        found, present = self._listing[kind], self._present.setdefault(kind, set())
+            self._listing[kind] = set(), self._clock.monotonic()
+        (found, began), present = self._listing[kind], self._present.setdefault(kind, set())
         for metadata in page.objects:
             found.add(self._key(kind, metadata))
             self._look_at(kind, metadata, gone=False, listed=True)
         if not page.ends:
             return
-        # Only objects that Guard applied before can be missing: a first sync is about to create the rest.
-        for key in present - found:
+        # Only objects that Guard applied before can be missing: a first sync is about to create the rest. What it applied while
+        # nobody watched was never seen.
+        unseen = {one.key for one in self._view.state if one.kind == kind and self._was_applied(one.key, before=began)}
+        for key in (present | unseen) - found:
             known = self._writer.known(key)
             version = known.fingerprint.resource_version if known else ""
             if version:
                 self._gone(key, Metadata(resource_version=str(int(version) + 1)), listed=True)
             else:
                 self._writer.lost(key)
-        self._present[kind] = self._listing.pop(kind)
+        self._present[kind] = found
+        del self._listing[kind]
+
+    def _was_applied(self, key: ObjectKey, *, before: float) -> bool:
+        known = self._writer.known(key)
+        return known is not None and known.looked < before
 
     def _look_at(self, kind: Kind, metadata: Metadata, *, gone: bool, listed: bool = False) -> None:
         try:
@@ -177,8 +184,7 @@ class Watching:
         if metadata.deletion_timestamp:
             return
         if known is None:
-            # The first apply is still to come, and will put it right; unless it is under way, and this came after it.
-            if self._writer.is_writing(key):
+            if not self._is_to_come(key):
                 self._repairer.look(key, Drift(metadata=metadata, at=self._clock.monotonic()))
         else:
             self._weigh(declared, known, metadata, before=None if listed else before, listed=listed)
@@ -194,10 +200,16 @@ class Watching:
         declared = self._view.state.get(key)
         if declared is not None:
             self._noticed(declared, None)
-        if declared is None or (self._writer.known(key) is None and self._repairer.heals(declared)):
-            return  # the first apply is still to come
+        if declared is None or (self._is_to_come(key) and self._repairer.heals(declared)):
+            return
         if not self._view.has_ended(declared):
             self._repairer.look(key, Drift(metadata=metadata, at=self._clock.monotonic(), gone=True), again=listed)
+
+    def _is_to_come(self, key: ObjectKey) -> bool:
+        """Whether the first apply is still to come, and will put the object right. Of one that is under way nobody knows yet
+        whether it came before what is seen here.
+        """
+        return self._writer.known(key) is None and not self._writer.is_writing(key)
 
     def _weigh(self, declared: Declared, known: Known, metadata: Metadata, *, before: Fingerprint | None, listed: bool) -> None:
         """Look at once at what is drift by its metadata; at what may be, at once too, but not again and again while others

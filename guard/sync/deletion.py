@@ -163,7 +163,11 @@ class Deletion:
         )
         if conditions != status.conditions:
             status = structs.replace(status, conditions=conditions)
-            await publish(self._client, sync, status)
+            try:
+                await publish(self._client, sync, status)
+            except ClusterError as error:
+                _log.warning("the status of a deleted Sync could not be written", sync=sync.key, error=str(error))
+                return
             self.sync = structs.replace(sync, status=status)
 
     def _record(self, *, seconds: float) -> None:

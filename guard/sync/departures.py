@@ -63,12 +63,14 @@ class Departures:
             task.cancel()
 
     def _ended(self, name: str, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
         if self._tasks.get(name) is task:
             deletion = self._deletions.pop(name)
             del self._tasks[name]
-            if not deletion.is_gone:
+            # One that failed begins anew when anything is next heard of its Sync.
+            if not deletion.is_gone and error is None:
                 self._done[name] = deletion.sync.metadata.uid
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if error is not None:
             _log.error("the deletion of a Sync failed for a reason that Guard does not know", sync=name, exc_info=error)
 
     async def close(self) -> None:

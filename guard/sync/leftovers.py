@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from guard.api import SYNC
+from guard.api import BREAK_GLASS, SYNC
 from guard.base.errors import ApiStatusError
 from guard.cluster import Client, Served, object_path
 from guard.cluster.client import collection_path
@@ -19,11 +19,14 @@ PRUNE = "gitopsguard.dev/prune"
 DISABLED = "Disabled"
 NOT_FOUND = 404
 
-# With either of them Guard itself would go, and every Sync; whoever takes Guard away does so by hand.
+# With one of them Guard itself would go, or every Sync or break-glass; whoever takes Guard away does so by hand.
 GUARDS_OWN = frozenset(
     {
         ObjectKey(group=NAMESPACE.group, kind=NAMESPACE.kind, namespace="", name=GUARD_NAMESPACE),
-        ObjectKey(group=DEFINITION.group, kind=DEFINITION.kind, namespace="", name=f"{SYNC.resource}.{SYNC.group}"),
+        *(
+            ObjectKey(group=DEFINITION.group, kind=DEFINITION.kind, namespace="", name=f"{kind.resource}.{kind.group}")
+            for kind in (SYNC, BREAK_GLASS)
+        ),
     }
 )
 

@@ -414,7 +414,8 @@ class Reconciler:
 
     def _may_be_empty(self, revision: str) -> bool:
         """Whether somebody has confirmed it, or there is nothing to lose since it was so before."""
-        was_empty = bool(self.status.last_applied_revision) and not self.status.objects.declared
+        is_empty = not (self.status.objects.declared or self._in_force.plan.objects)
+        was_empty = bool(self.status.last_applied_revision) and is_empty
         return was_empty or self.sync.metadata.annotations.get(CONFIRM) == revision
 
     async def _take(self, resolved: Resolved, *, revision: str, whole: bool = True) -> None:

@@ -71,7 +71,8 @@ class Hands:
 
     async def list(self, kind: str, *, labels: str) -> list[JsonObject]:
         answer = await self._ask("GET", kind, f"?labelSelector={quote(labels)}", None, past=False)
-        assert answer.status == 200, answer.body
+        if answer.status != 200:
+            raise ConnectionError(f"{kind}s cannot be listed: {answer.status} {answer.body}")
         return codec.children(answer.body, "items")
 
     async def _ask(

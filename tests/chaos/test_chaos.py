@@ -46,21 +46,23 @@ class Chaos:
         self.told: set[str] = set()  # references of denials
         self.let_through: list[str] = []
         self.done: Counter[str] = Counter()
+        self.is_over = False
 
     async def run(self) -> None:
         """All at once, for so long; afterwards everything runs that was killed."""
         supervisor = asyncio.create_task(self._supervise())
-        work = [asyncio.create_task(one) for one in (self._commit(), self._change(), self._change(), self._break())]
+        work = [asyncio.create_task(one) for one in (self._commit(), self._change(), self._change())]
+        breaking = asyncio.create_task(self._break())
         try:
-            async with asyncio.timeout(SECONDS):
-                # None of them ends, but by a fault of the test.
-                await asyncio.gather(*work)
-        except TimeoutError:
-            pass
+            ended, _ = await asyncio.wait([*work, breaking], timeout=SECONDS, return_when=asyncio.FIRST_EXCEPTION)
+            for task in ended:
+                await task  # none of them ends, but by a fault of the test
         finally:
             for task in work:
                 task.cancel()
-            await asyncio.gather(*work, return_exceptions=True)
+            # Not in the middle of a kill or a start: nobody would know what runs.
+            self.is_over = True
+            await asyncio.gather(*work, breaking, return_exceptions=True)
         await self._mend()
         try:
             await eventually(self._is_like_git, what="the cluster is as Git says", seconds=SETTLED_SECONDS, every=1.0)
@@ -112,7 +114,7 @@ class Chaos:
 
     async def _break(self) -> None:
         faults: list[Callable[[], Awaitable[None]]] = [self._kill_guard, self._kill_apiserver, self._kill_etcd, self._kill_both]
-        while True:
+        while not self.is_over:
             await asyncio.sleep(self.chance.uniform(1, 8))
             fault = self.chance.choice(faults)
             self.done[fault.__name__.strip("_")] += 1
@@ -149,11 +151,10 @@ class Chaos:
     async def _is_like_git(self) -> bool:
         try:
             status = child(await self.guard.sync("chaos"), "status")
+            is_newest = str(status.get("lastAppliedRevision", "")).endswith(self.history.head)
+            return is_newest and not await differences(self.history, self.hands)
         except (GuardError, OSError):
             return False
-        return str(status.get("lastAppliedRevision", "")).endswith(self.history.head) and not await differences(
-            self.history, self.hands
-        )
 
     def mistaken_deletes(self) -> list[str]:
         """By the API server's audit log: what Guard deleted before it was taken out of Git."""

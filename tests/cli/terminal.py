@@ -61,6 +61,11 @@ def obeyed(sent: str) -> list[str]:
     return [line for line in lines if not line.isprintable() or line.startswith("forged")]
 
 
+def _interruptible() -> None:
+    """As in a shell's foreground: where the tests themselves run in the background of a script, Ctrl-C would be ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Session:
     """A guard command that goes on until it is told to end: on a terminal, or with its output piped."""
 
@@ -78,7 +83,7 @@ class Session:
         command = [*guard_command(), *map(str, arguments)]
         environ = environment(**more)
         process = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.DEVNULL, stdout=end, stderr=end, env=environ
+            *command, stdin=asyncio.subprocess.DEVNULL, stdout=end, stderr=end, env=environ, preexec_fn=_interruptible
         )
         os.close(end)
         found = cls(process, output)

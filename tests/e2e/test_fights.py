@@ -11,7 +11,7 @@ import pytest
 from guard.base import codec
 from guard.base.codec import JsonObject, child, children
 from guard.heal.fights import HEALS
-from tests.e2e.conftest import App, World
+from tests.e2e.conftest import App, Followed, World, config_map
 from tests.e2e.test_healing import healed
 from tools.guardrun import eventually
 
@@ -174,3 +174,42 @@ async def test_the_label_comes_back_also_where_healing_is_off_and_nothing_else_d
     await asyncio.sleep(1.0)
     assert not await world.exists("configmap", name, "default")
     await world.plane.kubectl("delete", "sync", fresh, "-n", "guard-system", identity="admin")
+
+
+async def repaint(world: World, name: str, color: str) -> None:
+    patch = f'-p={{"data":{{"color":"{color}"}}}}'
+    await world.past("patch", "configmap", name, "-n", "default", "--field-manager=painter", "--type=merge", patch)
+
+
+async def waiting(world: World, followed: Followed) -> None:
+    """A fight about the color of the config map, whose next repair is seconds away."""
+    for number in range(HEALS + 3):
+        await repaint(world, followed.name, f"red-{number}")
+        await followed.becomes("blue")
+    await repaint(world, followed.name, "red")
+
+
+@pytest.mark.case(21)
+async def test_what_is_committed_while_a_repair_waits_out_a_fight_is_what_it_restores(world: World, followed: Followed) -> None:
+    await followed.commit({"map.yaml": config_map(followed.name, "default", "  color: blue\n  size: large")})
+    await waiting(world, followed)
+    await followed.commit({"map.yaml": config_map(followed.name, "default", "  color: blue\n  size: small")})
+    await repaint(world, followed.name, "red")
+    assert await followed.data(followed.name) == {"color": "red", "size": "small"}
+    await eventually(lambda: is_painted(followed), what="the color is restored", seconds=FOUGHT_SECONDS)
+    assert await followed.data(followed.name) == {"color": "blue", "size": "small"}
+
+
+async def is_painted(followed: Followed) -> bool:
+    return await followed.color() == "blue"
+
+
+@pytest.mark.case(26)
+async def test_what_is_pruned_while_its_repair_waits_out_a_fight_stays_away(world: World, followed: Followed) -> None:
+    other = config_map(f"{followed.name}-other", "default", "  color: blue")
+    await followed.commit({"other.yaml": other})
+    await waiting(world, followed)
+    await followed.commit({"map.yaml": None})
+    # Longer than the repair waits.
+    await asyncio.sleep(15.0)
+    assert not await world.exists("configmap", followed.name, "default")

@@ -139,6 +139,32 @@ async def test_what_somebody_holds_is_named_and_the_sync_waits_for_it(leaving: L
         await eventually(gone, what="the Sync is gone", seconds=60)
 
 
+async def test_what_cannot_be_said_stops_no_deletion(leaving: Leaving, namespace: str) -> None:
+    await leaving.create(deletionPolicy="Prune")
+    stuck, rest = (
+        leaving.object(CONFIG_MAP, "stuck", namespace=namespace, metadata=wave(5)),
+        leaving.object(CONFIG_MAP, "rest", namespace=namespace),
+    )
+    await leaving.apply(stuck, rest)
+    await leaving.hold(stuck)
+    leaving.drops(stuck, rest)
+    # Nothing is written into another Sync of the name.
+    leaving.sync = structs.replace(leaving.sync, metadata=structs.replace(leaving.sync.metadata, uid="another"))
+    deletion = leaving.deletion()
+    task = asyncio.create_task(deletion.run())
+
+    async def asked() -> bool:
+        return await leaving.there(stuck) == []
+
+    await eventually(asked, what="the first one is being deleted")
+    # Longer than it is waited for within a round: by then it was to be said.
+    await asyncio.sleep(5)
+    await leaving.let_go(stuck)
+    async with asyncio.timeout(60):
+        await task
+    assert await leaving.there(rest) == []
+
+
 async def test_a_deletion_under_way_may_be_changed_to_orphan(leaving: Leaving, namespace: str) -> None:
     await leaving.create(deletionPolicy="Prune")
     stuck, rest = (

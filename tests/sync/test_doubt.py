@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import pytest
+
 from guard.api import HeldBack
 from guard.base import codec
 from guard.base.codec import JsonObject
 from guard.state import DesiredState, Kind, ObjectKey
-from guard.state.ids import NAMESPACE
+from guard.state.ids import DEFINITION, NAMESPACE
 from guard.state.metadata import Metadata
 from guard.sync import doubt
 from guard.sync.doubt import NOTHING_HELD
@@ -43,6 +45,13 @@ def test_guard_s_own_namespace_stays() -> None:
     assert found is not None
     assert found.stays
     assert found.key in GUARDS_OWN
+
+
+@pytest.mark.parametrize("name", ["syncs.gitopsguard.dev", "breakglasses.gitopsguard.dev"])
+def test_guard_s_own_definitions_stay(name: str) -> None:
+    found = left_of(live(name=name), DEFINITION, label=LABEL, state=DesiredState())
+    assert found is not None
+    assert found.stays
 
 
 def test_a_prune_that_looks_like_an_accident_is_doubted() -> None:

@@ -142,3 +142,25 @@ async def test_with_healing_off_a_late_recall_undoes_nothing_that_people_did(cli
     reconciler = await rounds(client, source, index, answers, all_is_well, heal=False)
     assert reconciler.loaded.is_set()
     assert await value(client, "mine", namespace) == "by hand"
+
+
+class Emptied(Remembered):
+    """A source whose newest revision declares nothing."""
+
+    async def fetch(self) -> str:
+        return "main@sha1:b"
+
+    async def groups(self, revision: str) -> Groups:
+        return {} if revision == "main@sha1:b" else await super().groups(revision)
+
+
+@pytest.mark.case(26)
+async def test_an_empty_revision_stays_out_while_anything_is_in_force_whatever_the_status_counts(
+    client: Client, namespace: str
+) -> None:
+    """As after a revision of nothing, and a kill while the next one was applied."""
+    index = Indexed(DesiredState())
+    index.up = True
+    reconciler = await rounds(client, Emptied(manifest("mine", namespace, v="1")), index)
+    assert reconciler.sync.status.objects.declared == 0
+    assert [declared.key.name for declared in index.state] == ["mine"]
