@@ -51,6 +51,7 @@ bench: setup  ## what a decision, the index and a commit cost, what Guard costs 
 	@$(BIN)/python -m bench.decision
 	@$(BIN)/python -m bench.admission
 	@$(BIN)/python -m bench.heal
+	@$(BIN)/python -m bench.heal_memory
 	@$(BIN)/python -m bench.source
 	@$(BIN)/python -m bench.sync
 

@@ -13,13 +13,13 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+import tracemalloc
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
 from time import process_time
 from typing import cast
-from uuid import uuid4
 
 import aiohttp
 import click
@@ -35,7 +35,8 @@ from guard.base.clock import SystemClock
 from guard.base.codec import JsonObject
 from guard.base.errors import ApiStatusError
 from guard.cluster import Client, connect
-from guard.cluster.client import JSON
+from guard.cluster.client import JSON, LIST_PAGE
+from guard.cluster.connection import Connection
 from guard.heal import Repairer, Report, Watching
 from guard.heal.watching import SPOOF_SECONDS
 from guard.state import Declared, DesiredState, ObjectKey, Origin, Policy, View
@@ -47,7 +48,7 @@ SIZES = (10_000, 100_000)
 EVENTS = 20_000
 EVENTS_A_SECOND = 200
 IN_PIECE = 10
-IN_NAMESPACE = 1000  # objects of one kind
+IN_NAMESPACE = 1000  # objects
 SYNC = "guard-system/apps"
 LABEL = label_value("guard-system", "apps")
 # Stand for what is an object's own in the answers, and are as long as that.
@@ -94,12 +95,24 @@ def _manifest(sample: Sample, name: str) -> JsonObject:
     return prepare(sample.make(name), label=LABEL)
 
 
-class _Content:
-    """The body of an answer: one piece after another, and then, of a watch, nothing for ever."""
+def _name(number: int) -> str:
+    return f"name-{number:06}"
 
-    def __init__(self, pieces: Sequence[bytes], *, endless: bool) -> None:
+
+def _number(name: str) -> int:
+    return int(name.rpartition("-")[2])
+
+
+def _place(number: int) -> str:
+    return f"place-{number // IN_NAMESPACE:03}"
+
+
+class _Content:
+    """The body of an answer: one piece after another, and then, of a watch (`shown` says when), nothing for ever."""
+
+    def __init__(self, pieces: Sequence[bytes], *, shown: asyncio.Event | None = None) -> None:
         self._pieces = pieces
-        self._endless = endless
+        self._shown = shown
         self.content = self
 
     async def read(self) -> bytes:
@@ -109,42 +122,47 @@ class _Content:
         for piece in self._pieces:
             yield piece
             await asyncio.sleep(0)
-        if self._endless:
+        if self._shown is not None:
+            self._shown.set()
             await asyncio.Event().wait()
 
 
 class Generated(Client):
     """An API server that stores whatever is applied, and shows in a watch what `pieces` says."""
 
-    def __init__(self, templates: Mapping[str, str]) -> None:
+    def __init__(self, templates: Mapping[str, str], *, objects: int) -> None:
+        super().__init__(cast("Connection", None))  # nobody connects
         self._templates = templates
-        self._versions = count(int(VERSION))
-        self._uids: dict[tuple[str, str, str], str] = {}
-        self.shown = asyncio.Event()
+        self._objects = objects
+        # Until something happens, an object's version is its number, so that nothing has to be kept here for each of them.
+        self._versions = count(int(VERSION) + objects + 1)
+        self.begin = asyncio.Event()
+        self._shown = asyncio.Event()
         self._pieces: dict[str, list[bytes]] = {}
         self._requests = 0
 
-    def stored(self, resource: str, namespace: str, name: str) -> str:
-        uid = self._uids.setdefault((resource, namespace, name), str(uuid4()))
-        text = self._templates[resource].replace(NAME, name).replace(PLACE, namespace)
-        return text.replace(UID, uid).replace(VERSION, str(next(self._versions)))
+    def stored(self, resource: str, number: int, *, version: int = 0) -> bytes:
+        text = self._templates[resource].replace(NAME, _name(number)).replace(PLACE, _place(number))
+        return text.replace(UID, f"{UID[:-6]}{number:06}").replace(VERSION, str(version or int(VERSION) + number)).encode()
 
-    def event(self, key: ObjectKey, resource: str, entry: JsonObject) -> bytes:
+    def event(self, resource: str, number: int, entry: JsonObject) -> bytes:
         """What a watch of metadata shows when somebody has written what the entry says."""
-        body = cast("JsonObject", codec.decode(self.stored(resource, key.namespace, key.name).encode()))
+        body = cast("JsonObject", codec.decode(self.stored(resource, number, version=next(self._versions))))
         metadata = {**body["metadata"], "managedFields": [*body["metadata"]["managedFields"], entry]}
         shown = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
         return codec.encode({"type": "MODIFIED", "object": shown}) + b"\n"
 
     def show(self, resource: str, events: Sequence[bytes]) -> None:
-        """What the next watch of a kind brings, once `shown` is set."""
-        self.shown.clear()
+        """What the next watch of a kind brings, once it may `begin`."""
+        self._shown.clear()
         self._pieces[resource] = [b"".join(events[at : at + IN_PIECE]) for at in range(0, len(events), IN_PIECE)]
 
     async def idle(self) -> None:
-        """All was shown, and nobody has asked for anything since."""
+        """Nobody has asked for anything for a while, nor, where there was something to show, not taken all of it."""
         before = -1
-        while self._pieces or before != self._requests:
+        if self._pieces:
+            await self._shown.wait()
+        while before != self._requests:
             before = self._requests
             await asyncio.sleep(0.1)
 
@@ -164,22 +182,30 @@ class Generated(Client):
         pieces: Sequence[bytes] = ()
         is_watch = bool(params and "watch" in params)
         if is_watch:
-            await self.shown.wait()
+            await self.begin.wait()
             pieces = self._pieces.pop(path.rpartition("/")[2], ())
         elif method == "PATCH":
-            *_, namespace, resource, name = path.split("/")
-            pieces = [self.stored(resource, namespace, name).encode()]
+            *_, resource, name = path.split("/")
+            version = next(self._versions) if self.begin.is_set() else 0
+            pieces = [self.stored(resource, _number(name), version=version)]
         elif (resource := path.rpartition("/")[2]) in self._templates:
-            pieces = list(self._listed(resource))
+            pieces = list(self._listed(resource, int((params or {}).get("continue", "0"))))
         else:
             raise ApiStatusError("not found", code=404, reason="NotFound", where=path)
-        yield cast("aiohttp.ClientResponse", _Content(pieces, endless=is_watch))
+        # As one that goes over a network: others have their turn meanwhile.
+        await asyncio.sleep(0)
+        yield cast(
+            "aiohttp.ClientResponse", _Content(pieces, shown=(self._shown if pieces else asyncio.Event()) if is_watch else None)
+        )
 
-    def _listed(self, resource: str) -> Iterator[bytes]:
-        yield b'{"metadata":{"resourceVersion":"' + VERSION.encode() + b'"},"items":['
-        names = [(namespace, name) for kind, namespace, name in self._uids if kind == resource]
-        for index, (namespace, name) in enumerate(names):
-            yield (b"," if index else b"") + self.stored(resource, namespace, name).encode()
+    def _listed(self, resource: str, start: int) -> Iterator[bytes]:
+        """A page of a list, from the object of this number on."""
+        numbers = range(list(self._templates).index(resource), self._objects, len(self._templates))
+        end = start + LIST_PAGE
+        metadata = {"resourceVersion": VERSION, "continue": str(end) if end < len(numbers) else ""}
+        yield b'{"metadata":' + codec.encode(metadata) + b',"items":['
+        for index, number in enumerate(numbers[start:end]):
+            yield (b"," if index else b"") + self.stored(resource, number)
         yield b"]}"
 
 
@@ -199,16 +225,22 @@ def resident() -> float:
     return resident_mebibytes(os.getpid()) * 1024 * 1024
 
 
-async def measure(objects: int, templates: Mapping[str, str]) -> Figures:
-    client, clock = Generated(templates), SystemClock()
+def in_use() -> float:
+    """What Python objects take: without what the allocator keeps, and what lay between."""
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
+
+
+async def measure(objects: int, templates: Mapping[str, str], *, memory: Callable[[], float]) -> Figures:
+    client, clock = Generated(templates, objects=objects), SystemClock()
     samples = list(USUAL.values())
-    start = resident()
+    start = memory()
     manifests = [_placed(samples[number % 2], number) for number in range(objects)]
-    with_manifests = resident()
+    with_manifests = memory()
     state = DesiredState().with_sync(SYNC, [_declared(samples[number % 2], body) for number, body in enumerate(manifests)])
     view = View()
     view.replace(state)
-    with_index = resident()
+    with_index = memory()
     writer = Writer(lambda _sync: client, view=view, clock=clock)
     for declared in state:
         await writer.apply(declared)
@@ -216,7 +248,7 @@ async def measure(objects: int, templates: Mapping[str, str]) -> Figures:
     repairer = Repairer(view=view, writer=writer, enforcement=Policy().of, clock=clock, report=report)
     watching = Watching(client, view=view, writer=writer, repairer=repairer, clock=clock, vouched=Vouched(), ended=lambda _: None)
     await watching.follow(state.kinds(), seconds=600.0)
-    known = resident()
+    known = memory()
     events = await _events(client, list(state), watching=watching)
     await watching.close()
     return Figures(
@@ -244,15 +276,24 @@ async def _events(client: Generated, declared: Sequence[Declared], *, watching: 
     for name, (kind, entry) in WRITES.items():
         of_kind = [one for one in declared if one.key.kind == kind]
         resource = of_kind[0].kind.resource
-        events = [
-            client.event(of_kind[number % len(of_kind)].key, resource, {**entry, "time": f"2026-01-02T03:04:{number % 60:02}Z"})
-            for number in range(EVENTS)
-        ]
+        client.begin.clear()
         await watching.follow(())
-        client.show(resource, events)
         await watching.follow([of_kind[0].kind], seconds=600.0)
+        # A list says that anything may have happened.
+        await client.idle()
+        client.show(
+            resource,
+            [
+                client.event(
+                    resource,
+                    _number(of_kind[number % len(of_kind)].key.name),
+                    {**entry, "time": f"2026-01-02T03:04:{number % 60:02}Z"},
+                )
+                for number in range(EVENTS)
+            ],
+        )
         started = process_time()
-        client.shown.set()
+        client.begin.set()
         await client.idle()
         found[name] = (process_time() - started) / EVENTS
     return found
@@ -271,8 +312,8 @@ def _ignore(_record: Record) -> None:
 
 
 def _placed(sample: Sample, number: int) -> JsonObject:
-    body = _manifest(sample, f"name-{number + 1:06}")
-    body["metadata"]["namespace"] = f"place-{number // IN_NAMESPACE:03}"
+    body = _manifest(sample, _name(number))
+    body["metadata"]["namespace"] = _place(number)
     # As a parser makes it: texts of its own in each.
     return cast("JsonObject", codec.decode(codec.encode(body)))
 
@@ -286,22 +327,25 @@ def _declared(sample: Sample, body: JsonObject) -> Declared:
 @click.command()
 @click.option("--quick", is_flag=True, help="10,000 objects only.")
 @click.option("--objects", type=int, hidden=True)
-def main(*, quick: bool, objects: int | None) -> None:
+@click.option("--traced", is_flag=True, hidden=True)
+def main(*, quick: bool, objects: int | None, traced: bool) -> None:
     """What healing keeps in memory, and what events cost."""
     if objects is not None:
         templates = codec.decode_as(sys.stdin.buffer.read(), dict[str, str])
-        print(codec.encode(asyncio.run(measure(objects, templates))).decode())
+        if traced:
+            tracemalloc.start()
+        print(codec.encode(asyncio.run(measure(objects, templates, memory=in_use if traced else resident))).decode())
         return
     templates = codec.encode(asyncio.run(answers()))
     rows: list[list[str]] = []
     events: list[list[str]] = []
     for size in SIZES[:1] if quick else SIZES:
-        # A process of its own, whose memory nothing else has touched.
-        command = [sys.executable, "-m", "bench.heal_memory", "--objects", str(size)]
-        answer = subprocess.run(command, input=templates, check=True, stdout=subprocess.PIPE).stdout
-        found = codec.decode_as(answer, Figures)
-        past = found.index + found.known
-        rows.append([f"{size:,}", *(f"{value:,.0f}" for value in (found.manifests, found.index, found.known, past))])
+        used, found = (_apart(size, templates, *flags) for flags in (["--traced"], []))
+        for what, figures in (("in use", used), ("resident", found)):
+            past = figures.index + figures.known
+            rows.append(
+                [f"{size:,}, {what}", *(f"{value:,.0f}" for value in (figures.manifests, figures.index, figures.known, past))]
+            )
         events += [
             [f"{size:,}", name, f"{seconds * 1e6:.0f}", f"{seconds * EVENTS_A_SECOND:.1%}"]
             for name, seconds in found.events.items()
@@ -310,6 +354,12 @@ def main(*, quick: bool, objects: int | None) -> None:
     print(table(("objects", "manifests", "index", "learned and seen", "past the manifests"), rows))
     print(f"\nevents of declared objects, {EVENTS:,} of each")
     print(table(("objects", "of", "us each", f"of one core at {EVENTS_A_SECOND} a second"), events))
+
+
+def _apart(size: int, templates: bytes, *flags: str) -> Figures:
+    """In a process of its own, whose memory nothing else has touched."""
+    command = [sys.executable, "-m", "bench.heal_memory", "--objects", str(size), *flags]
+    return codec.decode_as(subprocess.run(command, input=templates, check=True, stdout=subprocess.PIPE).stdout, Figures)
 
 
 if __name__ == "__main__":

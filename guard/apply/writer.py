@@ -21,6 +21,7 @@ from guard.cluster import Client, collection_path, object_path
 from guard.state import drift, fields
 from guard.state.additions import Removal, additions, allowed_additions, field_set, shared_entries
 from guard.state.desired import Declared, Learned, View
+from guard.state.difference import difference
 from guard.state.digest import Fingerprint, fingerprint
 from guard.state.equality import same
 from guard.state.fields import EMPTY, FieldSet, Path
@@ -124,7 +125,9 @@ class Writer:
 
     def saw(self, key: ObjectKey, *, seen: Fingerprint, ours: bool) -> None:
         """The watch has seen the object; `ours` when our Apply entry is on it."""
-        self._seen[key] = seen
+        known = self._known.get(key)
+        # One in memory, where the watch shows what our apply left.
+        self._seen[key] = known.fingerprint if known and known.fingerprint == seen else seen
         if ours:
             self._ours.add(key)
 
@@ -450,10 +453,13 @@ def learned(declared: Declared, body: JsonObject) -> Learned:
             stored = drift.emptied(stored, declared.body, path)
         else:
             filled.add(path)
+    is_as_given = _values(stored) == _values(declared.body)
+    beside = None if is_as_given else difference(declared.body, stored)
     return Learned(
         body=declared.body,
         fields=ours,
-        stored=None if _values(stored) == _values(declared.body) else stored,
+        stored=None if is_as_given or beside else stored,
+        beside=beside,
         filled=frozenset(filled) if filled else NOTHING_FILLED,
     )
 

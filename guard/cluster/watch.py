@@ -122,6 +122,7 @@ async def _follow(stream: _Stream[T], *, nothing: T) -> AsyncGenerator[Event[T]]
                     version = seen
                     if event is not None:
                         yield event
+                    del event  # megabytes, where it is a page of a list; and the next one may be hours away
         except ApiStatusError as error:
             if error.code not in BUSY:
                 # The version may be what the server cannot serve; a list is the safe way back.
@@ -143,6 +144,7 @@ async def _once(stream: _Stream[T], version: str, *, nothing: T) -> AsyncGenerat
             async for page in pages:
                 version = page.version if page.ends else ""
                 yield Event(type="LISTED", object=nothing, objects=page.objects, starts=page.starts, ends=page.ends), version
+                del page
     async with aclosing(stream.changes(version)) as changes:
         async for change in changes:
             yield change

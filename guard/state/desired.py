@@ -12,6 +12,7 @@ import msgspec
 from guard.base.codec import Json, JsonObject, is_object
 from guard.state.breakglass import NOTHING_OPEN
 from guard.state.definition import UNKNOWN, Definition
+from guard.state.difference import Difference
 from guard.state.fields import EMPTY, FieldSet, Path
 from guard.state.ids import GUARD_NAMESPACE, Kind, ObjectKey, Origin
 from guard.state.jobs import manifest_digest
@@ -47,12 +48,14 @@ class Declared(msgspec.Struct, frozen=True):
 
 class Learned(msgspec.Struct, frozen=True):
     """What the API server returned for an apply of `body`: the fields it holds for us, and Git's values in the form it stores
-    them, where that differs from the manifest. `filled` are fields that the manifest leaves empty and defaults completed.
+    them, where that differs from the manifest: whole (`stored`), or in what they differ (`beside`). `filled` are fields that the
+    manifest leaves empty and defaults completed.
     """
 
     body: JsonObject
     fields: FieldSet
     stored: JsonObject | None
+    beside: Difference | None = None
     filled: frozenset[Path] = frozenset()
 
 
@@ -317,7 +320,9 @@ class View:
         learned = self._lesson(declared)
         if learned is None:
             return self._predicted(declared)
-        return declared.body if learned.stored is None else learned.stored
+        if learned.stored is not None:
+            return learned.stored
+        return declared.body if learned.beside is None else learned.beside.on(declared.body)
 
     def _predicted(self, declared: Declared) -> JsonObject:
         """Kept, since a decision cannot wait for it each time: 70 us for each KB."""
