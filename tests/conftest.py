@@ -6,9 +6,14 @@ import secrets
 from collections.abc import AsyncIterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from guard.cluster import Client, connect
 from tools.controlplane import ControlPlane
+
+# A property is no timing: these machines are shared, and one that stands still for a second is no fault of the test's.
+settings.register_profile("shared machines", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared machines")
 
 
 @pytest.fixture(scope="session")

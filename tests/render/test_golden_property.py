@@ -20,9 +20,7 @@ from tests.render.test_golden import read
 
 EXAMPLES = int(os.environ.get("GUARD_GOLDEN_EXAMPLES", "8"))
 # kubectl starts once for a list of texts.
-in_batches = settings(
-    max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+in_batches = settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 # What Guard refuses though kubectl takes it; test_golden.py says why.
 MEANT = re.compile(

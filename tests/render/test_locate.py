@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 
 from guard.base import codec
@@ -245,7 +245,6 @@ def composed(text: str) -> yaml.Node:
     return node
 
 
-@settings(deadline=None)  # other work on the machine is none of its concern
 @given(
     objects=some.lists(some.dictionaries(KEYS, VALUES, min_size=1, max_size=4), min_size=1, max_size=3),
     flow=some.sampled_from([False, True, None]),

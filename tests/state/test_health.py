@@ -467,7 +467,7 @@ APIS = ["v1", "apps/v1", "batch/v1", "policy/v1", "apiregistration.k8s.io/v1", "
 
 
 # Other work on the machine is none of its concern.
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(
     api=st.sampled_from(APIS) | VALUES,
     kind=st.sampled_from(KINDS) | VALUES,
