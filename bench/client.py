@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from time import perf_counter
 from typing import Self
 
@@ -104,23 +104,33 @@ class ApiClient:
         """A watch of a collection, open inside the block."""
         caller = self.caller("admin")
         listed = (await self.send("GET", collection, caller=caller)).json()
-        params = {"watch": "true", "resourceVersion": str(child(listed, "metadata")["resourceVersion"])}
-        limits = aiohttp.ClientTimeout(total=None)
-        async with self._session.get(collection, headers=caller, params=params, timeout=limits) as response:
-            assert response.status == 200, await response.text()
-            observer = Observer()
-            reading = asyncio.create_task(observer.read(response), name=f"watch {collection}")
-            try:
-                yield observer
-            finally:
-                reading.cancel()
-                await asyncio.gather(reading, return_exceptions=True)
+        observer = Observer(version=str(child(listed, "metadata")["resourceVersion"]))
+        reading = asyncio.create_task(self._watch(collection, observer), name=f"watch {collection}")
+        try:
+            await observer.opened.wait()
+            yield observer
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    async def _watch(self, collection: str, observer: Observer) -> None:
+        """The API server ends the watch of whoever is too slow for it, which this process is while it makes a storm."""
+        caller, limits = self.caller("admin"), aiohttp.ClientTimeout(total=None)
+        while True:
+            params = {"watch": "true", "resourceVersion": observer.version}
+            async with self._session.get(collection, headers=caller, params=params, timeout=limits) as response:
+                assert response.status == 200, await response.text()
+                observer.opened.set()
+                with suppress(aiohttp.ClientPayloadError):
+                    await observer.read(response)
 
 
 class Observer:
     """Who waits for which event of a watch."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, version: str) -> None:
+        self.opened = asyncio.Event()
+        self.version = version
         self._waiting: dict[str, tuple[Condition, asyncio.Future[float]]] = {}
 
     async def read(self, response: aiohttp.ClientResponse) -> None:
@@ -130,6 +140,7 @@ class Observer:
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 event = codec.decode(line)
+                self.version = child(event["object"], "metadata").get("resourceVersion", self.version)
                 self._take(event["type"], event["object"], arrived=arrived)
 
     def _take(self, event: str, body: JsonObject, *, arrived: float) -> None:
