@@ -152,7 +152,9 @@ def _differences(declared: Declared, live: JsonObject, refused: ApiStatusError) 
     for change in changes(git, live, git=git, declared=manifest_fields(git, our_fields(live).tree), beside=False):
         path = written(change.path)
         is_changeable = any(path == f"spec.{name}" or path.startswith(f"spec.{name}.") for name in known)
-        if not is_changeable and any(_is_within(path, field) for field in refused.fields):
+        # What Git does not have is derived from what it has, as `clusterIPs` is; the API server's words then say more.
+        is_gits = change.old is not MISSING
+        if is_gits and not is_changeable and any(_is_within(path, field) for field in refused.fields):
             yield change
 
 
