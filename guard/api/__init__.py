@@ -17,7 +17,7 @@ from guard.api.config import ConfiguredSync, load_config
 from guard.api.crd import break_glass_crd, sync_crd
 from guard.api.duration import seconds, written
 from guard.api.enforcement import Enforcement
-from guard.api.names import API_VERSION, GROUP, VERSION
+from guard.api.names import API_VERSION, GROUP, VERSION, key_of
 from guard.api.source import GitRef, GitSource, Push, PushType, SecretReference, Source
 from guard.api.standing import Standing, Waiting, standing, standings
 from guard.api.status import EndedJob, HealthCounts, HeldBack, ObjectCounts, Progress, SyncStatus
@@ -77,6 +77,7 @@ __all__ = [
     "awaited",
     "break_glass_crd",
     "find_condition",
+    "key_of",
     "label_value",
     "load_config",
     "parse_break_glass",

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from msgspec import Struct, structs
 
 from guard.api.conditions import Condition, ConditionStatus, find_condition
+from guard.api.names import key_of
 from guard.api.source import GitRef
 from guard.api.status import HealthCounts, HeldBack, ObjectCounts, Progress
 from guard.api.sync import REQUESTED_AT, SUSPEND_REASON, Sync, parse_sync
-from guard.base.codec import JsonObject, child
+from guard.base.codec import JsonObject
 from guard.base.errors import ConfigError
 from guard.state.ids import GUARD_NAMESPACE
 
@@ -75,8 +76,7 @@ def standings(bodies: Iterable[JsonObject]) -> tuple[Standing, ...]:
     known: dict[str, Sync | None] = {}
     unread: dict[str, str] = {}
     for body in bodies:
-        metadata = child(body, "metadata")
-        key = f"{metadata.get('namespace')}/{metadata.get('name')}"
+        key = key_of(body)
         try:
             known[key] = parse_sync(body, where=f"Sync {key}")
         except ConfigError as error:

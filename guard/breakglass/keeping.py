@@ -13,7 +13,7 @@ from datetime import timedelta
 import msgspec
 
 from guard import telemetry
-from guard.api import BREAK_GLASS, BreakGlass, parse_break_glass
+from guard.api import BREAK_GLASS, BreakGlass, key_of, parse_break_glass
 from guard.audit import Record, References
 from guard.audit.record import Event as RecordedEvent
 from guard.base import codec
@@ -139,9 +139,8 @@ class BreakGlasses:
             self._put(body)
 
     def _put(self, body: JsonObject) -> None:
-        metadata = child(body, "metadata")
         try:
-            glass = parse_break_glass(body, where=f"BreakGlass {metadata.get('namespace')}/{metadata.get('name')}")
+            glass = parse_break_glass(body, where=f"BreakGlass {key_of(body)}")
         except ConfigError as error:
             # It opens nothing: what Guard does not understand lets nobody pass.
             _log.error("a BreakGlass cannot be used", error=str(error))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from guard.api import Standing, Sync, parse_sync, standing, standings
+from guard.api import Standing, Sync, key_of, parse_sync, standing, standings
 from guard.base import naming
 from guard.base.clock import SystemClock
 from guard.base.codec import JsonObject
@@ -17,7 +17,7 @@ from guard.base.errors import ClusterError, ConfigError
 from guard.cli.following import Following
 from guard.cli.options import context_option, kubeconfig_option, sync_key
 from guard.cli.output import line, structured, table
-from guard.cli.syncs import connected, find_sync, follow_syncs, get_sync, key_of, list_syncs
+from guard.cli.syncs import connected, find_sync, follow_syncs, get_sync, list_syncs
 from guard.cluster import Client, Event
 
 FOUND = 1

@@ -6,9 +6,9 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from guard.api import SYNC
+from guard.api import SYNC, key_of
 from guard.base import codec
-from guard.base.codec import JsonObject, child, children
+from guard.base.codec import JsonObject, children
 from guard.base.errors import ApiStatusError, ClusterError, ConfigError
 from guard.cli.output import line
 from guard.cluster import Client, Event, collection_path, connect, object_path, watch
@@ -82,12 +82,6 @@ def warn_of_file(sync: JsonObject) -> None:
         line(
             "note: guard run --config applied this Sync from a file; should that set spec.suspend, the next start wins", err=True
         )
-
-
-def key_of(body: JsonObject) -> str:
-    """`namespace/name`."""
-    metadata = child(body, "metadata")
-    return f"{metadata.get('namespace')}/{metadata.get('name')}"
 
 
 def _path(key: str) -> str:

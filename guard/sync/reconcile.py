@@ -13,7 +13,7 @@ from contextlib import suppress
 import msgspec
 
 from guard import telemetry
-from guard.api import EndedJob, ObjectCounts, Sync, SyncStatus, find_condition, label_value
+from guard.api import EndedJob, ObjectCounts, Sync, SyncStatus, find_condition
 from guard.apply import Writer
 from guard.audit import Counts, Record, References
 from guard.base.backoff import Backoff
@@ -134,7 +134,7 @@ class Reconciler:
 
     @property
     def label(self) -> str:
-        return label_value(self.sync.metadata.namespace, self.sync.metadata.name)
+        return self.sync.label
 
     @property
     def status(self) -> SyncStatus:

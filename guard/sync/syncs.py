@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from guard import telemetry
-from guard.api import SYNC, Sync, SyncStatus, parse_sync
-from guard.base.codec import JsonObject, child, children
+from guard.api import SYNC, Sync, SyncStatus, key_of, parse_sync
+from guard.base.codec import JsonObject, children
 from guard.base.errors import ConfigError, DependencyError
 from guard.cluster import Client, collection_path, watch
 from guard.sync import dependencies
@@ -106,7 +106,7 @@ class Syncs(Mapping[str, Reconciler]):
         found = [sync for sync in map(self._parsed, objects) if sync is not None]
         syncs = {sync.key: sync for sync in found if not sync.metadata.deletion_timestamp}
         # One that cannot be read is not gone: what it said last stays in force.
-        there = {_name(body) for body in objects}
+        there = {key_of(body) for body in objects}
         for name in (self.keys() | self.unread) - there:
             known = self.get(name)
             await (self._leave(known.sync, is_gone=True) if known is not None else self._drop(name))
@@ -141,7 +141,7 @@ class Syncs(Mapping[str, Reconciler]):
 
     def _parsed(self, body: JsonObject) -> Sync | None:
         """A Sync from the API server; one that is older or newer than this Guard understands is left alone, and said."""
-        name = _name(body)
+        name = key_of(body)
         try:
             sync = parse_sync(body, where=f"Sync {name}")
         except ConfigError as error:
@@ -171,7 +171,7 @@ class Syncs(Mapping[str, Reconciler]):
 
     async def _deleted(self, body: JsonObject) -> None:
         """None of this name is there any more."""
-        name = _name(body)
+        name = key_of(body)
         known, sync = self.get(name), self._parsed(body)
         self.unread.discard(name)
         if sync is None and known is not None:
@@ -196,8 +196,3 @@ class Syncs(Mapping[str, Reconciler]):
         if reconciler is not None:
             await reconciler.close()
         await self._dropped(name)
-
-
-def _name(body: JsonObject) -> str:
-    metadata = child(body, "metadata")
-    return f"{metadata.get('namespace')}/{metadata.get('name')}"
