@@ -30,7 +30,7 @@ $(READY): requirements-dev.txt pyproject.toml
 	@$(BIN)/python -m pip --disable-pip-version-check --quiet install --no-deps --no-build-isolation -e .
 	@touch $@
 
-tools: $(READY)  ## etcd, kube-apiserver, kube-controller-manager, kubectl, kustomize, helm, kwok, sshd: found, built, or installed
+tools: $(READY)  ## etcd, kube-apiserver, kube-controller-manager, kubectl, kustomize, helm, kwok, sops, versitygw, sshd: found, built, or installed
 	@$(BIN)/python -m tools.build
 	@$(BIN)/python -m tools.sshd || echo "make tools: going on; only tests of SSH need it" >&2
 

@@ -23,7 +23,7 @@ import uvloop
 
 from guard.base import codec
 from guard.cli.main import main
-from guard.sync import GitFolder, gate, inforce
+from guard.sync import SourceFolder, gate, inforce
 
 COSTLY_SECONDS = 0.003
 TICK_SECONDS = 0.005
@@ -164,8 +164,8 @@ def _told(place: Place | None) -> str:
 
 def mark(watch: Watch) -> None:
     """Have the steps of a sync noted."""
-    fetch = watch.marked("fetch", GitFolder.fetch, after="render, resolve")
-    GitFolder.fetch = fetch  # pyright: ignore[reportAttributeAccessIssue] (as a method it takes the same)
+    fetch = watch.marked("fetch", SourceFolder.fetch, after="render, resolve")
+    SourceFolder.fetch = fetch  # pyright: ignore[reportAttributeAccessIssue] (as a method it takes the same)
     gate.check = watch.marked("dry run", gate.check, after="index, register")
     inforce.apply_all = watch.marked("apply", inforce.apply_all, after="prune, status")
     watch.step("start")

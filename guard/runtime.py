@@ -42,9 +42,9 @@ from guard.sync import (
     APPLIES_AT_ONCE,
     Deletion,
     Departures,
-    GitFolder,
     Reconciler,
     Secrets,
+    SourceFolder,
     Syncs,
     account_of,
     apply_sync,
@@ -98,7 +98,7 @@ class Runtime:
         self.path = f"{admission.PATH}/{secrets.token_hex(PATH_BYTES)}"
         self.impersonation = Impersonation(clock=self.clock)
         self._stop = asyncio.Event()
-        self._sources: dict[str, GitFolder] = {}
+        self._sources: dict[str, SourceFolder] = {}
         self._resources: AsyncExitStack
 
     def stop(self) -> None:
@@ -367,7 +367,7 @@ class Runtime:
 
     def _reconciler(self, sync: api.Sync) -> Reconciler:
         syncs, name = self.syncs, sync.key
-        source = self._sources[name] = GitFolder(
+        source = self._sources[name] = SourceFolder(
             sync=lambda: syncs[name].sync,
             secrets=self.secrets,
             served=lambda: self.index.served(fresh=True),

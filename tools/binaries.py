@@ -17,7 +17,7 @@ from pathlib import Path
 
 MODULE = Path(__file__).resolve().parent
 # Modules of their own, since these need other versions of the same libraries than Kubernetes does.
-HELM, KWOK = MODULE / "helm", MODULE / "kwok"
+HELM, KWOK, SOPS, VERSITYGW = (MODULE / name for name in ("helm", "kwok", "sops", "versitygw"))
 PROBE_SECONDS = 60  # the first start of a 120 MB binary from a cold disk
 # Helm takes a home that is no folder for an error, one that is missing for an empty one.
 HOMELESS = {"HOME": "/nonexistent", "KUBECONFIG": os.devnull}
@@ -54,6 +54,22 @@ TOOLS = (
     _standalone("kustomize", "sigs.k8s.io/kustomize/kustomize/v5", "version"),
     Tool(name="helm", package="helm.sh/helm/v4/cmd/helm", module="helm.sh/helm/v4", ask=("version", "--short"), folder=HELM),
     Tool(name="kwok", package="sigs.k8s.io/kwok/cmd/kwok", module="sigs.k8s.io/kwok", ask=("--version",), folder=KWOK),
+    Tool(
+        name="sops",
+        package="github.com/getsops/sops/v3/cmd/sops",
+        module="github.com/getsops/sops/v3",
+        # Plain `--version` asks a host for the newest one.
+        ask=("--version", "--disable-version-check"),
+        folder=SOPS,
+    ),
+    Tool(name="age-keygen", package="filippo.io/age/cmd/age-keygen", module="filippo.io/age", ask=("--version",), folder=SOPS),
+    Tool(
+        name="versitygw",
+        package="github.com/versity/versitygw/cmd/versitygw",
+        module="github.com/versity/versitygw",
+        ask=("--version",),
+        folder=VERSITYGW,
+    ),
 )
 FOLDERS = tuple(dict.fromkeys(tool.folder for tool in TOOLS))
 
@@ -74,7 +90,7 @@ def pinned() -> dict[str, str]:
 
 
 def build_flags(versions: Mapping[str, str], folder: Path = MODULE) -> list[str]:
-    """The arguments of `go build` in a module. Kubernetes, Kustomize and Helm learn their own version from the linker only."""
+    """The arguments of `go build` in a module. Most learn their own version from the linker only."""
     symbols = " ".join(f"-X {name}={value}" for name, value in _linked(versions, folder).items())
     return ["-buildvcs=false", "-trimpath", "-ldflags", f"-s -w {symbols}"]
 
@@ -82,6 +98,9 @@ def build_flags(versions: Mapping[str, str], folder: Path = MODULE) -> list[str]
 def _linked(versions: Mapping[str, str], folder: Path) -> dict[str, str]:
     if folder == KWOK:
         return {}
+    if folder in {SOPS, VERSITYGW}:
+        # Of the first it is age-keygen that is told; sops has its version in its code.
+        return {"main.Version": f"v{versions['age-keygen' if folder == SOPS else 'versitygw']}"}
     if folder == HELM:
         return {"helm.sh/helm/v4/internal/version.version": f"v{versions['helm']}"}
     kubernetes = versions["kube-apiserver"]

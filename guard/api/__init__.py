@@ -18,13 +18,25 @@ from guard.api.crd import break_glass_crd, sync_crd
 from guard.api.duration import seconds, written
 from guard.api.enforcement import Enforcement
 from guard.api.names import API_VERSION, GROUP, VERSION, key_of
-from guard.api.source import GitRef, GitSource, Push, PushType, SecretReference, Source
+from guard.api.source import (
+    BucketRef,
+    BucketSource,
+    BucketVerify,
+    GitRef,
+    GitSource,
+    GitVerify,
+    Push,
+    PushType,
+    SecretReference,
+    Source,
+)
 from guard.api.standing import Standing, Waiting, standing, standings
-from guard.api.status import EndedJob, HealthCounts, HeldBack, ObjectCounts, Progress, SyncStatus
+from guard.api.status import EndedJob, HealthCounts, HeldBack, ObjectCounts, Progress, Signature, SyncStatus
 from guard.api.sync import (
     REQUESTED_AT,
     SUSPEND_REASON,
     SYNC,
+    Decryption,
     DeletionPolicy,
     Dependency,
     Helm,
@@ -49,15 +61,20 @@ __all__ = [
     "BreakGlassSpec",
     "BreakGlassStatus",
     "BreakGlassTarget",
+    "BucketRef",
+    "BucketSource",
+    "BucketVerify",
     "Condition",
     "ConditionStatus",
     "ConfiguredSync",
+    "Decryption",
     "DeletionPolicy",
     "Dependency",
     "EndedJob",
     "Enforcement",
     "GitRef",
     "GitSource",
+    "GitVerify",
     "HealthCounts",
     "HeldBack",
     "Helm",
@@ -68,6 +85,7 @@ __all__ = [
     "Push",
     "PushType",
     "SecretReference",
+    "Signature",
     "Source",
     "Standing",
     "Sync",

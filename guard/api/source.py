@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, TypeAlias
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from guard.api import duration
 from guard.api.names import DNS_SUBDOMAIN
@@ -16,7 +16,8 @@ REF_PATTERN = r"^[^-\s~^:?*\[\\][^\s~^:?*\[\\]*$"
 # For the API server, whose `.` and `$` know no newline.
 SINGLE_LINE = "^.*$"
 
-PushType: TypeAlias = Literal["GitHub", "GitLab", "Gitea", "Forgejo", "Bitbucket", "Generic"]
+PushType: TypeAlias = Literal["GitHub", "GitLab", "Gitea", "Forgejo", "Bitbucket", "Generic", "S3"]
+VerifyMode: TypeAlias = Literal["Head", "Tag", "TagAndHead"]
 
 LOGIN_PATTERN = "^[a-zA-Z][a-zA-Z0-9+.-]*://[^/@]*:[^/]*@"
 HOLDS_LOGIN = "holds a password; move it to a Secret and name that in secretRef"
@@ -71,6 +72,21 @@ AT_MOST_ONE = {
 }
 
 
+class GitVerify(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
+    """Whose signature a revision has to carry to be taken."""
+
+    secret_ref: Annotated[
+        SecretReference,
+        Meta(
+            description="Who may sign: files `*.asc` and `*.gpg` hold OpenPGP keys, `allowed_signers` SSH keys as ssh-keygen(1) "
+            "has them, `revoked_keys` those that count no more."
+        ),
+    ]
+    mode: Annotated[
+        VerifyMode, Meta(description="What has to be signed: the commit, the annotated tag that the ref names, or both.")
+    ] = "Head"
+
+
 class GitSource(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
     url: Annotated[
         str,
@@ -97,21 +113,124 @@ class GitSource(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
         Meta(description="What of the repository is read, as patterns of gitignore; everything if empty.", max_length=64),
     ] = ()
 
+    verify: Annotated[GitVerify | None, Meta(description="Take only what is signed.")] = None
+
     def __post_init__(self) -> None:
+        if self.verify is not None and self.verify.mode != "Head" and not (self.ref.tag or self.ref.semver):
+            raise ValueError(f"verify.mode {self.verify.mode} needs a ref that is a tag or a semver range")
         if re.match(LOGIN_PATTERN, self.url):
             raise ValueError(f"url {HOLDS_LOGIN}")
         _check_single_line(self.url)
 
 
+class BucketRef(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
+    """None means what the bucket holds now."""
+
+    revision: (
+        Annotated[
+            str,
+            Meta(
+                description="An earlier revision, as the status names it: `<bucket>@sha256:<digest>`, or the digest alone.",
+                max_length=255,
+                pattern=r"^([a-z0-9][a-z0-9.-]*@)?(sha256:)?[0-9a-f]{64}$",
+            ),
+        ]
+        | None
+    ) = None
+
+    def __post_init__(self) -> None:
+        _check_single_line(self.revision)
+
+    @property
+    def digest(self) -> str:
+        """Of the revision, in hex; empty where none is named."""
+        return (self.revision or "")[-64:]
+
+
+class BucketVerify(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
+    """Whose signature over what a bucket holds a revision has to carry to be taken."""
+
+    secret_ref: Annotated[
+        SecretReference,
+        Meta(
+            description="Who may sign: files `*.asc` and `*.gpg` hold OpenPGP keys, `allowed_signers` SSH keys as ssh-keygen(1) "
+            "has them, `revoked_keys` those that count no more."
+        ),
+    ]
+
+
+class BucketSource(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
+    """A bucket of S3, or of a store that speaks as S3 does."""
+
+    name: Annotated[str, Meta(min_length=3, max_length=63, pattern=r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$")]
+    endpoint: Annotated[
+        str,
+        Meta(
+            description="The URL of the store; that of AWS in the region if empty. Credentials go into secretRef.",
+            max_length=2048,
+            extra_json_schema={"pattern": r"^(https?://[^/@?#\s]+(/[^@?#\s]*)?)?$"},
+        ),
+    ] = ""
+    region: Annotated[
+        str, Meta(description="us-east-1 if empty.", max_length=63, extra_json_schema={"pattern": "^[a-z0-9-]*$"})
+    ] = ""
+    prefix: Annotated[
+        str,
+        Meta(
+            description="The folder of the bucket that is the source's root; all of it if empty.",
+            max_length=900,
+            extra_json_schema={"pattern": SINGLE_LINE},
+        ),
+    ] = ""
+    path_style: Annotated[
+        bool | None,
+        Meta(description="Whether the bucket is named in the path rather than in the host; unless told, with an endpoint it is."),
+    ] = None
+    ref: BucketRef = BucketRef()
+    secret_ref: Annotated[
+        SecretReference | None,
+        Meta(
+            description="Holds `accesskey` and `secretkey`, also `sessiontoken` and `ca.crt`. None: what Guard's surroundings "
+            "give it, such as a web identity."
+        ),
+    ] = None
+    include: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=1024)], ...],
+        Meta(description="What of the bucket is read, as patterns of gitignore; everything if empty.", max_length=64),
+    ] = ()
+    verify: Annotated[BucketVerify | None, Meta(description="Take only what is signed.")] = None
+
+    def __post_init__(self) -> None:
+        if self.endpoint and not re.fullmatch(r"https?://[^/@?#\s]+(/[^@?#\s]*)?", self.endpoint):
+            raise ValueError("endpoint must be a URL of HTTP, without user, query and fragment")
+        if not re.fullmatch("[a-z0-9-]*", self.region):
+            raise ValueError("region must be a name such as eu-central-1")
+        if ".." in self.prefix.split("/") or not self.prefix.isprintable():
+            raise ValueError("prefix must be a folder of the bucket, without ..")
+        _check_single_line(self.name)
+        # The one way msgspec offers to normalise a field of a frozen Struct, meant for this place.
+        structs.force_setattr(self, "prefix", "/".join(part for part in self.prefix.split("/") if part))
+
+
 class Push(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
-    """Who may say, by a webhook, that there is something new; all that it does is to make Guard look."""
+    """Who may say, by a webhook, that there is something new; all that it does is to make Guard look. S3 is for buckets, the
+    others are for Git.
+    """
 
     type: Annotated[PushType, Meta(description="How the sender signs.")]
     secret_ref: Annotated[SecretReference, Meta(description="Holds `token`, the secret that the sender was given.")]
 
 
+ONE_OF = {"rule": "has(self.git) != has(self.bucket)", "message": "exactly one of git and bucket has to be set"}
+PUSH_FITS = {
+    "rule": "!has(self.push) || has(self.bucket) == (self.push.type == 'S3')",
+    "message": "push.type is S3 for a bucket, and another one for git",
+}
+
+
 class Source(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
-    git: GitSource
+    git: GitSource | None = None
+    bucket: BucketSource | None = None
     push: Annotated[Push | None, Meta(description="The webhook of the repository's host.")] = None
     interval: Annotated[
         str,
@@ -126,9 +245,41 @@ class Source(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     ] = "1m"
 
     def __post_init__(self) -> None:
+        if (self.git is None) == (self.bucket is None):
+            raise ValueError(ONE_OF["message"])
+        if self.push is not None and (self.push.type == "S3") != (self.bucket is not None):
+            raise ValueError(PUSH_FITS["message"])
         if self.interval_seconds < 1:
             raise ValueError(f"interval must be at least 1s, not {self.interval}")
 
     @property
     def interval_seconds(self) -> float:
         return duration.seconds(self.interval)
+
+    @property
+    def address(self) -> str:
+        """Where it is, as people write it: the URL of a repository, or `s3://<bucket>/<prefix>`."""
+        if self.git is not None:
+            return self.git.url
+        return f"s3://{'/'.join(filter(None, (self.bucket.name, self.bucket.prefix)))}" if self.bucket is not None else ""
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """The same for all Syncs whose manifests come from one place, whatever they take of it."""
+        if self.git is not None:
+            return (self.git.url,)
+        return (self.bucket.endpoint, self.bucket.name, self.bucket.prefix) if self.bucket is not None else ()
+
+    @property
+    def include(self) -> tuple[str, ...]:
+        found = self.git or self.bucket
+        return found.include if found is not None else ()
+
+    @property
+    def ref(self) -> GitRef | BucketRef:
+        return self.git.ref if self.git is not None else self.bucket.ref if self.bucket is not None else GitRef()
+
+    @property
+    def verify(self) -> GitVerify | BucketVerify | None:
+        found = self.git or self.bucket
+        return found.verify if found is not None else None

@@ -8,7 +8,7 @@ from msgspec import Struct, structs
 
 from guard.api.conditions import Condition, ConditionStatus, find_condition
 from guard.api.names import key_of
-from guard.api.source import GitRef
+from guard.api.source import BucketRef, GitRef
 from guard.api.status import HealthCounts, HeldBack, ObjectCounts, Progress
 from guard.api.sync import REQUESTED_AT, SUSPEND_REASON, Sync, parse_sync
 from guard.base.codec import JsonObject
@@ -105,7 +105,7 @@ def standing(sync: Sync, *, others: Mapping[str, Sync | None]) -> Standing:
         health=status.health,
         progress=status.progress,
         held_back=status.held_back,
-        source=f"{spec.source.git.url} {_ref(spec.source.git.ref)}",
+        source=f"{spec.source.address} {_ref(spec.source.ref)}",
         path=spec.path,
         interval=spec.source.interval,
         mode=spec.enforcement.mode,
@@ -145,7 +145,9 @@ def _waiting(key: str, others: Mapping[str, Sync | None]) -> Waiting:
     return Waiting(sync=key, ready=condition.status, message=condition.message)
 
 
-def _ref(ref: GitRef) -> str:
+def _ref(ref: GitRef | BucketRef) -> str:
+    if isinstance(ref, BucketRef):
+        return f"revision {ref.revision}" if ref.revision else "as it is now"
     named = {"branch": ref.branch, "tag": ref.tag, "semver": ref.semver, "commit": ref.commit}
     return next((f"{what} {name}" for what, name in named.items() if name), "its default branch")
 

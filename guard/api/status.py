@@ -50,6 +50,15 @@ class EndedJob(Struct, frozen=True, rename="camel"):
     digest: str
 
 
+class Signature(Struct, frozen=True, rename="camel"):
+    """Who signed a revision, and with which key (its fingerprint). `at` is RFC 3339, empty where the signature does not say."""
+
+    revision: str = ""
+    by: str = ""
+    key: str = ""
+    at: str = ""
+
+
 class SyncStatus(Struct, frozen=True, kw_only=True, rename="camel"):
     """What Guard last found and did."""
 
@@ -67,6 +76,9 @@ class SyncStatus(Struct, frozen=True, kw_only=True, rename="camel"):
     manifests_from: Annotated[
         str, Meta(description="A digest of what of the spec the manifests of revisionInForce were made by.")
     ] = ""
+    signature: Annotated[Signature, Meta(description="Who signed the revision in force, where the source is verified.")] = (
+        Signature()
+    )
     last_handled_reconcile_at: str = ""
     objects: ObjectCounts = ObjectCounts()
     health: HealthCounts = HealthCounts()

@@ -13,7 +13,7 @@ from guard.api import duration
 from guard.api.enforcement import Enforcement
 from guard.api.names import API_VERSION, DNS_LABEL, DNS_LABEL_OR_NOTHING, DNS_SUBDOMAIN, DNS_SUBDOMAIN_OR_NOTHING, GROUP, VERSION
 from guard.api.problems import explained
-from guard.api.source import Source
+from guard.api.source import ONE_OF, PUSH_FITS, SecretReference, Source
 from guard.api.status import SyncStatus
 from guard.base import codec
 from guard.base.codec import JsonObject, child
@@ -34,6 +34,15 @@ DeletionPolicy: TypeAlias = Literal["Orphan", "Prune"]
 
 class Kustomize(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
     remote_bases: Annotated[RemoteBases, Meta(description="Whether bases may come from other repositories.")] = "Refuse"
+
+
+class Decryption(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
+    """What opens files that are encrypted with SOPS."""
+
+    secret_ref: Annotated[
+        SecretReference,
+        Meta(description="Holds the private keys: age identities in files `*.agekey`, OpenPGP keys in files `*.asc`."),
+    ]
 
 
 class Helm(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
@@ -74,7 +83,7 @@ AT_LEAST_A_SECOND_OR_NOTHING = {"rule": f"self == '' || {AT_LEAST_A_SECOND['rule
 class SyncSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
     """What the cluster is kept equal to, and how closely."""
 
-    source: Source
+    source: Annotated[Source, Meta(extra_json_schema={"x-kubernetes-validations": [ONE_OF, PUSH_FITS]})]
     # Normalised, whatever way it was written: `.` or `clusters/prod`.
     path: Annotated[
         str,
@@ -106,6 +115,9 @@ class SyncSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     )
     kustomize: Kustomize = Kustomize()
     helm: Helm = Helm()
+    decryption: Annotated[
+        Decryption | None, Meta(description="Decrypt manifests, and what Kustomize makes Secrets of, that SOPS has encrypted.")
+    ] = None
     prune: Annotated[bool, Meta(description="Delete what Git no longer declares.")] = True
     prune_limit: Annotated[
         int,

@@ -3,6 +3,7 @@
     GuardError
       ConfigError            the user's configuration is wrong; Guard cannot start (exit code 2)
       SourceError            the desired state could not be fetched; tried again
+        VerificationError    who made the revision cannot be told, or may not; stays out, looked at again
       RenderError            the desired state is wrong; stays out until the source changes
         NothingDeclared      the desired state is empty; stays out until somebody confirms that
       DependencyError        a Sync that has to be ready first is not; tried again when it is
@@ -42,6 +43,17 @@ class ConfigError(GuardError):
 
 class SourceError(GuardError):
     """The source could not be fetched or read; the last good revision stays in force and the fetch is tried again."""
+
+
+class VerificationError(SourceError):
+    """A revision is not signed as the Sync asks for. It stays out, the last good one stays in force; `revision` is the one that
+    was refused, `signer` who signed it as far as that is known: a name and the key's fingerprint.
+    """
+
+    def __init__(self, message: str, *, revision: str = "", signer: str = "", where: str = "", hint: str = "") -> None:
+        super().__init__(message, where=where, hint=hint)
+        self.revision = revision
+        self.signer = signer
 
 
 class RenderError(GuardError):

@@ -6,6 +6,19 @@ from guard.source.address import GitRef
 from guard.source.credentials import GitCredentials, credentials_of
 from guard.source.git import GitSource
 from guard.source.poll import poll
+from guard.source.ports import Link, Signed, Source, Trust
 from guard.source.receiver import Hook, Receiver
 
-__all__ = ["GitCredentials", "GitRef", "GitSource", "Hook", "Receiver", "credentials_of", "poll"]
+__all__ = [
+    "GitCredentials",
+    "GitRef",
+    "GitSource",
+    "Hook",
+    "Link",
+    "Receiver",
+    "Signed",
+    "Source",
+    "Trust",
+    "credentials_of",
+    "poll",
+]

@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,8 +26,10 @@ from guard.source.credentials import GitCredentials
 from guard.source.failures import FILTER_REFUSED
 from guard.source.include import Include
 from guard.source.listing import MOST_IN_FILE
+from guard.source.ports import Link, Trust
 from guard.source.remote import REMOTE, Remote
 from guard.source.tree import GitTree
+from guard.source.weblinks import web_link
 
 __all__ = ["GitSource"]
 
@@ -90,6 +93,15 @@ class GitSource:
     async def keep(self, revision: str, *, owner: str = "") -> None:
         """Hold `revision` as the last good one of `owner` (a Sync), in place of the one before."""
         await self._call(lambda: self._keep(revision, owner))
+
+    @property
+    def trust(self) -> Trust:
+        """A `guard.source.ports.Source`'s: a commit never changes."""
+        return Trust()
+
+    def link(self, revision: str) -> Link:
+        """The page of the repository's host."""
+        return partial(web_link, self._url, revision)
 
     async def close(self) -> None:
         """Stop what runs and release the thread. Can be called twice."""

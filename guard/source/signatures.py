@@ -7,6 +7,8 @@
     Forgejo    X-Forgejo-Signature: <hex>           the same; where there is none, Gitea's header
     Bitbucket  X-Hub-Signature: sha256=<hex>        the same, of Cloud and Data Center
     Generic    X-Signature: sha256=<hex>            the same
+    S3         Authorization: Bearer <secret>       the secret itself, which stores of buckets send; or
+               Authorization: Basic <base64>        the same as a password, whoever the user
 
 A header that comes twice counts as none.
 """
@@ -20,7 +22,7 @@ import re
 import secrets
 from typing import Literal, Protocol, TypeAlias
 
-Host: TypeAlias = Literal["GitHub", "GitLab", "Gitea", "Forgejo", "Bitbucket", "Generic"]
+Host: TypeAlias = Literal["GitHub", "GitLab", "Gitea", "Forgejo", "Bitbucket", "Generic", "S3"]
 
 # What Standard Webhooks' own libraries allow between the clocks of both sides.
 TOLERANCE_SECONDS = 300.0
@@ -64,6 +66,8 @@ class Verification:
                 self._claimed = _hexadecimal(_PREFIXED, _only(headers, "X-Hub-Signature"))
             case "Generic":
                 self._claimed = _hexadecimal(_PREFIXED, _only(headers, "X-Signature"))
+            case "S3":
+                self._shown = _told(_only(headers, "Authorization"))
         self._digest = hmac.new(key, before, "sha256")
 
     def update(self, chunk: bytes) -> None:
@@ -76,6 +80,18 @@ class Verification:
         signed = sum([hmac.compare_digest(digest, claimed) for claimed in self._claimed])
         shown = hmac.compare_digest(_digest(self._shown), _digest(self._secret))
         return self._known and (bool(signed) or shown)
+
+
+def _told(authorization: str) -> str:
+    """The secret that a header of HTTP's own schemes holds; empty for other ones."""
+    scheme, _, value = authorization.partition(" ")
+    match scheme.casefold():
+        case "bearer":
+            return value.strip()
+        case "basic":
+            return _decoded(value.strip()).partition(b":")[2].decode("utf-8", "surrogateescape")
+        case _:
+            return ""
 
 
 def _only(headers: Headers, name: str) -> str:

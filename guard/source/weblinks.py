@@ -55,7 +55,7 @@ class _Repository(Struct, frozen=True):
     parts: tuple[str, ...]
 
 
-def web_link(url: str, *, revision: str, file: str, line: int) -> str:
+def web_link(url: str, revision: str, file: str, line: int) -> str:
     """The page that shows `line` of `file` in `revision` (as `guard.source.revision` writes it) of the repository at `url`.
 
     Empty for hosts that are not known, paths of this machine, and revisions that are no commits. User names and passwords of the

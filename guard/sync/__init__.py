@@ -11,7 +11,7 @@ from guard.sync.ports import Index, Source
 from guard.sync.pushing import hook_of, wake_all
 from guard.sync.reconcile import Reconciler
 from guard.sync.secrets import Secrets
-from guard.sync.source import GitFolder
+from guard.sync.source import SourceFolder
 from guard.sync.syncs import Syncs
 from guard.sync.tenancy import account_of
 
@@ -20,13 +20,13 @@ __all__ = [
     "Claims",
     "Deletion",
     "Departures",
-    "GitFolder",
     "Groups",
     "Index",
     "Plan",
     "Reconciler",
     "Secrets",
     "Source",
+    "SourceFolder",
     "Syncs",
     "account_of",
     "apply_sync",

@@ -35,9 +35,9 @@ def check(sync: Sync, revision: str, *, find: Find) -> None:
 
 
 def is_same_source(one: Sync, other: Sync) -> bool:
-    """Whether both follow the same branch, tag, range or commit of the same repository."""
-    first, second = one.spec.source.git, other.spec.source.git
-    return (first.url, first.ref) == (second.url, second.ref)
+    """Whether both follow the same branch, tag, range or commit of the same repository, or the same bucket."""
+    first, second = one.spec.source, other.spec.source
+    return (first.identity, first.ref) == (second.identity, second.ref)
 
 
 def _refuse_cycle(sync: Sync, *, find: Find) -> None:

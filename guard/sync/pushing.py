@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from guard import telemetry
+from guard.api import Source
 from guard.source import Hook
 from guard.source.repositories import repository
 from guard.sync.reconcile import Reconciler
@@ -27,8 +28,15 @@ def wake_all(syncs: Mapping[str, Reconciler], name: str) -> None:
     """
     if name not in syncs:
         return
-    pushed = repository(syncs[name].sync.spec.source.git.url)
-    woken = [other for other in syncs.values() if repository(other.sync.spec.source.git.url) == pushed]
+    pushed = _place(syncs[name].sync.spec.source)
+    woken = [other for other in syncs.values() if _place(other.sync.spec.source) == pushed]
     for reconciler in woken:
         reconciler.wake.set()
     _log.info("pushed", sync=name, woken=[reconciler.name for reconciler in woken])
+
+
+def _place(source: Source) -> tuple[str, ...]:
+    """The same for all that a push is news of: a repository, or a bucket, whatever of it is read."""
+    if source.bucket is not None:
+        return (source.bucket.endpoint, source.bucket.name)
+    return (repository(source.git.url),) if source.git is not None else ()

@@ -1,4 +1,6 @@
-"""A Sync's source at work: its repository, opened as the Sync and its Secret say at each fetch, and read as manifests."""
+"""A Sync's source at work: its repository or bucket, opened as the Sync and its Secrets say at each fetch, and read as
+manifests.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from guard import api
+from guard.base.errors import ConfigError
 from guard.cluster import Served
 from guard.render.detect import Form
 from guard.render.helm import Helm
@@ -14,17 +17,16 @@ from guard.render.parse import Parser
 from guard.render.render import Renderer
 from guard.render.texts import Texts
 from guard.render.tool import Tool
-from guard.source import GitCredentials, GitRef, GitSource, credentials_of
-from guard.source.weblinks import web_link
+from guard.source import GitCredentials, GitRef, GitSource, Link, Source, Trust, credentials_of
 from guard.state.desired import Declared, View
 from guard.state.fields import Path as FieldPath
 from guard.sync.plan import Groups
 from guard.sync.secrets import Secrets
 
 
-class GitFolder:
-    """The folder of a repository that a Sync names. `sync` gives the Sync as it is now, `served` what the API server serves now;
-    repositories lie below `directory`, and what is rendered for a moment below `scratch`.
+class SourceFolder:
+    """The folder of a source that a Sync names. `sync` gives the Sync as it is now, `served` what the API server serves now;
+    copies of sources lie below `directory`, and what is rendered for a moment below `scratch`.
     """
 
     def __init__(
@@ -44,18 +46,18 @@ class GitFolder:
         self._view = view
         self._directory = directory
         self._scratch = scratch
-        self._open: tuple[api.GitSource, GitCredentials] | None = None
-        self._git: GitSource | None = None
+        self._open: object = None
+        self._source: Source | None = None
         # Of the revision in force and the one that may come next.
         self._texts = Texts()
         self._renderer = Renderer(parser, texts=self._texts)
-        self._urls: dict[str, str] = {}
+        self._links: dict[str, Link] = {}
 
     async def fetch(self) -> str:
         return await (await self._opened()).fetch()
 
     async def groups(self, revision: str) -> Groups:
-        git = await self._opened()
+        source = await self._opened()
         sync = self._sync()
         spec, folder = sync.spec, _folder(sync.spec.path)
 
@@ -76,10 +78,10 @@ class GitFolder:
                         capabilities=(await self._served()).capabilities,
                     )
 
-        groups = await self._renderer.render(git.tree(revision), folder, form=spec.renderer, tool=tool)
+        groups = await self._renderer.render(source.tree(revision), folder, form=spec.renderer, tool=tool)
         needed = {revision, self._view.state.revision(sync.key)}
         self._texts.keep(needed)
-        self._urls = {known: url for known, url in self._urls.items() if known in needed} | {revision: sync.spec.source.git.url}
+        self._links = {known: link for known, link in self._links.items() if known in needed} | {revision: source.link(revision)}
         return groups
 
     async def keep(self, revision: str) -> None:
@@ -91,36 +93,43 @@ class GitFolder:
         origin, revision = declared.origin, self._view.state.revision(declared.sync)
         lines = self._texts.lines(origin, paths, revision=revision)
         line = lines[0] if lines else origin.line
-        return lines, web_link(self._urls.get(revision, ""), revision=revision, file=origin.file, line=line)
+        link = self._links.get(revision)
+        return lines, link(origin.file, line) if link else ""
 
     async def close(self) -> None:
-        if self._git is not None:
-            await self._git.close()
+        if self._source is not None:
+            await self._source.close()
 
-    async def _opened(self) -> GitSource:
+    def trust(self) -> Trust:
+        """How far what was fetched last can be relied on."""
+        return self._source.trust if self._source is not None else Trust()
+
+    async def _opened(self) -> Source:
         sync = self._sync()
-        spec = sync.spec.source.git
-        wanted = (spec, await self._credentials(sync))
-        if self._git is None or self._open != wanted:
+        git = sync.spec.source.git
+        if git is None:
+            raise ConfigError("buckets cannot be read yet")
+        wanted = (git, await self._values(sync, git.secret_ref))
+        if self._source is None or self._open != wanted:
             await self.close()
-            ref, credentials = spec.ref, wanted[1]
-            self._git = GitSource(
-                url=spec.url,
-                ref=GitRef(branch=ref.branch or "", tag=ref.tag or "", semver=ref.semver or "", commit=ref.commit or ""),
-                credentials=credentials,
-                secret=f"{sync.metadata.namespace}/{spec.secret_ref.name}" if spec.secret_ref else "",
-                include=spec.include,
-                directory=self._directory,
-            )
+            self._source = self._repository(git, credentials_of(wanted[1]), sync=sync)
             self._open = wanted
-        return self._git
+        return self._source
 
-    async def _credentials(self, sync: api.Sync) -> GitCredentials:
-        """Those of the Secret that the Sync names."""
-        reference = sync.spec.source.git.secret_ref
-        if reference is None:
-            return GitCredentials()
-        return credentials_of(await self._secrets.read(sync.metadata.namespace, reference.name))
+    def _repository(self, spec: api.GitSource, credentials: GitCredentials, *, sync: api.Sync) -> GitSource:
+        ref = spec.ref
+        return GitSource(
+            url=spec.url,
+            ref=GitRef(branch=ref.branch or "", tag=ref.tag or "", semver=ref.semver or "", commit=ref.commit or ""),
+            credentials=credentials,
+            secret=f"{sync.metadata.namespace}/{spec.secret_ref.name}" if spec.secret_ref else "",
+            include=spec.include,
+            directory=self._directory,
+        )
+
+    async def _values(self, sync: api.Sync, reference: api.SecretReference | None) -> dict[str, bytes]:
+        """Those of a Secret that the Sync names."""
+        return await self._secrets.read(sync.metadata.namespace, reference.name) if reference is not None else {}
 
 
 def _folder(path: str) -> str:

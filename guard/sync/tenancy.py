@@ -6,7 +6,7 @@ Guard's own rights.
 
 from __future__ import annotations
 
-from guard.api import Sync
+from guard.api import BucketSource, Sync
 from guard.base.errors import ConfigError
 from guard.source.address import check_url
 from guard.state.desired import is_tenants
@@ -43,8 +43,25 @@ def check(sync: Sync) -> None:
             f"enforcement.strictNamespaces names {', '.join(sorted(others))}",
             hint=f"outside {GUARD_NAMESPACE} a Sync sets no namespace strict but its own",
         )
-    if check_url(sync.spec.source.git.url) in {"file", "http"}:
+    git, bucket = sync.spec.source.git, sync.spec.source.bucket
+    if git is not None and check_url(git.url) in {"file", "http"}:
         # Guard's own disk, and what listens on its loopback, are not the tenant's to read.
         raise ConfigError(
             "source.git.url leads to Guard's own machine", hint=f"outside {GUARD_NAMESPACE} a Sync follows https:// or ssh"
+        )
+    if bucket is not None:
+        _check_bucket(bucket)
+
+
+def _check_bucket(bucket: BucketSource) -> None:
+    if bucket.secret_ref is None:
+        # What the surroundings give, they give to Guard.
+        raise ConfigError(
+            "source.bucket names no secretRef",
+            hint=f"outside {GUARD_NAMESPACE} a Sync has credentials of its own",
+        )
+    if bucket.endpoint.startswith("http://"):
+        raise ConfigError(
+            "source.bucket.endpoint may lead to Guard's own machine",
+            hint=f"outside {GUARD_NAMESPACE} a Sync follows https:// only",
         )

@@ -92,8 +92,8 @@ def test_a_document_that_is_a_list_is_refused(tmp_path: Path) -> None:
 def test_a_wrong_field_is_named_with_file_and_line(tmp_path: Path) -> None:
     path = write(tmp_path, APPS + "  prun: false\n")
     allowed = (
-        "source, path, targetNamespace, renderer, kustomize, helm, prune, pruneLimit, deletionPolicy, suspend, dependsOn, "
-        "serviceAccountName, wait, timeout, retryInterval, enforcement"
+        "source, path, targetNamespace, renderer, kustomize, helm, decryption, prune, pruneLimit, deletionPolicy, suspend, "
+        "dependsOn, serviceAccountName, wait, timeout, retryInterval, enforcement"
     )
     assert problem(path) == f"{path}:2: spec.prun is not known; allowed: {allowed}"
 

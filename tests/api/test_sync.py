@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from guard.api import API_VERSION, Enforcement, label_value, parse_sync
+from guard.api import API_VERSION, Enforcement, GitRef, label_value, parse_sync
 from guard.api.enforcement import POINTER_PATTERN, Mode
 from guard.base import codec
 from guard.base.codec import Json, JsonObject
@@ -43,7 +43,7 @@ def test_what_is_left_out_has_the_documented_default() -> None:
     assert sync.spec.source.interval_seconds == 60
     assert (sync.spec.path, sync.spec.prune) == (".", True)
     assert sync.spec.enforcement == Enforcement(mode="Deny", heal=None, additions="Deny")
-    assert sync.spec.source.git.ref.branch is None
+    assert sync.spec.source.ref == GitRef()
     assert sync.status.conditions == ()
 
 
@@ -135,15 +135,16 @@ def test_an_interval_that_is_none_or_too_short_is_refused(interval: str) -> None
         (
             body({"prun": True}),
             (
-                "spec.prun is not known; allowed: source, path, targetNamespace, renderer, kustomize, helm, prune, pruneLimit, "
-                "deletionPolicy, suspend, dependsOn, serviceAccountName, wait, timeout, retryInterval, enforcement"
+                "spec.prun is not known; allowed: source, path, targetNamespace, renderer, kustomize, helm, decryption, "
+                "prune, pruneLimit, deletionPolicy, suspend, dependsOn, serviceAccountName, wait, timeout, retryInterval, "
+                "enforcement"
             ),
         ),
         ({**body(), "specs": {}}, "specs is not known; allowed: apiVersion, kind, metadata, spec, status"),
         (with_git(ref={"brnch": "x"}), "spec.source.git.ref.brnch is not known; allowed: branch, tag, semver, commit"),
         (with_git(secretRef={}), "spec.source.git.secretRef.name is missing"),
         (with_git(secretRef={"key": "x"}), "spec.source.git.secretRef.key is not known; allowed: name"),
-        (body({"source": {}}), "spec.source.git is missing"),
+        (body({"source": {}}), "spec.source: exactly one of git and bucket has to be set"),
         (body({"source": {"git": {}}}), "spec.source.git.url is missing"),
         ({"apiVersion": API_VERSION, "kind": "Sync", "metadata": {"name": "a"}}, "spec is missing"),
         (body({"prune": "yes"}), "spec.prune: expected `bool`, got `str`"),

@@ -9,7 +9,8 @@ import pytest
 from tests.e2e.conftest import Followed, config_map
 from tools.guardrun import eventually
 
-MANY = 60
+# Far more than the requests that other Syncs of the shared cluster cause meanwhile.
+MANY = 240
 
 
 async def test_a_commit_of_one_object_asks_about_that_object_alone(followed: Followed) -> None:
@@ -56,7 +57,7 @@ spec:
     await followed.says(f"job.yaml:1: Job default/{name}: ")
     assert "immutable" in str((await followed.ready())["message"])
     assert await followed.data(name) == {"color": "red"}
-    assert await world.guard.metric("guard_api_requests_total", verb="PATCH") - patches < MANY / 2
+    assert await world.guard.metric("guard_api_requests_total", verb="PATCH") - patches < MANY / 4
     await followed.applied(followed.repository.commit({"job.yaml": job}))
 
 

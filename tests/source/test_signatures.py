@@ -127,9 +127,12 @@ def test_a_header_that_comes_twice_does_not_hold(host: Host, header: str, prefix
 
 def test_every_host_looks_at_its_own_header_alone() -> None:
     bare = digits()
-    everything = {header: prefix + bare for _, header, prefix in BY_BODY} | {"X-Gitlab-Token": SECRET} | STANDARD
+    told = {"X-Gitlab-Token": SECRET, "Authorization": f"Bearer {SECRET}"}
+    everything = {header: prefix + bare for _, header, prefix in BY_BODY} | told | STANDARD
     for host in get_args(Host):
-        own = {"X-Gitlab-Token"} if host == "GitLab" else {header for other, header, _ in BY_BODY if other == host}
+        own = {"GitLab": {"X-Gitlab-Token"}, "S3": {"Authorization"}}.get(
+            host, {header for other, header, _ in BY_BODY if other == host}
+        )
         assert holds(host, everything), host
         assert not holds(host, {name: value for name, value in everything.items() if name not in own}), host
 
@@ -139,6 +142,26 @@ def test_forgejos_own_header_counts_where_it_is_there() -> None:
     assert holds("Forgejo", {"X-Forgejo-Signature": right, "X-Gitea-Signature": wrong})
     assert not holds("Forgejo", {"X-Forgejo-Signature": wrong, "X-Gitea-Signature": right})
     assert not holds("Forgejo", {"X-Forgejo-Signature": "", "X-Gitea-Signature": right})
+
+
+# ---- S3
+
+
+def test_a_store_shows_the_secret_as_a_token_or_as_a_password() -> None:
+    login = base64.b64encode(f"anyone:{SECRET}".encode()).decode()
+    for shown in (f"Bearer {SECRET}", f"bearer {SECRET}", f"Basic {login}"):
+        assert holds("S3", {"Authorization": shown}), shown
+    colon = base64.b64encode(b"guard:a:b").decode()
+    assert holds("S3", {"Authorization": f"Basic {colon}"}, secret="a:b")
+
+
+def test_nothing_else_passes_for_a_stores_secret() -> None:
+    only_user = base64.b64encode(SECRET.encode()).decode()
+    for shown in ("", SECRET, f"Bearer {SECRET}x", "Bearer", "Bearer ", f"Basic {only_user}", "Basic ???", f"Digest {SECRET}"):
+        assert not holds("S3", {"Authorization": shown}), shown
+    for shown in ("Bearer ", "Basic Og==", "Basic "):
+        assert not holds("S3", {"Authorization": shown}, secret=""), shown
+    assert not holds("S3", CIMultiDict([("Authorization", f"Bearer {SECRET}")] * 2))
 
 
 # ---- GitLab

@@ -10,7 +10,7 @@ AZURE_LINES = "&line=17&lineEnd=18&lineStartColumn=1&lineEndColumn=1"
 
 
 def link(url: str, *, file: str = FILE, revision: str = f"main@sha1:{COMMIT}", line: int = 17) -> str:
-    return web_link(url, revision=revision, file=file, line=line)
+    return web_link(url, revision, file, line)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,9 @@ ANSWERS = {
     "kustomize": "v{}",
     "helm": "v{}",
     "kwok": "kwok version v{} go1.26.8 (linux/amd64)",
+    "sops": "sops {}",
+    "age-keygen": "v{}",
+    "versitygw": "Version  : v{}\nBuild    : norev\nBuildTime: none",
 }
 OLD = "1.2.3"
 
@@ -141,7 +144,7 @@ def test_a_binary_that_does_not_run_is_named(guard_tools: Path) -> None:
 
 
 def test_missing_binaries_are_named_with_the_way_to_get_them(cache: dict[str, Path]) -> None:
-    _fill(cache, "etcd", "kubectl", "kustomize", "helm", "kwok")
+    _fill(cache, *(name for name in NAMES if name not in {"kube-apiserver", "kube-controller-manager"}))
     with pytest.raises(ToolsError) as caught:
         binaries.locate()
     assert str(caught.value) == "kube-apiserver, kube-controller-manager not found; run `make tools`"
@@ -170,15 +173,20 @@ def test_what_is_missing_is_built_into_the_cache_and_shown(
     fake_go()
     _put(kubebuilder, "etcd", "kubectl")
     assert build.main() == 0
-    assert go_calls.read_text().split() == ["kube-apiserver", "kube-controller-manager", "kustomize", "helm", "kwok"]
+    assert go_calls.read_text().split() == [name for name in NAMES if name not in {"etcd", "kubectl"}]
     assert sorted(path.name for path in cache["kustomize"].iterdir()) == [
         "kube-apiserver",
         "kube-controller-manager",
         "kustomize",
     ]
-    assert [path.name for name in ("helm", "kwok") for path in cache[name].iterdir()] == ["helm", "kwok"]
+    assert [path.name for name in ("helm", "kwok", "versitygw") for path in cache[name].iterdir()] == [
+        "helm",
+        "kwok",
+        "versitygw",
+    ]
+    assert {path.name for path in cache["sops"].iterdir()} == {"sops", "age-keygen"}
     said = capfd.readouterr().out
-    assert f"[1/5] kube-apiserver {binaries.pinned()['kube-apiserver']} ... 0 s" in said
+    assert f"[1/8] kube-apiserver {binaries.pinned()['kube-apiserver']} ... 0 s" in said
 
 
 def test_a_build_of_the_wrong_version_is_not_kept(
@@ -201,7 +209,7 @@ def test_a_build_that_fails_shows_the_compilers_words_and_one_line_of_what_to_do
     assert build.main() == 1
     *words, last = capfd.readouterr().err.splitlines()
     assert words == ["    no route to host"]
-    assert last.startswith("make tools: [1/7] etcd")
+    assert last.startswith("make tools: [1/10] etcd")
     assert last.endswith("failed with exit code 1; is the Go module proxy reachable (GOPROXY)?")
 
 
@@ -220,7 +228,7 @@ def test_builds_at_the_same_time_build_once(fake_go: Callable[..., None], go_cal
     fake_go()
     command = [sys.executable, "-m", "tools.build"]
     builds = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) for _ in range(3)]
-    assert [one.communicate()[0].decode().splitlines()[-1].split()[0] for one in builds] == ["kwok"] * 3
+    assert [one.communicate()[0].decode().splitlines()[-1].split()[0] for one in builds] == [NAMES[-1]] * 3
     assert go_calls.read_text().split() == NAMES
 
 

@@ -14,7 +14,7 @@ from guard.base.errors import RenderError
 from guard.cluster import Client, Connection, Served
 from guard.render.parse import Parser
 from guard.state.desired import View
-from guard.sync import GitFolder, Secrets
+from guard.sync import Secrets, SourceFolder
 from tools.rendercheck.alone import Made
 from tools.rendercheck.folders import Folder
 
@@ -26,7 +26,7 @@ class Guard:
         self._url = str(git_directory)
         self._parser = Parser()
         self._spec = api.SyncSpec(source=api.Source(git=api.GitSource(url=self._url)))
-        self._folder = GitFolder(
+        self._folder = SourceFolder(
             sync=self._sync,
             secrets=Secrets(Client(Connection(Configuration())), directory=None),
             served=_served,
