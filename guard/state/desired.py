@@ -22,7 +22,7 @@ from guard.state.taken import Takings
 
 class Declared(msgspec.Struct, frozen=True):
     """An object that Git declares. `body` is the manifest as Guard applies it, our label included; `definition` says more of its
-    kind.
+    kind. None of its values is shown anywhere where it is `confidential` (encrypted in the source).
     """
 
     key: ObjectKey
@@ -31,6 +31,7 @@ class Declared(msgspec.Struct, frozen=True):
     origin: Origin
     sync: str
     definition: Definition = UNKNOWN
+    confidential: bool = False
 
     @property
     def scale(self) -> Path | None:

@@ -84,7 +84,10 @@ UNREAD = Origin(file="", line=0)
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """One object as the source declares it, before anyone asked the API server what it thinks of it."""
+    """One object as the source declares it, before anyone asked the API server what it thinks of it. It is `confidential` where
+    it holds values that were encrypted in the source: none of its values is shown anywhere.
+    """
 
     body: JsonObject
     origin: Origin
+    confidential: bool = False

@@ -192,7 +192,15 @@ def _declared(manifest: Manifest, kind: Kind, *, sync: str, label: str, namespac
     if kind.namespaced and not metadata.get("namespace"):
         metadata["namespace"] = namespace
     key = ObjectKey(group=kind.group, kind=kind.kind, namespace=str(metadata.get("namespace") or ""), name=str(metadata["name"]))
-    return Declared(key=key, kind=kind, body=body, origin=manifest.origin, sync=sync, definition=definition)
+    return Declared(
+        key=key,
+        kind=kind,
+        body=body,
+        origin=manifest.origin,
+        sync=sync,
+        definition=definition,
+        confidential=manifest.confidential,
+    )
 
 
 def _as_before(declared: Declared, before: Declared | None) -> Declared:

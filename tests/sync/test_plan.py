@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
+from msgspec import structs
 
 from guard.base.codec import Json, JsonObject
 from guard.base.errors import RenderError
@@ -144,6 +145,17 @@ def test_what_did_not_change_is_taken_from_before() -> None:
     assert next(iter(after.objects.values())) is next(iter(before.objects.values()))
     again = planned(one, changed, before=after)
     assert (again.put, again.gone, again.objects) == ((), (), after.objects)
+
+
+def test_what_becomes_confidential_is_taken_anew_with_nothing_to_apply() -> None:
+    plain = manifest("ConfigMap", "a", line=1, namespace="x")
+    secret = structs.replace(plain, confidential=True)
+    for one, other in ((plain, secret), (secret, plain)):
+        first = planned((one,))
+        second = planned((other,), before=first)
+        (taken,) = second.put
+        assert (taken.confidential, first.put[0].confidential) == (other.confidential, one.confidential)
+        assert taken.body is first.put[0].body  # what is to be applied goes by this
 
 
 def test_what_moves_to_another_file_is_neither_gone_nor_another_object() -> None:
