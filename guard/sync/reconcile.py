@@ -21,6 +21,7 @@ from guard.base.clock import Clock
 from guard.base.concurrency import unless
 from guard.base.errors import ClusterError, DependencyError, GuardError, NothingDeclared
 from guard.cluster import Client
+from guard.source import Trust
 from guard.state.desired import Declared
 from guard.state.ids import ObjectKey
 from guard.sync import entry, gate, plan, rights, tenancy
@@ -68,6 +69,7 @@ class Reconciler:
         drifted: Callable[[str], int],
         fights: Callable[[str], tuple[str, ...]] = lambda _sync: (),
         unwatched: Callable[[str], tuple[str, ...]] = lambda _sync: (),
+        trust: Callable[[], Trust] = Trust,
         dependencies: Callable[[Sync, str], None] = lambda _sync, _revision: None,
         at_once: int = APPLIES_AT_ONCE,
     ) -> None:
@@ -93,6 +95,7 @@ class Reconciler:
             synced=synced,
             fights=fights,
             unwatched=unwatched,
+            trust=trust,
         )
         self.health = HealthChecker(
             client,
