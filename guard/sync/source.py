@@ -17,7 +17,7 @@ from guard.render.parse import Parser
 from guard.render.render import Renderer
 from guard.render.texts import Texts
 from guard.render.tool import Tool
-from guard.source import GitCredentials, GitRef, GitSource, Link, Source, Trust, credentials_of
+from guard.source import GitCredentials, GitRef, GitSource, GitVerify, Known, Link, Source, Trust, credentials_of, keys_of
 from guard.state.desired import Declared, View
 from guard.state.fields import Path as FieldPath
 from guard.sync.plan import Groups
@@ -109,14 +109,31 @@ class SourceFolder:
         git = sync.spec.source.git
         if git is None:
             raise ConfigError("buckets cannot be read yet")
-        wanted = (git, await self._values(sync, git.secret_ref))
+        verify = git.verify
+        keys = await self._values(sync, verify.secret_ref) if verify is not None else {}
+        wanted = (git, await self._values(sync, git.secret_ref), keys)
         if self._source is None or self._open != wanted:
+            signed = GitVerify(keys=keys_of(keys), mode=verify.mode, known=self._known) if verify is not None else None
             await self.close()
-            self._source = self._repository(git, credentials_of(wanted[1]), sync=sync)
+            self._source = self._repository(git, credentials_of(wanted[1]), signed, sync=sync)
             self._open = wanted
         return self._source
 
-    def _repository(self, spec: api.GitSource, credentials: GitCredentials, *, sync: api.Sync) -> GitSource:
+    def _known(self) -> Known:
+        """What is in force by Guard's own index, which a start fills by the Sync's status: that outlives Guard's folder, and only
+        Guard may write it.
+        """
+        sync = self._sync()
+        status = sync.status
+        return Known(
+            in_force=self._view.state.revision(sync.key) or status.revision_in_force or status.last_applied_revision,
+            verified=status.signature.revision,
+            accepted=sync.metadata.annotations.get(api.ACCEPT_REVISION, ""),
+        )
+
+    def _repository(
+        self, spec: api.GitSource, credentials: GitCredentials, verify: GitVerify | None, *, sync: api.Sync
+    ) -> GitSource:
         ref = spec.ref
         return GitSource(
             url=spec.url,
@@ -124,6 +141,7 @@ class SourceFolder:
             credentials=credentials,
             secret=f"{sync.metadata.namespace}/{spec.secret_ref.name}" if spec.secret_ref else "",
             include=spec.include,
+            verify=verify,
             directory=self._directory,
         )
 

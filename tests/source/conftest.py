@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from guard.source import GitCredentials, GitRef, GitSource
+from guard.source import GitCredentials, GitRef, GitSource, GitVerify
 from guard.source.git import MOST_IN_FETCH
 from tests.source.repository import Repository
+from tests.source.signing import OpenPgp
 
 Source = Callable[..., GitSource]
 
@@ -32,6 +34,7 @@ async def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
         credentials: GitCredentials | None = None,
         secret: str = "",
         include: Sequence[str] = (),
+        verify: GitVerify | None = None,
         timeout: float = 30,
         most: int = MOST_IN_FETCH,
     ) -> GitSource:
@@ -41,6 +44,7 @@ async def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
             credentials=credentials,
             secret=secret,
             include=include,
+            verify=verify,
             directory=tmp_path / "data",
             timeout=timeout,
             most=most,
@@ -51,6 +55,16 @@ async def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     yield make
     for each in made:
         await each.close()
+
+
+@pytest.fixture
+def openpgp() -> Iterator[OpenPgp]:
+    """A keyring of a person's, whose agent ends with the test."""
+    # Its sockets have to have short names.
+    with tempfile.TemporaryDirectory(prefix="gpg-", ignore_cleanup_errors=True) as home:
+        ring = OpenPgp(Path(home))
+        yield ring
+        ring.close()
 
 
 @pytest.fixture
