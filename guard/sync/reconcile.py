@@ -238,7 +238,7 @@ class Reconciler:
                 self._learning = asyncio.create_task(self._learn(objects), name=f"learn {self.name}")
                 self.health.applied()
         except Exception as error:  # noqa: BLE001 (the first attempt, which follows, says what is wrong)
-            _log.info("what was in force last is not at hand", sync=self.name, error=str(error))
+            _log.info("what was in force last is not at hand", sync=self.name, error=telemetry.told(error))
 
     async def _at_hand(self) -> tuple[str, Resolved] | None:
         """What was in force last: the revision, from the copy of the source that is left of it, or else what the objects that are
@@ -252,11 +252,21 @@ class Reconciler:
         except ClusterError:
             raise
         except Exception as error:  # noqa: BLE001 (a copy may be damaged in any way)
-            _log.warning("the copy of what was in force last cannot be read", sync=self.name, revision=revision, error=str(error))
+            _log.warning(
+                "the copy of what was in force last cannot be read",
+                sync=self.name,
+                revision=revision,
+                error=telemetry.told(error),
+            )
         if not status.kinds:
             return None
         found = await rebuilt(
-            self._client, status.kinds, sync=self.name, label=self.label, served=await self._index.served(fresh=False)
+            self._client,
+            status.kinds,
+            sync=self.name,
+            label=self.label,
+            served=await self._index.served(fresh=False),
+            confidential=self.sync.decrypts,
         )
         self.read_off = found
         _log.warning("what is in force was read off the cluster", sync=self.name, objects=len(found.resolved.plan.objects))
