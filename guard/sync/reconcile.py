@@ -13,7 +13,7 @@ from contextlib import suppress
 import msgspec
 
 from guard import telemetry
-from guard.api import EndedJob, ObjectCounts, Sync, SyncStatus, find_condition
+from guard.api import ACCEPT_REVISION, EndedJob, ObjectCounts, Sync, SyncStatus, find_condition
 from guard.apply import Writer
 from guard.audit import Counts, Record, References
 from guard.base.backoff import Backoff
@@ -507,6 +507,6 @@ class Reconciler:
             self._writer.ended(ObjectKey(group="batch", kind="Job", namespace=job.namespace, name=job.name), job.digest)
 
 
-def _asked(sync: Sync) -> tuple[str, str]:
+def _asked(sync: Sync) -> tuple[str, ...]:
     """What people have asked of it by annotations."""
-    return last_request(sync), sync.metadata.annotations.get(CONFIRM, "")
+    return last_request(sync), *(sync.metadata.annotations.get(name, "") for name in (CONFIRM, ACCEPT_REVISION))
