@@ -57,6 +57,7 @@ def worded(
     origin: str = "apps/web.yaml",
     confidential: bool = False,
     policy: Policy | None = None,
+    revision: str = REVISION,
 ) -> message.Wording:
     declared: Declared | None = None if undeclared else declared_as(kind, object_of(kind), origin=origin)
     if declared is not None:
@@ -66,7 +67,7 @@ def worded(
     )
     case = case_of(kind, name=name, namespace=namespace, policy=policy or Policy())
     return message.Wording(
-        case, decision, message.field_changes(case, decision), reference="01J9Z", revision=REVISION, locate=locate
+        case, decision, message.field_changes(case, decision), reference="01J9Z", revision=revision, locate=locate
     )
 
 
@@ -90,6 +91,14 @@ def test_a_refusal_says_what_git_says_where_and_what_to_do() -> None:
         'Emergency: guard break-glass deployment/web -n shop --for 30m --reason "..."',
         "Reference: 01J9Z (guard audit --reference 01J9Z)",
     ]
+
+
+def test_what_a_bucket_says_is_not_called_gits() -> None:
+    place = "s3://deploy/apps/web.yaml?versionId=01K"
+    wording = worded(IMAGE_CHANGE, locate=lines_at(21, url=place), revision=f"deploy@sha256:{'3f2c1ab' * 9}0")
+    _, field, where, *_ = wording.refusal().splitlines()
+    assert field.endswith(": the bucket has nginx:1.25, you asked for nginx:1.26")
+    assert where == f"Change it in the bucket: apps/web.yaml:21 (deploy@3f2c1ab) {place}"
 
 
 def test_without_a_page_on_the_web_the_place_ends_with_the_revision() -> None:
