@@ -225,6 +225,11 @@ class Sync(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename
         return self.spec.enforcement.heals and not self.spec.suspend
 
     @property
+    def decrypts(self) -> bool:
+        """Whether any of its objects may be encrypted in the source."""
+        return self.spec.decryption is not None
+
+    @property
     def label(self) -> str:
         """The value of the label that its objects carry."""
         return label_value(self.metadata.namespace, self.metadata.name)

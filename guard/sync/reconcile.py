@@ -249,7 +249,7 @@ class Reconciler:
                 self._learning = asyncio.create_task(self._learn(objects), name=f"learn {self.name}")
                 self.health.applied()
         except Exception as error:  # noqa: BLE001 (the first attempt, which follows, says what is wrong)
-            _log.info("what was in force last is not at hand", sync=self.name, error=str(error))
+            _log.info("what was in force last is not at hand", sync=self.name, error=telemetry.told(error))
 
     async def _learn(self, objects: tuple[Declared, ...]) -> None:
         """In which form the API server stores what Git declares, where no apply tells."""

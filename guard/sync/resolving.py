@@ -76,11 +76,17 @@ class Resolver:
         except ClusterError:
             raise
         except Exception as error:  # noqa: BLE001 (a copy may be damaged in any way)
-            _log.warning("the copy of what was in force last cannot be read", sync=sync.key, revision=revision, error=str(error))
+            said = telemetry.told(error)
+            _log.warning("the copy of what was in force last cannot be read", sync=sync.key, revision=revision, error=said)
         if not status.kinds:
             return None
         found = await rebuilt(
-            self._client, status.kinds, sync=sync.key, label=sync.label, served=await self._index.served(fresh=False)
+            self._client,
+            status.kinds,
+            sync=sync.key,
+            label=sync.label,
+            served=await self._index.served(fresh=False),
+            confidential=sync.decrypts,
         )
         _log.warning("what is in force was read off the cluster", sync=sync.key, objects=len(found.resolved.plan.objects))
         return AtHand(revision=revision, resolved=found.resolved, read_off=found)
