@@ -390,6 +390,7 @@ class Runtime:
             drifted=self.repairer.drifted,
             fights=self.heals.fights,
             unwatched=self.watching.unwatched,
+            trust=source.trust,
             dependencies=syncs.check_dependencies,
             at_once=self.options.concurrency,
         )

@@ -1,7 +1,7 @@
 """What a refused person reads: what Git says, where it says so, and what to do.
 
 kubectl prints the text after `admission webhook "..." denied the request: `, and desktop tools may show one line only, so the
-first line stands on its own. Values of Secrets are never shown.
+first line stands on its own. Values of Secrets, and of what is encrypted in Git, are never shown.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from functools import cached_property
 from typing import TypeAlias
 
 import msgspec
+from msgspec import structs
 
 from guard.admission.case import Case, Decision
-from guard.admission.values import HIDDEN, cut_middle, shown_pair, shown_path
+from guard.admission.values import HIDDEN, cut_middle, hidden, shown_pair, shown_path
 from guard.audit import FieldChange
 from guard.base import naming
 from guard.base.codec import JsonObject
@@ -24,7 +25,8 @@ from guard.state.desired import Declared
 from guard.state.drift import Change, Nature
 from guard.state.equality import MISSING
 from guard.state.fields import Path
-from guard.state.ids import LABEL_PATH, SHOWN_OF_SECRETS, SYNC_LABEL, UNREAD
+from guard.state.ids import LABEL_PATH, SYNC_LABEL, UNREAD
+from guard.state.secrecy import Secrecy, secrecy_of
 
 MOST_FIELDS = 10  # a screen holds them; the rest is a count
 MOST_RECORDED = 100  # more than anybody reads; a ConfigMap may hold ten thousand keys
@@ -102,21 +104,29 @@ def at_the_object(declared: Declared, paths: tuple[Path, ...]) -> Located:
 
 
 def field_changes(case: Case, decision: Decision) -> tuple[FieldChange, ...]:
-    """The first MOST_RECORDED changes as texts, Secret values left out: what journal, message and warnings share."""
-    resource = case.request.resource
-    secret = not resource.group and (resource.resource == "secrets" or case.request.kind.kind == "Secret")
-    return tuple(_field(change, secret=secret) for change in decision.changes[:MOST_RECORDED])
+    """The first MOST_RECORDED changes as texts, without values that are shown to nobody: what journal, message and warnings
+    share.
+    """
+    secrecy = _secrecy(case, decision)
+    return tuple(_field(change, secrecy) for change in decision.changes[:MOST_RECORDED])
 
 
-def _field(change: Change, *, secret: bool) -> FieldChange:
-    if secret and change.path[:2] not in SHOWN_OF_SECRETS:
-        # Annotations, too: tools keep copies of the data there (kubectl's last-applied-configuration, OpenShift's token-secret).
-        # And values may stand in a path, as items of sets.
-        names = next((place for place, element in enumerate(change.path) if not element.startswith("f:")), len(change.path))
-        git, asked = ("" if value is MISSING else HIDDEN for value in (change.git, change.new))
-        return FieldChange(path=shown_path(change.path[:names]), git=git, asked=asked)
+def _secrecy(case: Case, decision: Decision) -> Secrecy:
+    if decision.declared is not None:
+        return decision.declared.secrecy
+    # Before Git is loaded nobody knows which of a Sync's objects are encrypted in it.
+    resource, unknown = case.request.resource, decision.sync in case.policy.decrypting
+    kind = "Secret" if resource.resource == "secrets" else case.request.kind.kind
+    return secrecy_of(structs.replace(case.key, group=resource.group, kind=kind), confidential=unknown)
+
+
+def _field(change: Change, secrecy: Secrecy) -> FieldChange:
+    path = shown_path(secrecy.shown(change.path))
+    # Annotations, too: tools keep copies of the data there (kubectl's last-applied-configuration, OpenShift's token-secret).
+    if secrecy.hides(change.path):
+        return FieldChange(path=path, git=hidden(change.git), asked=hidden(change.new))
     git, asked = shown_pair(change.git, change.new)
-    return FieldChange(path=shown_path(change.path), git=git, asked=asked)
+    return FieldChange(path=path, git=git, asked=asked)
 
 
 def headline(case: Case, decision: Decision) -> str:
@@ -130,7 +140,8 @@ def headline(case: Case, decision: Decision) -> str:
         "objects": naming.plural(decision.count, "object"),
         "instances": naming.plural(decision.count, "instance"),
     }
-    template = _HEADLINES.get(decision.reason, _HEADLINE)
+    source = naming.source_of(case.view.state.revision(decision.sync))
+    template = _HEADLINES.get(decision.reason, _HEADLINE).replace("Git", source)
     room = LONGEST_HEADLINE - len(template.format(object="", **words))
     return template.format(object=cut_middle(named, max(room, LONGEST_HEADLINE // 2)), **words)
 
@@ -156,6 +167,7 @@ class Wording:
     ) -> None:
         self._case = case
         self._revision = revision
+        self._source = naming.source_of(revision)
         self._decision = decision
         self._shown = shown
         self._reference = reference
@@ -206,7 +218,8 @@ class Wording:
         """Under Warn and by break-glass the change passes; kubectl prints each of these on a line of its own."""
         if self._decision.opened:
             opened = (
-                f"Open by break-glass {self._decision.opened}: this is recorded, and what Git says comes back when that ends."
+                f"Open by break-glass {self._decision.opened}: this is recorded, and what {self._source} says comes back "
+                "when that ends."
             )
             return (cut_middle(opened, LONGEST_WARNING),)
         lines = [self._headline, *self._details(LONGEST_WARNING), self._place(most=LONGEST_WARNING)]
@@ -234,13 +247,15 @@ class Wording:
             case "NamespaceHandedOver" | "DefinitionHandedOver":
                 lines.append("An owner that is gone would take them along.")
             case "NamespaceHoldsDeclared" | "DefinitionHasDeclared":
-                lines.append("Deleting it would delete them, too. Remove them from Git first.")
+                lines.append(f"Deleting it would delete them, too. Remove them from {self._source} first.")
             case "JobHasEnded":
                 lines.append("To have it run again, change its manifest.")
             case "StrictNamespace":
-                lines.append(f"{self._decision.sync} has the namespace among its strictNamespaces. Declare the object in Git.")
+                lines.append(
+                    f"{self._decision.sync} has the namespace among its strictNamespaces. Declare the object in {self._source}."
+                )
             case "GitNotLoaded" | "CascadeNotLoaded" | "ScaleNotLoaded":
-                lines.append(f"What keeps Git from being loaded: guard status {self._decision.sync}".rstrip())
+                lines.append(f"What keeps {self._source} from being loaded: guard status {self._decision.sync}".rstrip())
             case _:
                 pass
         return lines
@@ -261,22 +276,22 @@ class Wording:
         if change.nature is Nature.DUPLICATE:
             return "appears twice"
         if change.nature is Nature.ORDER:
-            return f"Git's order is {shown.git}, you asked for {shown.asked}"
+            return f"{self._source}'s order is {shown.git}, you asked for {shown.asked}"
         asked = "you asked to remove it" if change.new is MISSING else f"you asked for {shown.asked}"
         if change.new is MISSING and change.path == LABEL_PATH:
             asked += ", as kubectl replace of a file does, and kubectl apply does not"
         if change.git is MISSING:
             if change.old is MISSING:
                 asked = "you asked to add it" if shown.asked == HIDDEN else f"you asked to add {shown.asked}"
-            said = f"not in Git, {asked}"
+            said = f"not in {self._source}, {asked}"
         elif shown.git == HIDDEN and shown.asked:
-            said = f"differs from Git {HIDDEN}"
+            said = f"differs from {self._source} {HIDDEN}"
         else:
             # Before Git is loaded, the values that it had stand in for it.
-            said = f"Git {'had' if self._is_unread else 'has'} {shown.git}, {asked}"
+            said = f"{self._source} {'had' if self._is_unread else 'has'} {shown.git}, {asked}"
         kind = self._case.key.kind
         hint = _HINTS.get((kind, change.path)) or _HINTS.get((_ANY, change.path))
-        return f"{said} ({hint})" if hint else said
+        return f"{said} ({hint.replace('Git', self._source)})" if hint else said
 
     @property
     def _is_unread(self) -> bool:
@@ -284,16 +299,17 @@ class Wording:
         return self._decision.reason == "GitNotLoaded" or (declared is not None and declared.origin == UNREAD)
 
     def _place(self, *, most: int) -> str:
-        """The line in Git to change, with a link to it, unless that makes it longer than `most`, where that is not 0."""
+        """The line in the source to change, with a link to it, unless that makes it longer than `most`, where that is not 0."""
         declared = self._decision.declared
         if declared is None:
             return ""
         if declared.origin == UNREAD:
             applied = f"; {naming.short_revision(self._revision)} was applied last" if self._revision else ""
-            return f"Change it in Git, which Guard could not read since it started{applied} (guard status {declared.sync})"
+            what = f"{self._source}, which Guard could not read since it started{applied}"
+            return f"Change it in {what} (guard status {declared.sync})"
         line = self._located.lines[0] if self._located.lines else declared.origin.line
         place = naming.place(declared.origin.file, line)
         made = naming.listed(declared.origin.via, naming.short_revision(self._revision))
-        text = f"Change it in Git: {printable(place)} ({printable(made)})"
+        text = f"Change it in {self._source}: {printable(place)} ({printable(made)})"
         linked = f"{text} {self._located.url}" if self._located.url else text
         return text if most and len(linked) > most else linked

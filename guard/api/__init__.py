@@ -33,6 +33,7 @@ from guard.api.source import (
 from guard.api.standing import Standing, Waiting, standing, standings
 from guard.api.status import EndedJob, HealthCounts, HeldBack, ObjectCounts, Progress, Signature, SyncStatus
 from guard.api.sync import (
+    ACCEPT_REVISION,
     REQUESTED_AT,
     SUSPEND_REASON,
     SYNC,
@@ -49,6 +50,7 @@ from guard.api.sync import (
 )
 
 __all__ = [
+    "ACCEPT_REVISION",
     "API_VERSION",
     "BREAK_GLASS",
     "GROUP",

@@ -87,6 +87,12 @@ class GitVerify(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
     ] = "Head"
 
 
+TAG_FOR_TAG = {
+    "rule": "!has(self.verify) || self.verify.mode == 'Head' || has(self.ref.tag) || has(self.ref.semver)",
+    "message": "verify.mode needs a ref that is a tag or a semver range",
+}
+
+
 class GitSource(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
     url: Annotated[
         str,
@@ -117,7 +123,7 @@ class GitSource(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
 
     def __post_init__(self) -> None:
         if self.verify is not None and self.verify.mode != "Head" and not (self.ref.tag or self.ref.semver):
-            raise ValueError(f"verify.mode {self.verify.mode} needs a ref that is a tag or a semver range")
+            raise ValueError(TAG_FOR_TAG["message"])
         if re.match(LOGIN_PATTERN, self.url):
             raise ValueError(f"url {HOLDS_LOGIN}")
         _check_single_line(self.url)
@@ -159,6 +165,11 @@ class BucketVerify(Struct, frozen=True, forbid_unknown_fields=True, omit_default
     ]
 
 
+FOLDER_OF_BUCKET = "prefix must be a folder of the bucket, without .."
+# No user, query or fragment: credentials are not the place's.
+ENDPOINT = r"https?://[^/@?#\s]+(/[^@?#\s]*)?"
+
+
 class BucketSource(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
     """A bucket of S3, or of a store that speaks as S3 does."""
 
@@ -179,7 +190,12 @@ class BucketSource(Struct, frozen=True, forbid_unknown_fields=True, omit_default
         Meta(
             description="The folder of the bucket that is the source's root; all of it if empty.",
             max_length=900,
-            extra_json_schema={"pattern": SINGLE_LINE},
+            extra_json_schema={
+                "pattern": SINGLE_LINE,
+                "x-kubernetes-validations": [
+                    {"rule": "!self.split('/').exists(part, part == '..')", "message": FOLDER_OF_BUCKET}
+                ],
+            },
         ),
     ] = ""
     path_style: Annotated[
@@ -206,7 +222,7 @@ class BucketSource(Struct, frozen=True, forbid_unknown_fields=True, omit_default
         if not re.fullmatch("[a-z0-9-]*", self.region):
             raise ValueError("region must be a name such as eu-central-1")
         if ".." in self.prefix.split("/") or not self.prefix.isprintable():
-            raise ValueError("prefix must be a folder of the bucket, without ..")
+            raise ValueError(FOLDER_OF_BUCKET)
         _check_single_line(self.name)
         # The one way msgspec offers to normalise a field of a frozen Struct, meant for this place.
         structs.force_setattr(self, "prefix", "/".join(part for part in self.prefix.split("/") if part))
@@ -229,7 +245,7 @@ PUSH_FITS = {
 
 
 class Source(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
-    git: GitSource | None = None
+    git: Annotated[GitSource | None, Meta(extra_json_schema={"x-kubernetes-validations": [TAG_FOR_TAG]})] = None
     bucket: BucketSource | None = None
     push: Annotated[Push | None, Meta(description="The webhook of the repository's host.")] = None
     interval: Annotated[
@@ -265,10 +281,13 @@ class Source(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """The same for all Syncs whose manifests come from one place, whatever they take of it."""
+        """The same for all Syncs to which a revision of the same name is the same. A repository's is whatever they take of it; a
+        bucket's is made of what they take.
+        """
         if self.git is not None:
             return (self.git.url,)
-        return (self.bucket.endpoint, self.bucket.name, self.bucket.prefix) if self.bucket is not None else ()
+        bucket = self.bucket
+        return (bucket.endpoint, bucket.name, bucket.prefix, *bucket.include) if bucket is not None else ()
 
     @property
     def include(self) -> tuple[str, ...]:

@@ -157,6 +157,7 @@ _STEPS = {
     "Changed": "is Guard running? kubectl -n guard-system get pods, or guard run",
     "Unreadable": "the Sync was written for another version of Guard: mend it, or run the Guard that fits",
     "SourceFailed": "check url, ref and the Secret that secretRef names; Guard tries again by itself",
+    "SignatureRefused": "have it signed by a key that the Sync trusts, or add the key to the Secret that verify names",
     "RevisionRejected": "mend it in Git: the next good commit goes through, and what was in force stays in force",
     "InvalidSpec": "mend the Sync, or the rights of its service account; Guard looks again when that changes",
     "DependencyCycle": "take one of the Syncs out of the others' dependsOn",

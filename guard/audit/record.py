@@ -10,7 +10,8 @@ from guard.base import codec
 
 # denied, warned, audited: what a manual change met under Deny, Warn and Audit. exempted, break-glass-used: let pass where it
 # would have been refused. The other break-glass-*: what became of a BreakGlass itself. fight: a field that keeps coming back,
-# so that healing backs off; fight-ended: it stays. sync-deleted: what a deleted Sync had applied is gone, or given up.
+# so that healing backs off; fight-ended: it stays. revision-refused: it is not signed as asked, `user` is who signed it as far as
+# that is known. sync-deleted: what a deleted Sync had applied is gone, or given up.
 Event: TypeAlias = Literal[
     "denied",
     "warned",
@@ -27,6 +28,7 @@ Event: TypeAlias = Literal[
     "fight-ended",
     "synced",
     "sync-failed",
+    "revision-refused",
     "sync-deleted",
 ]
 

@@ -30,6 +30,11 @@ def short_revision(revision: str) -> str:
     return f"{name}@{digest}" if at else digest
 
 
+def source_of(revision: str) -> str:
+    """What people call the source that a revision is of; Git where it is none, or not known yet."""
+    return "the bucket" if "@sha256:" in revision else "Git"
+
+
 def listed(*parts: str) -> str:
     """What there is of the parts, with commas between."""
     return ", ".join(part for part in parts if part)

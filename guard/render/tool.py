@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator
 from typing import Protocol
 
+from msgspec import structs
+
 from guard.state.ids import Manifest, Origin
 from guard.state.snapshot import Tree
 
@@ -83,4 +85,4 @@ def source_of(document: bytes) -> tuple[str, bytes] | None:
 def placed(text: bytes, manifest: Manifest, *, via: str) -> Manifest:
     """The manifest of a document that `sourced` made, with that file; no line, since there is none in it."""
     found = source_of(text)
-    return Manifest(body=manifest.body, origin=Origin(file=found[0] if found else "", line=0, via=via))
+    return structs.replace(manifest, origin=Origin(file=found[0] if found else "", line=0, via=via))

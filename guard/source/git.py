@@ -97,7 +97,7 @@ class GitSource:
     @property
     def trust(self) -> Trust:
         """A `guard.source.ports.Source`'s: a commit never changes."""
-        return Trust()
+        return Trust(is_fetched=bool(self._known))
 
     def link(self, revision: str) -> Link:
         """The page of the repository's host."""

@@ -29,10 +29,12 @@ class Signed(Struct, frozen=True, kw_only=True):
 
 
 class Trust(Struct, frozen=True, kw_only=True):
-    """How far what was fetched last can be relied on. `signed` is None where signatures are not asked for; `weakness` says why
-    revisions are less than immutable, as people read it, and is empty where they are not.
+    """How far what was fetched last can be relied on; nothing is known before anything `is_fetched`. `signed` is None where
+    signatures are not asked for; `weakness` says why revisions are less than immutable, as people read it, and is empty where
+    they are not.
     """
 
+    is_fetched: bool = False
     signed: Signed | None = None
     weakness: str = ""
 

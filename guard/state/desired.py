@@ -16,13 +16,14 @@ from guard.state.difference import Difference
 from guard.state.fields import EMPTY, FieldSet, Path
 from guard.state.ids import GUARD_NAMESPACE, Kind, ObjectKey, Origin
 from guard.state.jobs import manifest_digest
+from guard.state.secrecy import Secrecy, secrecy_of
 from guard.state.stored import predicted
 from guard.state.taken import Takings
 
 
 class Declared(msgspec.Struct, frozen=True):
     """An object that Git declares. `body` is the manifest as Guard applies it, our label included; `definition` says more of its
-    kind.
+    kind. None of its values is shown anywhere where it is `confidential` (encrypted in the source).
     """
 
     key: ObjectKey
@@ -31,6 +32,12 @@ class Declared(msgspec.Struct, frozen=True):
     origin: Origin
     sync: str
     definition: Definition = UNKNOWN
+    confidential: bool = False
+
+    @property
+    def secrecy(self) -> Secrecy:
+        """How much of it may be shown."""
+        return secrecy_of(self.key, confidential=self.confidential)
 
     @property
     def scale(self) -> Path | None:

@@ -182,7 +182,8 @@ def _kind_of(
         return None, f"{name} {named} has a metadata.namespace, but its kind is cluster-scoped"
     wave = annotations_of(manifest.body).get(WAVE)
     if wave is not None and (fault := wave_fault(wave)):
-        return None, f"{name} {named}: {fault}"
+        # The text of the annotation may be what was encrypted.
+        return None, f"{name} {named}: {wave_fault(None) if manifest.confidential else fault}"
     return kind, ""
 
 
@@ -192,7 +193,15 @@ def _declared(manifest: Manifest, kind: Kind, *, sync: str, label: str, namespac
     if kind.namespaced and not metadata.get("namespace"):
         metadata["namespace"] = namespace
     key = ObjectKey(group=kind.group, kind=kind.kind, namespace=str(metadata.get("namespace") or ""), name=str(metadata["name"]))
-    return Declared(key=key, kind=kind, body=body, origin=manifest.origin, sync=sync, definition=definition)
+    return Declared(
+        key=key,
+        kind=kind,
+        body=body,
+        origin=manifest.origin,
+        sync=sync,
+        definition=definition,
+        confidential=manifest.confidential,
+    )
 
 
 def _as_before(declared: Declared, before: Declared | None) -> Declared:

@@ -13,18 +13,31 @@ from guard.audit import Counts, Record, References
 from guard.audit.record import Event
 from guard.base import naming
 from guard.base.clock import Clock, rfc3339
-from guard.base.errors import ClusterError, ConfigError, DependencyCycle, DependencyError, GuardError, RenderError, SourceError
+from guard.base.errors import (
+    ClusterError,
+    ConfigError,
+    DependencyCycle,
+    DependencyError,
+    GuardError,
+    RenderError,
+    SourceError,
+    VerificationError,
+)
 from guard.cluster import Client
+from guard.source import Trust
 from guard.state.ids import Kind
 from guard.sync.attempt import Attempt
 from guard.sync.prune import Pruned
 from guard.sync.status import Health, Outcome, advanced, blind, fighting, in_force, progressing, publish, suspended
+from guard.sync.trust import REFUSED
 
 FAILURES_NAMED = 3
 # Often enough for people who watch, and a write that the API server hardly notices.
 PROGRESS_SECONDS = 1.0
 
+# The first that fits.
 _REASONS: Mapping[type[GuardError], str] = {
+    VerificationError: REFUSED,
     SourceError: "SourceFailed",
     RenderError: "RevisionRejected",
     DependencyCycle: "DependencyCycle",
@@ -49,6 +62,7 @@ class Reporter:
         synced: Callable[[str, str], None],
         fights: Callable[[str], tuple[str, ...]] = lambda _sync: (),
         unwatched: Callable[[str], tuple[str, ...]] = lambda _sync: (),
+        trust: Callable[[], Trust] = Trust,
     ) -> None:
         self.status: SyncStatus = sync.status
         # Whether the API server may hold an older one, since a write failed: whatever is said next says this, too.
@@ -61,6 +75,7 @@ class Reporter:
         self._synced = synced
         self._fights = fights
         self._unwatched = unwatched
+        self._trust = trust
         self._failed_message = ""
         self._health: Health | None = None
         self._last: tuple[Sync, Outcome] | None = None
@@ -90,7 +105,7 @@ class Reporter:
         async with self._lock:
             status = msgspec.structs.replace(self.status, kinds=tuple(sorted({*kinds, *self.status.kinds})))
             if revision:
-                status = in_force(sync, status, revision)
+                status = in_force(sync, status, revision, signed=self._trust().signed)
             if status != self.status or self.is_owed:
                 await publish(self._client, sync, status)
                 self.status, self.is_owed = status, False
@@ -166,13 +181,19 @@ class Reporter:
         message = str(error)
         if message != self._failed_message:
             _log.warning("sync failed", sync=self._name, revision=revision, reason=reason, error=message)
-            self._record("sync-failed", revision, message=message, counts=None, took=0.0, reason=reason)
+            self._tell_failure(error, revision, reason=reason)
             self._failed_message = message
         self._synced(self._name, "failed")
         # What is wrong with a revision or the Sync stays so, whoever tries again; all else may mend itself.
-        stalled = isinstance(error, RenderError | DependencyCycle | ConfigError)
+        stalled = isinstance(error, RenderError | VerificationError | DependencyCycle | ConfigError)
         outcome = Outcome(
-            ready=False, reason=reason, message=message, stalled=stalled, attempted=revision, handled=attempt.requested
+            ready=False,
+            reason=reason,
+            message=message,
+            stalled=stalled,
+            attempted=revision or _refused(error),
+            handled=attempt.requested,
+            refused=message if isinstance(error, VerificationError) else "",
         )
         await self._say(attempt.sync, outcome)
 
@@ -248,6 +269,7 @@ class Reporter:
                 health=self._health,
                 fights=self._fights(self._name),
                 unwatched=self._unwatched(self._name),
+                trust=self._trust(),
                 now=self._clock.now(),
             ),
         )
@@ -270,7 +292,21 @@ class Reporter:
                 return
             self.is_owed = False
 
-    def _record(self, event: Event, revision: str, *, message: str, counts: Counts | None, took: float, reason: str = "") -> None:
+    def _tell_failure(self, error: GuardError, revision: str, *, reason: str) -> None:
+        is_refusal = isinstance(error, VerificationError)
+        self._record(
+            "revision-refused" if is_refusal else "sync-failed",
+            revision or _refused(error),
+            message=str(error),
+            counts=None,
+            took=0.0,
+            reason=reason,
+            user=error.signer if is_refusal else "",
+        )
+
+    def _record(
+        self, event: Event, revision: str, *, message: str, counts: Counts | None, took: float, reason: str = "", user: str = ""
+    ) -> None:
         self._write(
             Record(
                 time=rfc3339(self._clock.now()),
@@ -279,11 +315,17 @@ class Reporter:
                 reason=reason,
                 sync=self._name,
                 revision=revision,
+                user=user,
                 message=message,
                 counts=counts,
                 took_ms=round(took, 1),
             )
         )
+
+
+def _refused(error: GuardError) -> str:
+    """The revision that was refused before it could be taken."""
+    return error.revision if isinstance(error, VerificationError) else ""
 
 
 def _reason(failures: tuple[str, ...], pruned: Pruned) -> str:

@@ -26,17 +26,16 @@ from guard.api import (
 from guard.base import codec
 from guard.base.errors import ApiStatusError
 from guard.cluster import Client, object_path
+from guard.source import Signed, Trust
 from guard.state.ids import FIELD_MANAGER, Kind
+from guard.sync import trust as trusting
 from guard.sync.goal import manifests_from
+from guard.sync.trust import Wanted
 
 NOT_FOUND = 404
 FIGHTS_NAMED = 10
 
 HealthReason: TypeAlias = Literal["Healthy", "Progressing", "Unhealthy", "TimedOut"]
-
-
-# Status, reason and message of a condition; None where it is not to be there.
-_Wanted: TypeAlias = tuple[ConditionStatus, str, str] | None
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +63,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     held_back: HeldBack | None = None
     handled: str = ""
     ended_jobs: tuple[EndedJob, ...] | None = None
+    # Why the signature of what was fetched does not count.
+    refused: str = ""
 
 
 def advanced(
@@ -74,6 +75,7 @@ def advanced(
     health: Health | None = None,
     fights: tuple[str, ...] = (),
     unwatched: tuple[str, ...] = (),
+    trust: Trust = Trust(),  # noqa: B008 (a frozen value)
     now: datetime,
 ) -> SyncStatus:
     """The status after an attempt for this Sync. A failed attempt keeps the last good revision, its counts and kinds. The
@@ -83,15 +85,16 @@ def advanced(
     ready = _ready(outcome, health if sync.spec.wait else None, waits=sync.spec.wait)
     if ready[0] == "Unknown" and _was_ready(sync, status, outcome):
         ready = "True", outcome.reason, outcome.message
-    wanted: dict[str, _Wanted] = {
+    wanted: dict[str, Wanted] = {
         "Ready": ready,
         "Reconciling": _reconciling(outcome, ready),
         "Stalled": ("True", outcome.reason, outcome.message) if outcome.stalled else None,
         "Fighting": fighting(fights),
         "Unwatched": blind(unwatched),
+        **trusting.conditions(sync, trust, refused=outcome.refused),
     }
     if outcome.applied_revision:
-        status = in_force(sync, status, outcome.applied_revision)
+        status = in_force(sync, status, outcome.applied_revision, signed=trust.signed)
     if health is not None:
         wanted["Healthy"] = (_HEALTHY[health.reason], health.reason, health.message)
     return msgspec.structs.replace(
@@ -110,17 +113,22 @@ def advanced(
     )
 
 
-def in_force(sync: Sync, status: SyncStatus, revision: str) -> SyncStatus:
+def in_force(sync: Sync, status: SyncStatus, revision: str, *, signed: Signed | None = None) -> SyncStatus:
     """The status with a revision in force, of this Sync's manifests."""
-    return msgspec.structs.replace(status, revision_in_force=revision, manifests_from=manifests_from(sync.spec))
+    return msgspec.structs.replace(
+        status,
+        revision_in_force=revision,
+        manifests_from=manifests_from(sync.spec),
+        signature=trusting.signature(signed, revision=revision, known=status.signature),
+    )
 
 
-def blind(unwatched: tuple[str, ...]) -> _Wanted:
+def blind(unwatched: tuple[str, ...]) -> Wanted:
     """The condition that names the kinds of which nothing is healed, since they cannot be watched."""
     return ("True", "WatchFailing", "; ".join(unwatched)) if unwatched else None
 
 
-def fighting(fights: tuple[str, ...]) -> _Wanted:
+def fighting(fights: tuple[str, ...]) -> Wanted:
     """The condition that names what is fought about."""
     if not fights:
         return None
@@ -157,7 +165,7 @@ def _was_ready(sync: Sync, status: SyncStatus, outcome: Outcome) -> bool:
     return is_same and ready is not None and ready.status == "True" and ready.observed_generation == sync.metadata.generation
 
 
-def _reconciling(outcome: Outcome, ready: tuple[ConditionStatus, str, str]) -> _Wanted:
+def _reconciling(outcome: Outcome, ready: tuple[ConditionStatus, str, str]) -> Wanted:
     status, _, message = ready
     if status == "Unknown":
         return "True", "Progressing", message
@@ -168,7 +176,7 @@ def _reconciling(outcome: Outcome, ready: tuple[ConditionStatus, str, str]) -> _
 
 def progressing(sync: Sync, status: SyncStatus, progress: Progress, *, message: str, now: datetime) -> SyncStatus:
     """The status while an attempt runs. What was found for the last revision stays, until this one is done."""
-    wanted: dict[str, _Wanted] = {"Reconciling": ("True", "Progressing", message)}
+    wanted: dict[str, Wanted] = {"Reconciling": ("True", "Progressing", message)}
     if find_condition(status.conditions, "Ready") is None:
         wanted["Ready"] = ("Unknown", "Progressing", message)
     found = _with(status.conditions, wanted, generation=sync.metadata.generation, now=now)
@@ -177,13 +185,13 @@ def progressing(sync: Sync, status: SyncStatus, progress: Progress, *, message: 
 
 def suspended(sync: Sync, status: SyncStatus, *, now: datetime) -> SyncStatus:
     """The status of a Sync that is suspended: how it was found last, with nothing going on."""
-    wanted: dict[str, _Wanted] = {"Reconciling": None, "Stalled": None, "Fighting": None}
+    wanted: dict[str, Wanted] = {"Reconciling": None, "Stalled": None, "Fighting": None}
     found = _with(status.conditions, wanted, generation=sync.metadata.generation, now=now)
     return msgspec.structs.replace(status, conditions=found, observed_generation=sync.metadata.generation, progress=Progress())
 
 
 def _with(
-    conditions: tuple[Condition, ...], wanted: Mapping[str, _Wanted], *, generation: int, now: datetime
+    conditions: tuple[Condition, ...], wanted: Mapping[str, Wanted], *, generation: int, now: datetime
 ) -> tuple[Condition, ...]:
     for type_, what in wanted.items():
         if what is None:

@@ -149,6 +149,7 @@ async def test_a_status_goes_through_the_subresource_and_shows_in_the_columns(in
 
 
 GIT: JsonObject = {"url": "https://git.example.com/platform/deploy"}
+BUCKET: JsonObject = {"name": "deploy"}
 
 
 @pytest.mark.parametrize(
@@ -163,6 +164,25 @@ GIT: JsonObject = {"url": "https://git.example.com/platform/deploy"}
         ({"source": {"git": {"url": ""}}}, "spec.source.git.url"),
         ({"source": {"git": {}}}, "spec.source.git.url: Required"),
         ({"source": {"git": GIT, "interval": "1d"}}, "spec.source.interval"),
+        ({"source": {}}, "exactly one of git and bucket has to be set"),
+        ({"source": {"git": GIT, "bucket": BUCKET}}, "exactly one of git and bucket has to be set"),
+        ({"source": {"git": GIT, "push": {"type": "S3", "secretRef": {"name": "hook"}}}}, "push.type is S3 for a bucket"),
+        (
+            {"source": {"bucket": BUCKET, "push": {"type": "GitHub", "secretRef": {"name": "hook"}}}},
+            "push.type is S3 for a bucket",
+        ),
+        ({"source": {"bucket": {"name": "Up"}}}, "spec.source.bucket.name"),
+        ({"source": {"bucket": {**BUCKET, "endpoint": "https://me:pw@s3.example.com"}}}, "spec.source.bucket.endpoint"),
+        ({"source": {"bucket": {**BUCKET, "endpoint": "s3.example.com"}}}, "spec.source.bucket.endpoint"),
+        ({"source": {"bucket": {**BUCKET, "region": "EU west"}}}, "spec.source.bucket.region"),
+        ({"source": {"bucket": {**BUCKET, "prefix": "a/../b"}}}, "prefix must be a folder of the bucket"),
+        ({"source": {"bucket": {**BUCKET, "ref": {"revision": "3f2c"}}}}, "spec.source.bucket.ref.revision"),
+        (
+            {"source": {"git": {**GIT, "verify": {"mode": "Tag", "secretRef": {"name": "keys"}}}}},
+            "verify.mode needs a ref that is",
+        ),
+        ({"source": {"git": {**GIT, "verify": {}}}}, "spec.source.git.verify.secretRef: Required"),
+        ({"source": {"git": GIT}, "decryption": {}}, "spec.decryption.secretRef: Required"),
         ({"source": {"git": GIT, "interval": "10ms"}}, "must be at least 1s"),
         ({"source": {"git": GIT}, "path": "a/../b"}, "must be relative to the source"),
         ({"source": {"git": GIT}, "path": "/etc"}, "must be relative to the source"),
@@ -194,6 +214,27 @@ async def test_the_api_server_takes_what_parsing_takes(installed: ControlPlane) 
     itself = {"dependsOn": [{"name": SYNC["metadata"]["name"], "namespace": "default"}]}
     body = {**SYNC, "spec": {**spec, **itself}}
     parse_sync(body, where="")
+    await installed.kubectl("apply", "-f", "-", "--dry-run=server", identity="admin", input=codec.pretty(body))
+
+
+async def test_the_api_server_takes_a_bucket_that_parsing_takes(installed: ControlPlane) -> None:
+    bucket = {
+        "name": "deploy",
+        "endpoint": "https://s3.example.com:9000/store",
+        "region": "eu-central-1",
+        "prefix": "clusters/prod/",
+        "pathStyle": False,
+        "ref": {"revision": f"deploy@sha256:{'a' * 64}"},
+        "secretRef": {"name": "login"},
+        "include": ["*.yaml"],
+        "verify": {"secretRef": {"name": "keys"}},
+    }
+    source = {"bucket": bucket, "push": {"type": "S3", "secretRef": {"name": "hook"}}}
+    body = {**SYNC, "spec": {"source": source, "decryption": {"secretRef": {"name": "sops"}}}}
+    parsed = parse_sync(body, where="").spec.source
+    assert parsed.address == "s3://deploy/clusters/prod"
+    assert parsed.bucket is not None
+    assert parsed.bucket.ref.digest == "a" * 64
     await installed.kubectl("apply", "-f", "-", "--dry-run=server", identity="admin", input=codec.pretty(body))
 
 

@@ -65,9 +65,10 @@ def test_the_pieces_hold_what_the_stream_holds(lines: list[str]) -> None:
 def test_a_sourced_document_is_placed_in_its_file(document: bytes) -> None:
     (text,) = tool.documents(tool.sourced(document, path="apps/ä b.yaml"))
     (found,) = parse("x.yaml", text).manifests
-    manifest = Manifest(body=found.body, origin=Origin(file="", line=found.line))
+    manifest = Manifest(body=found.body, origin=Origin(file="", line=found.line), confidential=True)
     placed = tool.placed(text, manifest, via="Kustomize apps")
-    assert placed == Manifest(body=manifest.body, origin=Origin(file="apps/ä b.yaml", line=0, via="Kustomize apps"))
+    origin = Origin(file="apps/ä b.yaml", line=0, via="Kustomize apps")
+    assert placed == Manifest(body=manifest.body, origin=origin, confidential=True)
     assert str(placed.origin) == "apps/ä b.yaml (Kustomize apps)"
 
 

@@ -3,13 +3,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
+from msgspec import structs
 
 from guard.base.codec import Json, JsonObject
 from guard.base.errors import RenderError
 from guard.state.definition import Definition
 from guard.state.desired import Declared
 from guard.state.ids import DEFINITION, NAMESPACE, Kind, Manifest, Origin
-from guard.sync.order import steps
+from guard.sync.order import WAVE, steps
 from guard.sync.plan import NOTHING, Plan, compare, kinds_to_define, resolve, without
 
 CONFIG_MAP = Kind(group="", version="v1", kind="ConfigMap", resource="configmaps", namespaced=True)
@@ -144,6 +145,27 @@ def test_what_did_not_change_is_taken_from_before() -> None:
     assert next(iter(after.objects.values())) is next(iter(before.objects.values()))
     again = planned(one, changed, before=after)
     assert (again.put, again.gone, again.objects) == ((), (), after.objects)
+
+
+def test_what_becomes_confidential_is_taken_anew_with_nothing_to_apply() -> None:
+    plain = manifest("ConfigMap", "a", line=1, namespace="x")
+    secret = structs.replace(plain, confidential=True)
+    for one, other in ((plain, secret), (secret, plain)):
+        first = planned((one,))
+        second = planned((other,), before=first)
+        (taken,) = second.put
+        assert (taken.confidential, first.put[0].confidential) == (other.confidential, one.confidential)
+        assert taken.body is first.put[0].body  # what is to be applied goes by this
+
+
+@pytest.mark.case(39)
+def test_the_wave_of_what_is_encrypted_is_not_quoted() -> None:
+    wrong = manifest("ConfigMap", "a", line=1, namespace="x")
+    wrong.body["metadata"]["annotations"] = {WAVE: "hunter2"}
+    assert "is 'hunter2', but has to be an integer" in complaint(wrong)
+    said = complaint(structs.replace(wrong, confidential=True))
+    assert f"the annotation {WAVE} has to be an integer" in said
+    assert "hunter2" not in said
 
 
 def test_what_moves_to_another_file_is_neither_gone_nor_another_object() -> None:

@@ -40,12 +40,13 @@ class Unreachable:
     async def close(self) -> None: ...
 
 
-def sync(name: str, url: str, *, push: JsonObject | None = None) -> Sync:
+def sync(name: str, url: str = "", *, push: JsonObject | None = None, bucket: JsonObject | None = None) -> Sync:
+    place: JsonObject = {"bucket": bucket} if bucket else {"git": {"url": url}}
     body: JsonObject = {
         "apiVersion": "gitopsguard.dev/v1alpha1",
         "kind": "Sync",
         "metadata": {"name": name, "namespace": "default", "generation": 1},
-        "spec": {"source": {"git": {"url": url}, "interval": "1h", **({"push": push} if push else {})}},
+        "spec": {"source": {**place, "interval": "1h", **({"push": push} if push else {})}},
     }
     return parse_sync(body, where="test")
 
@@ -88,6 +89,18 @@ def test_a_push_wakes_all_syncs_of_its_repository_and_no_others(client: Client) 
     assert {name for name, found in syncs.items() if found.wake.is_set()} == {"default/apps", "default/infra"}
     wake_all(syncs, "default/gone")
     assert not syncs["default/other"].wake.is_set()
+
+
+def test_a_push_wakes_all_syncs_of_its_bucket_whatever_of_it_they_read(client: Client) -> None:
+    buckets: dict[str, JsonObject] = {
+        "default/apps": {"name": "deploy", "prefix": "apps"},
+        "default/infra": {"name": "deploy", "prefix": "infra"},
+        "default/other": {"name": "other"},
+        "default/elsewhere": {"name": "deploy", "endpoint": "https://s3.example.com"},
+    }
+    syncs = {name: reconciler(client, sync(name.partition("/")[2], bucket=of), Unreachable()) for name, of in buckets.items()}
+    wake_all(syncs, "default/apps")
+    assert {name for name, found in syncs.items() if found.wake.is_set()} == {"default/apps", "default/infra"}
 
 
 async def test_a_push_ends_the_wait_after_a_failure(running: tuple[dict[str, Reconciler], Unreachable]) -> None:

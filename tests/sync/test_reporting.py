@@ -9,10 +9,11 @@ import pytest
 
 from guard import api
 from guard.api import ObjectCounts, Sync, SyncStatus, parse_sync
-from guard.audit import Counts, References
+from guard.audit import Counts, Record, References
+from guard.base import codec
 from guard.base.clock import SystemClock
 from guard.base.codec import JsonObject
-from guard.base.errors import ApiStatusError
+from guard.base.errors import ApiStatusError, VerificationError
 from guard.cluster import Client, collection_path, connect, object_path
 from guard.sync import install_definition
 from guard.sync.attempt import Attempt
@@ -24,6 +25,7 @@ from tests.state.samples import CONFIG_MAP
 from tools.controlplane import ControlPlane
 
 REVISION = "main@sha1:a"
+VERIFIED: JsonObject = {"source": {"git": {"url": "https://git.example.com/deploy", "verify": {"secretRef": {"name": "keys"}}}}}
 
 
 @pytest.fixture
@@ -102,6 +104,32 @@ async def test_what_could_not_be_written_is_said_with_the_next_look(
     status = await held(client, sync)
     assert (status.last_applied_revision, status.last_handled_reconcile_at) == (REVISION, "now")
     assert not reporter.is_owed
+
+
+async def test_a_revision_that_is_not_signed_as_asked_is_recorded_once_with_who_signed_it(client: Client, sync: Sync) -> None:
+    clock, written = SystemClock(), list[Record]()
+    verified = parse_sync({**codec.plain(sync), "spec": VERIFIED}, where="test")
+    reporter = Reporter(
+        verified,
+        client=client,
+        clock=clock,
+        references=References(clock),
+        write=written.append,
+        synced=lambda _sync, _result: None,
+    )
+    attempt = Attempt(sync=verified, requested="", started=clock.monotonic())
+    error = VerificationError("its key has expired", revision=REVISION, signer="Ada (SHA256:abc)", where="the repository")
+    for _ in range(2):
+        await reporter.failed(attempt, error, revision="")
+
+    told = [(record.event, record.reason, record.revision, record.user, record.message) for record in written]
+    refused = "the repository: its key has expired"
+    assert told == [("revision-refused", "SignatureRefused", REVISION, "Ada (SHA256:abc)", refused)]
+    status = await held(client, sync)
+    assert status.last_attempted_revision == REVISION
+    said = {found.type: (found.status, found.reason, found.message) for found in status.conditions}
+    for type_, value in (("Ready", "False"), ("SourceVerified", "False"), ("Stalled", "True")):
+        assert said[type_] == (value, "SignatureRefused", refused)
 
 
 async def test_a_sync_of_the_same_name_made_later_is_told_nothing_of_the_one_before(client: Client, sync: Sync) -> None:

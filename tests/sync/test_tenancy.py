@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from guard.api import Sync, parse_sync
-from guard.base.codec import Json
+from guard.base.codec import Json, JsonObject
 from guard.base.errors import ConfigError
 from guard.sync import compiled
 from guard.sync.tenancy import account_of, check
@@ -53,6 +53,22 @@ def test_a_tenant_cannot_follow_what_is_on_guards_machine(url: str) -> None:
     with pytest.raises(ConfigError, match="Guard's own machine"):
         check(sync("team-a", url=url))
     check(sync("guard-system", url=url))
+
+
+@pytest.mark.parametrize(
+    ("bucket", "said"),
+    [
+        ({}, "names no secretRef"),
+        ({"secretRef": {"name": "login"}, "endpoint": "http://127.0.0.1:9000"}, "may lead to Guard's own machine"),
+    ],
+)
+def test_a_tenant_reads_a_bucket_with_credentials_of_its_own_and_none_on_guards_machine(bucket: JsonObject, said: str) -> None:
+    source: JsonObject = {"bucket": {"name": "deploy", **bucket}}
+    with pytest.raises(ConfigError, match=said):
+        check(sync("team-a", source=source))
+    check(sync("guard-system", source=source))
+    own = {"bucket": {"name": "deploy", "secretRef": {"name": "login"}, "endpoint": "https://s3.example.com"}}
+    check(sync("team-a", source=own))
 
 
 @pytest.mark.parametrize("url", [URL, "ssh://git@git.example.com/deploy.git", "git@git.example.com:deploy.git"])
