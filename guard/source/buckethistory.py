@@ -15,8 +15,8 @@ from guard.source.s3answers import Version
 # Ten seconds of a core: 1,000 objects (100 KB of lines) are looked at in 80,000 states, 10,000 in 8,000.
 MOST_HASHED = 8 * 1024**3
 _SECOND = len("2026-01-02T03:04:05")
-# Ids that begin with the time, to the millisecond (https://github.com/ulid/spec). versitygw makes such, and tells of a version that
-# was replaced not when it came, but when it went.
+# Ids that begin with the time, to the millisecond (https://github.com/ulid/spec). versitygw makes such; of a version that was
+# replaced it tells not when it came, but when it went.
 _ULID = re.compile("[0-7][0-9A-HJKMNP-TV-Z]{25}")
 
 
