@@ -1,7 +1,7 @@
 """What a refused person reads: what Git says, where it says so, and what to do.
 
 kubectl prints the text after `admission webhook "..." denied the request: `, and desktop tools may show one line only, so the
-first line stands on its own. Values of Secrets are never shown.
+first line stands on its own. Values of Secrets, and of what is encrypted in Git, are never shown.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from functools import cached_property
 from typing import TypeAlias
 
 import msgspec
+from msgspec import structs
 
 from guard.admission.case import Case, Decision
-from guard.admission.values import HIDDEN, cut_middle, shown_pair, shown_path
+from guard.admission.values import HIDDEN, cut_middle, hidden, shown_pair, shown_path
 from guard.audit import FieldChange
 from guard.base import naming
 from guard.base.codec import JsonObject
@@ -24,7 +25,8 @@ from guard.state.desired import Declared
 from guard.state.drift import Change, Nature
 from guard.state.equality import MISSING
 from guard.state.fields import Path
-from guard.state.ids import LABEL_PATH, SHOWN_OF_SECRETS, SYNC_LABEL, UNREAD
+from guard.state.ids import LABEL_PATH, SYNC_LABEL, UNREAD
+from guard.state.secrecy import Secrecy, secrecy_of
 
 MOST_FIELDS = 10  # a screen holds them; the rest is a count
 MOST_RECORDED = 100  # more than anybody reads; a ConfigMap may hold ten thousand keys
@@ -102,21 +104,29 @@ def at_the_object(declared: Declared, paths: tuple[Path, ...]) -> Located:
 
 
 def field_changes(case: Case, decision: Decision) -> tuple[FieldChange, ...]:
-    """The first MOST_RECORDED changes as texts, Secret values left out: what journal, message and warnings share."""
-    resource = case.request.resource
-    secret = not resource.group and (resource.resource == "secrets" or case.request.kind.kind == "Secret")
-    return tuple(_field(change, secret=secret) for change in decision.changes[:MOST_RECORDED])
+    """The first MOST_RECORDED changes as texts, without values that are shown to nobody: what journal, message and warnings
+    share.
+    """
+    secrecy = _secrecy(case, decision)
+    return tuple(_field(change, secrecy) for change in decision.changes[:MOST_RECORDED])
 
 
-def _field(change: Change, *, secret: bool) -> FieldChange:
-    if secret and change.path[:2] not in SHOWN_OF_SECRETS:
-        # Annotations, too: tools keep copies of the data there (kubectl's last-applied-configuration, OpenShift's token-secret).
-        # And values may stand in a path, as items of sets.
-        names = next((place for place, element in enumerate(change.path) if not element.startswith("f:")), len(change.path))
-        git, asked = ("" if value is MISSING else HIDDEN for value in (change.git, change.new))
-        return FieldChange(path=shown_path(change.path[:names]), git=git, asked=asked)
+def _secrecy(case: Case, decision: Decision) -> Secrecy:
+    if decision.declared is not None:
+        return decision.declared.secrecy
+    # Before Git is loaded nobody knows which of a Sync's objects are encrypted in it.
+    resource, unknown = case.request.resource, decision.sync in case.policy.decrypting
+    kind = "Secret" if resource.resource == "secrets" else case.request.kind.kind
+    return secrecy_of(structs.replace(case.key, group=resource.group, kind=kind), confidential=unknown)
+
+
+def _field(change: Change, secrecy: Secrecy) -> FieldChange:
+    path = shown_path(secrecy.shown(change.path))
+    # Annotations, too: tools keep copies of the data there (kubectl's last-applied-configuration, OpenShift's token-secret).
+    if secrecy.hides(change.path):
+        return FieldChange(path=path, git=hidden(change.git), asked=hidden(change.new))
     git, asked = shown_pair(change.git, change.new)
-    return FieldChange(path=shown_path(change.path), git=git, asked=asked)
+    return FieldChange(path=path, git=git, asked=asked)
 
 
 def headline(case: Case, decision: Decision) -> str:

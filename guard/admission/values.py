@@ -12,7 +12,7 @@ from guard.state.fields import Path
 LONGEST_VALUE = 80  # characters; a value that is longer is cut, since the line in Git shows it whole
 LONGEST_PATH = 1024  # a path in the schema of a CustomResourceDefinition comes to some hundreds
 
-HIDDEN = "(not shown)"  # stands for a Secret's value
+HIDDEN = "(not shown)"  # stands for a value that is shown to nobody
 
 _BEFORE = 20  # characters shown before the first difference of two long values
 _ELLIPSIS = "..."
@@ -36,10 +36,13 @@ def shown_path(path: Path) -> str:
     return cut_middle(printable(cut_middle(fields.written(path), LONGEST_PATH)), LONGEST_PATH)
 
 
-def shown_value(value: Json, *, secret: bool) -> str:
+def hidden(value: Json) -> str:
+    """What stands for a value that is shown to nobody; empty for MISSING."""
+    return "" if value is MISSING else HIDDEN
+
+
+def shown_value(value: Json) -> str:
     """One value by itself, at most LONGEST_VALUE characters; empty for MISSING."""
-    if secret and value is not MISSING:
-        return HIDDEN
     return cut(printable(_text(value)[: LONGEST_VALUE + 1]), LONGEST_VALUE)
 
 

@@ -281,10 +281,13 @@ class Source(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """The same for all Syncs whose manifests come from one place, whatever they take of it."""
+        """The same for all Syncs to which a revision of the same name is the same. A repository's is whatever they take of it; a
+        bucket's is made of what they take.
+        """
         if self.git is not None:
             return (self.git.url,)
-        return (self.bucket.endpoint, self.bucket.name, self.bucket.prefix) if self.bucket is not None else ()
+        bucket = self.bucket
+        return (bucket.endpoint, bucket.name, bucket.prefix, *bucket.include) if bucket is not None else ()
 
     @property
     def include(self) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ SYNC = Kind(group=GROUP, version=VERSION, kind="Sync", resource="syncs", namespa
 
 # `guard reconcile` sets it; the value, any text, is echoed as status.lastHandledReconcileAt once that has been done.
 REQUESTED_AT = f"{GROUP}/requestedAt"
-# A revision that is taken though it is a step back, where the source is verified; set by an admin.
+# Takes a revision that would be refused as older than the last one, where signatures are asked for; the value is the revision.
 ACCEPT_REVISION = f"{GROUP}/accept-revision"
 # `guard suspend --reason` says here why.
 SUSPEND_REASON = f"{GROUP}/suspendReason"
@@ -223,6 +223,11 @@ class Sync(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename
     def heals(self) -> bool:
         """Whether drift is put right: not while it is suspended."""
         return self.spec.enforcement.heals and not self.spec.suspend
+
+    @property
+    def decrypts(self) -> bool:
+        """Whether any of its objects may be encrypted in the source."""
+        return self.spec.decryption is not None
 
     @property
     def label(self) -> str:

@@ -6,7 +6,7 @@ import re
 from typing import Literal, TypeAlias
 
 from guard.base.errors import ApiStatusError, ClusterError, ImmutableField, Unreachable
-from guard.state.ids import ObjectKey
+from guard.state.secrecy import Secrecy
 
 # `retry`: settles by itself within seconds, so again within the attempt. `report`: hangs on something else in the cluster, so
 # again with the next attempt. `stall`: no use in trying until Git or the object changes; only the slow retry looks again.
@@ -83,13 +83,12 @@ def is_denied(error: ClusterError) -> bool:
     return isinstance(error, ApiStatusError) and error.code == FORBIDDEN and bool(_DENIED.match(error.message))
 
 
-def told(error: ClusterError, key: ObjectKey) -> str:
-    """The error's text; of a Secret only the status, since the API server quotes the values that it does not like (but not where
-    it looks at none, for want of the right to ask).
+def told(error: ClusterError, secrecy: Secrecy) -> str:
+    """The error's text; of what is not shown only the status, since the API server quotes the values that it does not like (but
+    not where it looks at none, for want of the right to ask).
     """
     if is_denied(error):
         return f"{error.message} (bind this user a Role or ClusterRole that allows it)"
-    is_secret = key.kind == "Secret" and not key.group
-    if is_secret and isinstance(error, ApiStatusError) and not isinstance(error, ImmutableField):
-        return f"the API server refused it: {error.code} {error.reason} (details of Secrets are not shown)"
+    if not secrecy.is_open and isinstance(error, ApiStatusError) and not isinstance(error, ImmutableField):
+        return f"the API server refused it: {error.code} {error.reason} ({secrecy.excuse})"
     return f"{error.message} ({error.hint})" if error.hint else error.message

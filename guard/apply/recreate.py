@@ -70,8 +70,8 @@ def immutable(declared: Declared, live: JsonObject, refused: ApiStatusError) -> 
         more = f"; and {len(differences) - _NAMED} more" if len(differences) > _NAMED else ""
     else:
         # Git has dropped the field, or the API server names another.
-        is_secret = _is_secret(declared)
-        named = f"{', '.join(refused.fields) or 'a field'} is immutable" if is_secret else refused.message
+        is_open = declared.secrecy.is_open
+        named = refused.message if is_open else f"{', '.join(refused.fields) or 'a field'} is immutable"
         more = ""
     why = objection(declared, live)
     hint = f"annotate it {RECREATE}: {ENABLED} in Git to have it deleted and made anew, or delete it by hand under break-glass"
@@ -167,10 +167,9 @@ def _is_within(path: str, field: str) -> bool:
 
 
 def _shown(declared: Declared, change: Change) -> str:
-    path = written(change.path)
-    if _is_secret(declared):
-        return f"{'.'.join(element[2:] for element in change.path[:2])} is immutable, and Git's differs"
-    return f"{path} is immutable: Git has {_value(change.old)}, the cluster has {_value(change.new)}"
+    if not declared.secrecy.is_open:
+        return f"{written(declared.secrecy.shown(change.path)[:2])} is immutable, and Git's differs"
+    return f"{written(change.path)} is immutable: Git has {_value(change.old)}, the cluster has {_value(change.new)}"
 
 
 def _value(value: Json) -> str:
@@ -178,7 +177,3 @@ def _value(value: Json) -> str:
         return "nothing"
     text = printable(value if isinstance(value, str) else codec.encode(value).decode())
     return text if len(text) <= _LENGTH else f"{text[:_LENGTH]}..."
-
-
-def _is_secret(declared: Declared) -> bool:
-    return declared.key.kind == "Secret" and not declared.key.group

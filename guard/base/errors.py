@@ -104,8 +104,8 @@ class ApiStatusError(ClusterError):
 
 
 class ImmutableField(ApiStatusError):
-    """The API server would take the manifest, but not in the place of the object that is there. The message shows no value of a
-    Secret.
+    """The API server would take the manifest, but not in the place of the object that is there. The message shows no value that
+    is shown to nobody.
     """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import traceback
 from pathlib import Path
@@ -107,6 +108,7 @@ def command(
 
 def _run(options: Options) -> None:
     async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(telemetry.unawaited)
         await Runtime(options).run()
 
     set_survivors_aside()

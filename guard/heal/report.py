@@ -106,7 +106,7 @@ class Report:
         fight = self._fights.healed(key, changed, way=way, at=now)
         if not fight.is_one:
             return
-        begins, line = key not in self._lines, self._line(key, fight, at=now)
+        begins, line = key not in self._lines, self._line(declared, fight, at=now)
         self._lines[key] = declared, line
         if begins:
             paths = _named(fight.paths)
@@ -121,18 +121,19 @@ class Report:
         """An object that stays as it is, whatever is tried, is told of once for each reason."""
         took = self._clock.monotonic() - drift.at
         self._healed("gone" if drift.gone else "changed", "failed", took)
-        message = told(error, declared.key)
+        message = told(error, declared.secrecy)
         if self._failing.get(declared.key) == message:
             return
         self._failing[declared.key] = message
         reason = error.reason if isinstance(error, ApiStatusError) else "Unreachable"
         self._record("heal-failed", declared, reason=reason, took=took, message=message)
 
-    def _line(self, key: ObjectKey, fight: Fight, *, at: float) -> str:
+    def _line(self, declared: Declared, fight: Fight, *, at: float) -> str:
+        key = declared.key
         who = printable(" and ".join(fight.managers))
         by = f" by {who}" if who else ""
         what = {"deleted": "keeps being deleted", "unlabelled": "keeps losing Guard's label", "changed": "keeps being changed"}
-        named = [printable(fields.written(path)) for path in _named(fight.paths)]
+        named = [printable(path) for path in _texts(declared, _named(fight.paths))]
         more = f" and {plural(len(named) - FIELDS_IN_STATUS, 'field')} more" if len(named) > FIELDS_IN_STATUS else ""
         subject = f"{key}: {', '.join(named[:FIELDS_IN_STATUS])}{more}" if named else str(key)
         way = fight.way if WHOLE in fight.paths else "changed"
@@ -165,7 +166,7 @@ class Report:
                 namespace=key.namespace,
                 name=key.name,
                 origin=str(declared.origin),
-                fields=tuple(FieldChange(path=fields.written(path)) for path in paths[:FIELDS_NAMED]),
+                fields=tuple(FieldChange(path=path) for path in _texts(declared, paths[:FIELDS_NAMED])),
                 managers=managers,
                 took_ms=round(took * 1000, 1),
                 message=message,
@@ -186,6 +187,11 @@ def _named(paths: frozenset[Path] | tuple[Path, ...]) -> tuple[Path, ...]:
     """Those that are fields, in the order of a tuple."""
     found = [path for path in paths if path not in {WHOLE, UNSEEN}]
     return tuple(sorted(found) if isinstance(paths, frozenset) else found)
+
+
+def _texts(declared: Declared, paths: tuple[Path, ...]) -> tuple[str, ...]:
+    """The paths for people, as far as they are shown, each once."""
+    return tuple(dict.fromkeys(fields.written(declared.secrecy.shown(path)) for path in paths))
 
 
 def _changed(drift: Drift, paths: tuple[Path, ...]) -> dict[Path, tuple[str, ...]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from guard.admission.message import Locate
-from guard.admission.values import shown_pair, shown_path, shown_value
+from guard.admission.values import hidden, shown_pair, shown_path, shown_value
 from guard.base.codec import Json, JsonObject, is_array, is_object
 from guard.state import drift, fields
 from guard.state.additions import additions, allowed_additions
@@ -15,9 +15,10 @@ from guard.state.desired import Declared, View
 from guard.state.drift import Change, Nature
 from guard.state.equality import MISSING, same
 from guard.state.fields import FieldSet, Path
-from guard.state.ids import LABEL_PATH, SHOWN_OF_SECRETS, ObjectKey
+from guard.state.ids import LABEL_PATH
 from guard.state.managed import entries, our_fields, reaches, reaches_below
 from guard.state.policy import Left
+from guard.state.secrecy import Secrecy
 
 _NATURES = {Nature.ORDER: " (order)", Nature.DUPLICATE: " (twice)"}
 
@@ -94,24 +95,24 @@ class Compared:
 
     def differences(self, locate: Locate) -> tuple[FieldDifference, ...]:
         """What is not as Git says, by path: declared fields, as few as say it all, and what people added."""
-        key = self._declared.key
+        secrecy = self._declared.secrecy
         lines = locate(self._declared, tuple(change.path for change in self._changes)).lines
         found = [
             FieldDifference(
-                path=written(change.path, key) + _NATURES.get(change.nature, ""),
+                path=written(change.path, secrecy) + _NATURES.get(change.nature, ""),
                 git=git,
                 live=live,
                 line=line,
                 managed_by=self._managed_by(change.path),
             )
             for change, line in zip(self._changes, lines, strict=True)
-            for git, live in [shown_beside(change.git, change.new, change.path, key)]
+            for git, live in [shown_beside(change.git, change.new, change.path, secrecy)]
         ]
         found += [
             FieldDifference(
-                path=written(path, key),
+                path=written(path, secrecy),
                 git="",
-                live=shown(value_at(self._live, path), path, key),
+                live=shown(value_at(self._live, path), path, secrecy),
                 managed_by=self._managed_by(path),
             )
             for path in self._additions
@@ -120,7 +121,7 @@ class Compared:
 
     def declared_fields(self, locate: Locate) -> tuple[DeclaredField, ...]:
         """Every field, and the lists whose order is not Git's. Our own label is shown where it is wrong."""
-        key = self._declared.key
+        secrecy = self._declared.secrecy
         wrong = [change.path for change in self._changes if change.nature is not Nature.ORDER]
         orders = [change for change in self._changes if change.nature is Nature.ORDER]
         paths = tuple(path for path in leaves(self.ours) if path != LABEL_PATH or path in wrong)
@@ -129,12 +130,12 @@ class Compared:
         for path, line in zip(paths, lines, strict=False):
             git, live = value_at(self._git, path), value_at(self._live, path)
             is_same = not any(path[: len(other)] == other for other in wrong) if self._is_known else same(git, live)
-            texts = (shown(git, path, key), shown(live, path, key)) if is_same else shown_beside(git, live, path, key)
+            texts = (shown(git, path, secrecy), shown(live, path, secrecy)) if is_same else shown_beside(git, live, path, secrecy)
             managed_by = self._managed_by(path)
-            found.append(DeclaredField(written(path, key), *texts, same=is_same, line=line, managed_by=managed_by))
+            found.append(DeclaredField(written(path, secrecy), *texts, same=is_same, line=line, managed_by=managed_by))
         for change, line in zip(orders, lines[len(paths) :], strict=True):
-            texts = shown_beside(change.git, change.new, change.path, key)
-            path = written(change.path, key) + _NATURES[change.nature]
+            texts = shown_beside(change.git, change.new, change.path, secrecy)
+            path = written(change.path, secrecy) + _NATURES[change.nature]
             found.append(DeclaredField(path, *texts, same=False, line=line, managed_by=()))
         return tuple(found)
 
@@ -144,11 +145,11 @@ class Compared:
         for entry in self._entries:
             if not entry.is_ours and entry.subresource != "status":
                 found |= dict.fromkeys(leaves(entry.fields.minus(self.ours)))
-        key = self._declared.key
+        secrecy = self._declared.secrecy
         return tuple(
             OtherField(
-                path=written(path, key),
-                live=shown(live, path, key),
+                path=written(path, secrecy),
+                live=shown(live, path, secrecy),
                 addition=any(path[: len(other)] == other for other in self._additions),
                 managed_by=self._managed_by(path),
             )
@@ -186,22 +187,16 @@ def _is_item(item: Json, place: int, element: str) -> bool:
     return element == f"i:{place}" or (element.startswith("v:") and same(item, fields.item_value(element)))
 
 
-def shown(value: Json, path: Path, key: ObjectKey) -> str:
-    """A value for people. Of Secrets none but labels, finalizers and owners: tools keep copies of the data in annotations."""
-    return shown_value(value, secret=_is_secret(key, path))
+def shown(value: Json, path: Path, secrecy: Secrecy) -> str:
+    """A value for people."""
+    return hidden(value) if secrecy.hides(path) else shown_value(value)
 
 
-def shown_beside(git: Json, live: Json, path: Path, key: ObjectKey) -> tuple[str, str]:
+def shown_beside(git: Json, live: Json, path: Path, secrecy: Secrecy) -> tuple[str, str]:
     """Two values that differ, so that it shows where they do."""
-    return (shown(git, path, key), shown(live, path, key)) if _is_secret(key, path) else shown_pair(git, live)
+    return (hidden(git), hidden(live)) if secrecy.hides(path) else shown_pair(git, live)
 
 
-def written(path: Path, key: ObjectKey) -> str:
-    """A path for people; of Secrets without items of sets, which are values."""
-    if _is_secret(key, path):
-        path = path[: next((place for place, element in enumerate(path) if not element.startswith("f:")), len(path))]
-    return shown_path(path)
-
-
-def _is_secret(key: ObjectKey, path: Path) -> bool:
-    return key.kind == "Secret" and not key.group and path[:2] not in SHOWN_OF_SECRETS
+def written(path: Path, secrecy: Secrecy) -> str:
+    """A path for people."""
+    return shown_path(secrecy.shown(path))

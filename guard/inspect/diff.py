@@ -115,7 +115,7 @@ class _Reading:
             except ClusterError as error:
                 if isinstance(error, ApiStatusError) and error.code == NOT_FOUND:
                     return _named(declared, what="missing")
-                return _named(declared, what="unknown", problem=told(error, declared.key))
+                return _named(declared, what="unknown", problem=told(error, declared.secrecy))
         fields = Compared(declared, live, git, view=self._view, left=left).differences(self._locate)
         return _named(declared, what="changed", fields=fields) if fields else None
 

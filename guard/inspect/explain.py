@@ -24,6 +24,7 @@ from guard.state.ids import FIELD_MANAGER, LABEL_PATH, SYNC_LABEL, Kind, ObjectK
 from guard.state.managed import entries, our_fields, reaches
 from guard.state.pointers import Field, Pointer
 from guard.state.policy import Enforcement, Policy
+from guard.state.secrecy import Secrecy, secrecy_of
 
 NOT_FOUND = 404
 NEWEST_RECORDS = 10
@@ -135,6 +136,7 @@ async def _undeclared(
         )
         hint = f"Git declares one in {', '.join(elsewhere)}" if elsewhere else "neither in the cluster nor in Git"
         raise ConfigError(f"there is no {key}", hint=hint)
+    # What a Sync declared once, or is about to, may be encrypted in its source, which nobody can tell here.
     label = str(child(child(live, "metadata"), "labels").get(SYNC_LABEL) or "")
     return Explanation(
         group=key.group,
@@ -148,7 +150,7 @@ async def _undeclared(
         waiting_for=policy.unloaded.get(label, ""),
         strict=policy.strict.get(key.namespace, ""),
         declared_in_namespace=sum(view.state.in_namespace(key.namespace or _own_namespace(key)).values()),
-        managers=_managers(live, key),
+        managers=_managers(live, secrecy_of(key, confidential=bool(label))),
         records=records,
     )
 
@@ -169,7 +171,7 @@ async def _declared(
         path = object_path(declared.kind, namespace=key.namespace, name=key.name)
         git = await client.apply(path, body, manager=FIELD_MANAGER, force=True, dry_run=True)
     except ApiStatusError as error:
-        problem = told(error, key)
+        problem = told(error, declared.secrecy)
     compared = Compared(declared, live, git, view=view, left=enforcement.left(key))
     return Explanation(
         group=key.group,
@@ -192,7 +194,7 @@ async def _declared(
         declared_in_namespace=sum(view.state.in_namespace(key.namespace or _own_namespace(key)).values()),
         fields=compared.declared_fields(locate),
         others=compared.other_fields(),
-        managers=_managers(live or {}, key),
+        managers=_managers(live or {}, declared.secrecy),
         may_change=_may_change(declared, enforcement, compared.ours, opened=view.opened.holder(key, sync=declared.sync)),
         records=records,
     )
@@ -208,7 +210,7 @@ def _is_ours(live: JsonObject) -> bool:
     return not controlled and LABEL_PATH in our_fields(live)
 
 
-def _managers(live: JsonObject, key: ObjectKey) -> tuple[Manager, ...]:
+def _managers(live: JsonObject, secrecy: Secrecy) -> tuple[Manager, ...]:
     return tuple(
         Manager(
             manager=entry.manager,
@@ -216,7 +218,7 @@ def _managers(live: JsonObject, key: ObjectKey) -> tuple[Manager, ...]:
             subresource=entry.subresource,
             api_version=entry.api_version,
             time=entry.time or "",
-            fields=tuple(dict.fromkeys(written(path, key) for path in leaves(entry.fields))),
+            fields=tuple(dict.fromkeys(written(path, secrecy) for path in leaves(entry.fields))),
         )
         for entry in entries(live)
     )

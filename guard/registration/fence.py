@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from guard.api import BREAK_GLASS, SYNC, written
+from guard.api import ACCEPT_REVISION, BREAK_GLASS, SYNC, written
 from guard.base.codec import JsonObject
 from guard.cluster.identity import ROLE_BINDING, ROLE_BINDING_NAME
 from guard.registration.expressions import BELOW, GROUPS, RESOURCE, USER, any_of, condition, is_control_plane, quoted
@@ -61,7 +61,9 @@ _STANDING = tuple(
 )
 # RBAC decides who may make one and take it back; what it says cannot be changed, and what came of it Guard alone says.
 _BREAK_GLASS = f"({RESOURCE} == {quoted(f'{BREAK_GLASS.group}/{BREAK_GLASS.resource}')} && !has({BELOW}))"
-# A Sync but for its annotations, by which anybody who may update it asks for a look or confirms a prune.
+_ACCEPTED = f".?annotations[?{quoted(ACCEPT_REVISION)}]"
+# A Sync but for its annotations, by which anybody who may update it asks for a look or confirms a prune. To have an older
+# revision back is a decision like one on the spec.
 _ANNOTATED = " && ".join(
     [
         "request.operation == 'UPDATE'",
@@ -69,6 +71,7 @@ _ANNOTATED = " && ".join(
         f"!has({BELOW})",
         "object.spec == oldObject.spec",
         *(f"object.metadata.?{name} == oldObject.metadata.?{name}" for name in ("labels", "finalizers", "ownerReferences")),
+        f"object.metadata{_ACCEPTED} == oldObject.metadata{_ACCEPTED}",
     ]
 )
 

@@ -3,28 +3,30 @@ credentials are passed in.
 """
 
 from guard.source.address import GitRef
+from guard.source.bucket import BucketSource
+from guard.source.bucketcredentials import BucketCredentials, bucket_credentials_of
 from guard.source.credentials import GitCredentials, credentials_of
 from guard.source.git import GitSource, GitVerify
 from guard.source.poll import poll
 from guard.source.ports import Link, Signed, Source, Trust
 from guard.source.receiver import Hook, Receiver
-from guard.source.verify import Keys, keys_of
 from guard.source.verify.git import Known
 
 __all__ = [
+    "BucketCredentials",
+    "BucketSource",
     "GitCredentials",
     "GitRef",
     "GitSource",
     "GitVerify",
     "Hook",
-    "Keys",
     "Known",
     "Link",
     "Receiver",
     "Signed",
     "Source",
     "Trust",
+    "bucket_credentials_of",
     "credentials_of",
-    "keys_of",
     "poll",
 ]

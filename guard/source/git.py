@@ -32,7 +32,7 @@ from guard.source.listing import MOST_IN_FILE
 from guard.source.ports import Link, Signed, Trust
 from guard.source.remote import REMOTE, Remote
 from guard.source.tree import GitTree
-from guard.source.verify import Keys, Verifier
+from guard.source.verify import Verifier
 from guard.source.verify.git import MOST_IN_OBJECT, GitVerification, Known, Mode, Taken
 from guard.source.weblinks import web_link
 
@@ -47,9 +47,9 @@ MOST_IN_FETCH = 1024**3
 
 
 class GitVerify(Struct, frozen=True, kw_only=True):
-    """Whose signature is asked for, on what, and what is `known` of the Sync's revisions at the time."""
+    """Whose signature is asked for, by a Secret's values, on what, and what is `known` of the Sync's revisions at the time."""
 
-    keys: Keys
+    keys: Mapping[str, bytes]
     mode: Mode = "Head"
     known: Callable[[], Known] = Known
 

@@ -16,6 +16,7 @@ from guard.state.difference import Difference
 from guard.state.fields import EMPTY, FieldSet, Path
 from guard.state.ids import GUARD_NAMESPACE, Kind, ObjectKey, Origin
 from guard.state.jobs import manifest_digest
+from guard.state.secrecy import Secrecy, secrecy_of
 from guard.state.stored import predicted
 from guard.state.taken import Takings
 
@@ -32,6 +33,11 @@ class Declared(msgspec.Struct, frozen=True):
     sync: str
     definition: Definition = UNKNOWN
     confidential: bool = False
+
+    @property
+    def secrecy(self) -> Secrecy:
+        """How much of it may be shown."""
+        return secrecy_of(self.key, confidential=self.confidential)
 
     @property
     def scale(self) -> Path | None:

@@ -9,8 +9,6 @@ from guard.base.codec import JsonObject
 
 SYNC_LABEL = "gitopsguard.dev/sync"
 LABEL_PATH = ("f:metadata", "f:labels", f"f:{SYNC_LABEL}")  # as managedFields write it
-# Of a Secret no other value is ever shown: annotations hold copies of the whole object.
-SHOWN_OF_SECRETS = {("f:metadata", "f:labels"), ("f:metadata", "f:finalizers"), ("f:metadata", "f:ownerReferences")}
 FIELD_MANAGER = "guard"
 REPAIR_MANAGER = "guard-repair"
 GUARD_NAMESPACE = "guard-system"

@@ -131,7 +131,8 @@ class Policy(msgspec.Struct, frozen=True):
     `unloaded` maps label values to the Syncs of which no revision is known yet (a cold start with Git down): until then an
     object's label and our entry on it alone protect it; `staked` are those of them that have applied something before. `strict`
     maps namespaces in which people create only what Git declares to the Sync that says so. `accounts` maps Syncs to the users in
-    whose name Guard acts for them; it acts in its own for the others.
+    whose name Guard acts for them; it acts in its own for the others. `decrypting` are the Syncs of whose objects some may be
+    encrypted in the source.
     """
 
     sync_user: str = GUARD_USER
@@ -141,6 +142,7 @@ class Policy(msgspec.Struct, frozen=True):
     staked: frozenset[str] = frozenset()
     strict: Mapping[str, str] = MappingProxyType({})
     accounts: Mapping[str, str] = MappingProxyType({})
+    decrypting: frozenset[str] = frozenset()
 
     def requester(self, username: str) -> Requester:
         return classify(username, sync_user=self.sync_user, control_plane=self.control_plane)

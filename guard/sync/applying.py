@@ -185,7 +185,7 @@ class _Attempt:
                 if not (in_time and policy(error) == "retry"):
                     self._is_stalled = self._is_stalled and policy(error) == "stall"
                     self._is_blocked = self._is_blocked or not is_crowded(error)
-                    self._fail(rank, declared, told(error, declared.key))
+                    self._fail(rank, declared, told(error, declared.secrecy))
             if waiting:
                 await asyncio.sleep(pause)
 
@@ -221,6 +221,6 @@ async def learn_all(objects: Iterable[Declared], *, writer: Writer) -> None:
         try:
             await writer.learn(declared)
         except ApiStatusError as error:
-            _log.info("Git's value was not learned", object=str(declared.key), error=told(error, declared.key))
+            _log.info("Git's value was not learned", object=str(declared.key), error=told(error, declared.secrecy))
 
     await for_each(tuple(objects), one, at_once=LEARNED_AT_ONCE)

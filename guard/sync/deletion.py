@@ -120,9 +120,11 @@ class Deletion:
         found = await self._looking.through(self._kinds, served=await self._index.served(fresh=True))
         if prunes:
             wanted = [one for one in found.leftovers if not (found.faults and one.is_container)]
-            removed = await self._remover.remove(wanted, seconds=self.sync.spec.timeout_seconds)
+            seconds = self.sync.spec.timeout_seconds
+            removed = await self._remover.remove(wanted, seconds=seconds, confidential=self.sync.decrypts)
         else:
-            removed = await self._remover.release([one for one in found.leftovers if not one.since])
+            wanted = [one for one in found.leftovers if not one.since]
+            removed = await self._remover.release(wanted, confidential=self.sync.decrypts)
         self._deleted += removed.deleted
         self._released += removed.released
         return structs.replace(removed, faults=(*found.faults, *removed.faults))

@@ -44,7 +44,11 @@ async def established(definitions: Sequence[Declared], *, client: Client, second
             return error.message
 
     faults = await for_each(definitions, one, at_once=_AT_ONCE)
-    return [(declared, fault) for declared, fault in zip(definitions, faults, strict=True) if fault]
+    return [
+        (declared, fault if declared.secrecy.is_open else f"it is not established ({declared.secrecy.excuse})")
+        for declared, fault in zip(definitions, faults, strict=True)
+        if fault
+    ]
 
 
 def _conditions(live: JsonObject) -> dict[str, JsonObject]:

@@ -47,7 +47,7 @@ async def check(
         except ApiStatusError as error:
             # What an account may not touch itself it keeps from nobody else.
             if account and is_denied(error):
-                return told(error, found.key)
+                return told(error, found.secrecy)
             return await _fault(error, found, declared=declared, writer=writer)
         return ""
 
@@ -79,7 +79,7 @@ async def _fault(error: ApiStatusError, found: Declared, *, declared: Collection
     if _OTHERS.search(error.message):
         return ""
     if error.code == _BAD_REQUEST or error.message.startswith(_UNTYPED):
-        return told(error, found.key)
+        return told(error, found.secrecy)
     if error.code == _UNPROCESSABLE and not await writer.could_be_new(found):
-        return told(error, found.key)
+        return told(error, found.secrecy)
     return ""

@@ -13,6 +13,8 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeAlias
 
+from msgspec import structs
+
 from guard import telemetry
 from guard.base.backoff import Backoff
 from guard.base.clock import Clock
@@ -224,7 +226,7 @@ class HealthChecker:
         metadata = body["metadata"]
         key = ObjectKey(group=kind.group, kind=kind.kind, namespace=metadata.get("namespace", ""), name=metadata["name"])
         if key in self._findings.objects:
-            health, mark = await self._assessed(body)
+            health, mark = await self._assessed(self._findings.objects[key], body)
             self._found(key, health, mark, look=look)
         return key
 
@@ -249,10 +251,13 @@ class HealthChecker:
             if error.code == FORBIDDEN:
                 return UNREADABLE, None
             raise
-        return await self._assessed(body)
+        return await self._assessed(declared, body)
 
-    async def _assessed(self, body: JsonObject) -> tuple[Health, _Mark]:
+    async def _assessed(self, declared: Declared, body: JsonObject) -> tuple[Health, _Mark]:
         health = assess(body)
+        if health.message and not declared.secrecy.is_open:
+            # Controllers quote what they trip over.
+            health = structs.replace(health, message=declared.secrecy.excuse)
         if health.state == "progressing" and (name := waits_for_consumer(body)) and await self._binds_late(name):
             health = HEALTHY
         return health, _mark(fingerprint(body), is_leaving=bool(body["metadata"].get("deletionTimestamp")))

@@ -62,10 +62,11 @@ def annotations_of(body: JsonObject) -> Mapping[str, str]:
 
 
 def wave_fault(text: object) -> str:
-    """What is wrong with the text of a wave; empty when nothing is."""
+    """What is wrong with the text of a wave; empty when nothing is. None is one that is not shown."""
     if isinstance(text, str) and _INTEGER.fullmatch(text):
         return ""
-    return f"the annotation {WAVE} is {text!r}, but has to be an integer of at most nine digits, in quotes"
+    given = f" is {text!r}, but" if text is not None else ""
+    return f"the annotation {WAVE}{given} has to be an integer of at most nine digits, in quotes"
 
 
 def steps(objects: Iterable[Declared]) -> list[tuple[Rank, list[Declared]]]:

@@ -182,7 +182,8 @@ def _kind_of(
         return None, f"{name} {named} has a metadata.namespace, but its kind is cluster-scoped"
     wave = annotations_of(manifest.body).get(WAVE)
     if wave is not None and (fault := wave_fault(wave)):
-        return None, f"{name} {named}: {fault}"
+        # The text of the annotation may be what was encrypted.
+        return None, f"{name} {named}: {wave_fault(None) if manifest.confidential else fault}"
     return kind, ""
 
 

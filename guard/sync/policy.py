@@ -38,6 +38,7 @@ def compiled(
             for namespace in tenancy.strict_namespaces(by_name[name])
         },
         accounts={name: account for name, sync in by_name.items() if (account := tenancy.account_of(sync))},
+        decrypting=frozenset({*unread, *(name for name, sync in by_name.items() if sync.decrypts)}),
     )
 
 

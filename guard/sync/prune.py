@@ -110,7 +110,9 @@ class Pruner:
             self._remember(found, found.leftovers)
             faults = (doubt.told(held, reason), *found.faults)
             return Pruned(faults=faults, notes=found.unserved, held=held, kinds=kinds, is_done=False)
-        removed = await self._remover.remove(_without_containers(found), seconds=sync.spec.timeout_seconds)
+        removed = await self._remover.remove(
+            _without_containers(found), seconds=sync.spec.timeout_seconds, confidential=sync.decrypts
+        )
         self._remember(found, removed.remaining)
         faults = (*found.faults, *removed.faults)
         is_done = found.is_whole and not (faults or removed.remaining)
@@ -140,7 +142,8 @@ class Pruner:
         on nothing would tell it from this one's own.
         """
         found = await self._looking.through(kinds, served=await self._index.served(fresh=False))
-        released = await self._remover.release([one for one in found.leftovers if not one.since])
+        strangers = [one for one in found.leftovers if not one.since]
+        released = await self._remover.release(strangers, confidential=True)  # what that one declared nobody knows
         if faults := (*found.faults, *released.faults):
             raise ClusterError(faults[0])
         return released

@@ -37,9 +37,10 @@ class Rebuilt(Struct, frozen=True):
     whole: bool
 
 
-async def rebuilt(client: Client, kinds: Iterable[Kind], *, sync: str, label: str, served: Served) -> Rebuilt:
+async def rebuilt(client: Client, kinds: Iterable[Kind], *, sync: str, label: str, served: Served, confidential: bool) -> Rebuilt:
     """Of the Sync `sync` (`namespace/name`), whose objects carry the label value `label`, over the kinds that its status names.
-    Page by page, so that no more is held than what is declared. Raises Unreachable.
+    None of their values is shown where any of them may be `confidential`. Page by page, so that no more is held than what is
+    declared. Raises Unreachable.
     """
     kinds = tuple(kinds)
     known = await definitions(client, (kind for kind in kinds if kind.group not in GROUPS))
@@ -47,7 +48,12 @@ async def rebuilt(client: Client, kinds: Iterable[Kind], *, sync: str, label: st
     whole = True
     for kind in kinds:
         found = await _objects(
-            client, kind, sync=sync, label=label, define=lambda kind: known.get(kind) or served.definition(kind)
+            client,
+            kind,
+            sync=sync,
+            label=label,
+            define=lambda kind: known.get(kind) or served.definition(kind),
+            confidential=confidential,
         )
         objects |= found.objects
         whole = whole and found.whole
@@ -61,7 +67,9 @@ class _Found(Struct, frozen=True):
     whole: bool
 
 
-async def _objects(client: Client, kind: Kind, *, sync: str, label: str, define: Callable[[Kind], Definition]) -> _Found:
+async def _objects(
+    client: Client, kind: Kind, *, sync: str, label: str, define: Callable[[Kind], Definition], confidential: bool
+) -> _Found:
     found: dict[ObjectKey, Declared] = {}
     whole = True
     params = {"labelSelector": f"{SYNC_LABEL}={label}"}
@@ -78,7 +86,15 @@ async def _objects(client: Client, kind: Kind, *, sync: str, label: str, define:
                         whole = False
                         continue
                     key = _key(kind, manifest["metadata"])
-                    found[key] = Declared(key=key, kind=kind, body=manifest, origin=UNREAD, sync=sync, definition=define(kind))
+                    found[key] = Declared(
+                        key=key,
+                        kind=kind,
+                        body=manifest,
+                        origin=UNREAD,
+                        sync=sync,
+                        definition=define(kind),
+                        confidential=confidential,
+                    )
     except ApiStatusError as error:
         if error.code == NOT_FOUND:
             return _Found({}, whole=True)  # the kind is served no more, and its objects went with it

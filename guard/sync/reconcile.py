@@ -19,7 +19,7 @@ from guard.audit import Counts, Record, References
 from guard.base.backoff import Backoff
 from guard.base.clock import Clock
 from guard.base.concurrency import unless
-from guard.base.errors import ClusterError, DependencyError, GuardError, NothingDeclared
+from guard.base.errors import ClusterError, DependencyError, GuardError
 from guard.cluster import Client
 from guard.source import Trust
 from guard.state.desired import Declared
@@ -29,14 +29,14 @@ from guard.sync.applying import APPLIES_AT_ONCE, Done, learn_all
 from guard.sync.attempt import Attempt
 from guard.sync.deletion import keep
 from guard.sync.doubt import CONFIRM
-from guard.sync.goal import Goal, goal_of, last_request, manifests_from
+from guard.sync.goal import Goal, goal_of, last_request
 from guard.sync.health import HealthChecker
 from guard.sync.inforce import InForce, Resolved
-from guard.sync.plan import Groups
 from guard.sync.ports import Index, Source
 from guard.sync.prune import Pruned
-from guard.sync.rebuild import Rebuilt, rebuilt
+from guard.sync.rebuild import Rebuilt
 from guard.sync.reporting import Reporter
+from guard.sync.resolving import Resolver
 from guard.sync.status import Health
 
 RETRY_FIRST_SECONDS, RETRY_MOST_SECONDS = 2.0, 60.0
@@ -115,6 +115,14 @@ class Reconciler:
             clock=clock,
             at_once=at_once,
             settled=self._settled,
+        )
+        self._resolver = Resolver(
+            sync=lambda: self.sync,
+            status=lambda: self.status,
+            source=source,
+            in_force=self._in_force,
+            index=index,
+            client=client,
         )
         self._applying: Goal | None = None
         self._done: Goal | None = None
@@ -215,10 +223,10 @@ class Reconciler:
         """
         try:
             tenancy.check(self.sync)
-            found = await self._at_hand()
+            found = await self._resolver.at_hand()
             if found is None:
                 return
-            revision, resolved = found
+            revision, resolved, self.read_off = found.revision, found.resolved, found.read_off
             lost = {conflict.loser.key for conflict in self._index.state.conflicts(self.name, resolved.plan.put)}
             # The right may have been taken away meanwhile.
             account = tenancy.account_of(self.sync)
@@ -241,29 +249,7 @@ class Reconciler:
                 self._learning = asyncio.create_task(self._learn(objects), name=f"learn {self.name}")
                 self.health.applied()
         except Exception as error:  # noqa: BLE001 (the first attempt, which follows, says what is wrong)
-            _log.info("what was in force last is not at hand", sync=self.name, error=str(error))
-
-    async def _at_hand(self) -> tuple[str, Resolved] | None:
-        """What was in force last: the revision, from the copy of the source that is left of it, or else what the objects that are
-        ours say of it. Raises ClusterError.
-        """
-        status = self.status
-        revision = status.revision_in_force or status.last_applied_revision
-        try:
-            if revision and status.manifests_from in ("", manifests_from(self.sync.spec)):
-                return revision, await self._resolve(revision)
-        except ClusterError:
-            raise
-        except Exception as error:  # noqa: BLE001 (a copy may be damaged in any way)
-            _log.warning("the copy of what was in force last cannot be read", sync=self.name, revision=revision, error=str(error))
-        if not status.kinds:
-            return None
-        found = await rebuilt(
-            self._client, status.kinds, sync=self.name, label=self.label, served=await self._index.served(fresh=False)
-        )
-        self.read_off = found
-        _log.warning("what is in force was read off the cluster", sync=self.name, objects=len(found.resolved.plan.objects))
-        return revision, found.resolved
+            _log.info("what was in force last is not at hand", sync=self.name, error=telemetry.told(error))
 
     async def _learn(self, objects: tuple[Declared, ...]) -> None:
         """In which form the API server stores what Git declares, where no apply tells."""
@@ -285,7 +271,7 @@ class Reconciler:
             if self._is_done(goal):
                 return await self._go_on_pruning(attempt, revision)
             self._dependencies(attempt.sync, revision)
-            resolved = await self._resolve(revision)
+            resolved = await self._resolver.resolve(revision)
             found = resolved.plan
             asked = in_force.news(found, goal, again=self._again)
             account = await entry.check(found, sync=attempt.sync, asked=asked, index=self._index, client=self._client)
@@ -400,26 +386,6 @@ class Reconciler:
             await self._apply(attempt, self._index.state.revision(self.name))
         except ClusterError as error:
             _log.warning("what is in force could not be applied", sync=self.name, error=str(error))
-
-    async def _resolve(self, revision: str) -> Resolved:
-        groups: Groups = {}
-        nothing = ""
-        try:
-            groups = await self._source.groups(revision)
-        except NothingDeclared as error:
-            nothing = error.message
-        if not any(groups.values()) and not self._may_be_empty(revision):
-            raise NothingDeclared(
-                nothing or f"the revision declares nothing below {self.sync.spec.path}",
-                hint=f"nothing is changed or pruned; to have all of it pruned, annotate the Sync with {CONFIRM}={revision}",
-            )
-        return await self._in_force.resolve(groups, namespace=self.sync.spec.target_namespace)
-
-    def _may_be_empty(self, revision: str) -> bool:
-        """Whether somebody has confirmed it, or there is nothing to lose since it was so before."""
-        is_empty = not (self.status.objects.declared or self._in_force.plan.objects)
-        was_empty = bool(self.status.last_applied_revision) and is_empty
-        return was_empty or self.sync.metadata.annotations.get(CONFIRM) == revision
 
     async def _take(self, resolved: Resolved, *, revision: str, whole: bool = True) -> None:
         await self._in_force.take(resolved, revision=revision, also=self.status.kinds, whole=whole)

@@ -18,6 +18,7 @@ from guard.base.errors import ApiStatusError
 from guard.cluster import Client
 from guard.state.builtin import GROUPS
 from guard.state.ids import NAMESPACE, ObjectKey
+from guard.state.secrecy import secrecy_of
 from guard.sync.leftovers import Leftover, Looking
 from guard.sync.ports import Index
 from guard.sync.release import release
@@ -60,9 +61,10 @@ class Remover:
         # Since when objects are known to be on their way, by uid, in monotonic seconds.
         self._going: dict[str, float] = {}
 
-    async def remove(self, found: Collection[Leftover], *, seconds: float) -> Removed:
+    async def remove(self, found: Collection[Leftover], *, seconds: float, confidential: bool) -> Removed:
         """Delete these, but for those that are to stay. What is applied later goes first; the rest waits until it is gone, at
-        most for these `seconds`, and what others live in without an end. Raises Unreachable.
+        most for these `seconds`, and what others live in without an end. What the API server says of them is not shown where any
+        may be `confidential`. Raises Unreachable.
         """
         self._going = {one.uid: self._going.get(one.uid, self._clock.monotonic()) for one in found if one.since}
         staying = _staying(found)
@@ -73,16 +75,16 @@ class Remover:
             # An object may have moved to a Sync of which nobody knows yet what it declares.
             note = f"nothing is pruned before {', '.join(sorted(unloaded))} is loaded"
             return Removed(notes=(note,), remaining=tuple(found))
-        round_ = _Round(due, kept=[one for one in due if one.key in kept])
+        round_ = _Round(due, confidential=confidential, kept=[one for one in due if one.key in kept])
         released = await self._release(staying, round_)
         await self._take_away([one for one in due if one.key not in kept], round_, seconds=seconds)
         remaining = tuple(round_.remaining())
         notes = (*_going(round_.pending.values()), *_waiting(round_.waiting), *list(kept.values())[:NAMED])
         return Removed(deleted=round_.deleted, released=released, faults=tuple(round_.faults), notes=notes, remaining=remaining)
 
-    async def release(self, found: Sequence[Leftover]) -> Removed:
-        """Give these up, all of them. Raises Unreachable."""
-        round_ = _Round(())
+    async def release(self, found: Sequence[Leftover], *, confidential: bool) -> Removed:
+        """Give these up, all of them; `confidential` as above. Raises Unreachable."""
+        round_ = _Round((), confidential=confidential)
         released = await self._release(found, round_)
         return Removed(released=released, faults=tuple(round_.faults), remaining=tuple(round_.failed))
 
@@ -99,7 +101,7 @@ class Remover:
         try:
             return await release(self._client, leftover, looking=self._looking)
         except ApiStatusError as error:
-            round_.fail(leftover, f"{leftover.key} could not be given up: {told(error, leftover.key)}")
+            round_.fail(leftover, f"{leftover.key} could not be given up: {round_.told(error, leftover)}")
             return False
 
     async def _take_away(self, due: Iterable[Leftover], round_: _Round, *, seconds: float) -> None:
@@ -155,7 +157,7 @@ class Remover:
         try:
             await self._deleted(leftover, round_)
         except ApiStatusError as error:
-            round_.fail(leftover, f"{leftover.key} could not be pruned: {told(error, leftover.key)}")
+            round_.fail(leftover, f"{leftover.key} could not be pruned: {round_.told(error, leftover)}")
 
     async def _deleted(self, leftover: Leftover, round_: _Round) -> None:
         """Under the version that was looked at: another Sync that has taken the object meanwhile has changed its label."""
@@ -199,7 +201,8 @@ class Remover:
 class _Round:
     """What happened so far."""
 
-    def __init__(self, due: Iterable[Leftover], *, kept: Iterable[Leftover] = ()) -> None:
+    def __init__(self, due: Iterable[Leftover], *, confidential: bool, kept: Iterable[Leftover] = ()) -> None:
+        self._confidential = confidential
         self._kept = tuple(kept)
         self.deleted = 0
         self.faults: list[str] = []
@@ -215,6 +218,9 @@ class _Round:
             self.pending[leftover.key] = self.fresh[leftover.key] = leftover
         elif outcome == "declared":
             _log.info("another Sync declares what was to be pruned", object=str(leftover.key))
+
+    def told(self, error: ApiStatusError, leftover: Leftover) -> str:
+        return told(error, secrecy_of(leftover.key, confidential=self._confidential))
 
     def fail(self, leftover: Leftover, fault: str) -> None:
         self.failed.append(leftover)

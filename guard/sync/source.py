@@ -17,7 +17,18 @@ from guard.render.parse import Parser
 from guard.render.render import Renderer
 from guard.render.texts import Texts
 from guard.render.tool import Tool
-from guard.source import GitCredentials, GitRef, GitSource, GitVerify, Known, Link, Source, Trust, credentials_of, keys_of
+from guard.source import (
+    BucketSource,
+    GitRef,
+    GitSource,
+    GitVerify,
+    Known,
+    Link,
+    Source,
+    Trust,
+    bucket_credentials_of,
+    credentials_of,
+)
 from guard.state.desired import Declared, View
 from guard.state.fields import Path as FieldPath
 from guard.sync.plan import Groups
@@ -106,16 +117,15 @@ class SourceFolder:
 
     async def _opened(self) -> Source:
         sync = self._sync()
-        git = sync.spec.source.git
-        if git is None:
-            raise ConfigError("buckets cannot be read yet")
-        verify = git.verify
+        named = sync.spec.source.git or sync.spec.source.bucket
+        if named is None:
+            raise ConfigError("the Sync names no source")
+        verify = named.verify
         keys = await self._values(sync, verify.secret_ref) if verify is not None else {}
-        wanted = (git, await self._values(sync, git.secret_ref), keys)
+        wanted = (named, await self._values(sync, named.secret_ref), keys)
         if self._source is None or self._open != wanted:
-            signed = GitVerify(keys=keys_of(keys), mode=verify.mode, known=self._known) if verify is not None else None
             await self.close()
-            self._source = self._repository(git, credentials_of(wanted[1]), signed, sync=sync)
+            self._source = self._made(named, wanted[1], keys, namespace=sync.metadata.namespace)
             self._open = wanted
         return self._source
 
@@ -131,17 +141,33 @@ class SourceFolder:
             accepted=sync.metadata.annotations.get(api.ACCEPT_REVISION, ""),
         )
 
-    def _repository(
-        self, spec: api.GitSource, credentials: GitCredentials, verify: GitVerify | None, *, sync: api.Sync
-    ) -> GitSource:
-        ref = spec.ref
+    def _made(
+        self, named: api.GitSource | api.BucketSource, values: dict[str, bytes], keys: dict[str, bytes], *, namespace: str
+    ) -> Source:
+        secret = f"{namespace}/{named.secret_ref.name}" if named.secret_ref else ""
+        if isinstance(named, api.BucketSource):
+            if named.verify is not None:
+                raise ConfigError("signatures of buckets cannot be checked yet")
+            return BucketSource(
+                name=named.name,
+                prefix=named.prefix,
+                endpoint=named.endpoint,
+                region=named.region,
+                path_style=named.path_style,
+                pinned=named.ref.digest,
+                credentials=bucket_credentials_of(values) if named.secret_ref else None,
+                secret=secret,
+                include=named.include,
+                directory=self._directory,
+            )
+        ref = named.ref
         return GitSource(
-            url=spec.url,
+            url=named.url,
             ref=GitRef(branch=ref.branch or "", tag=ref.tag or "", semver=ref.semver or "", commit=ref.commit or ""),
-            credentials=credentials,
-            secret=f"{sync.metadata.namespace}/{spec.secret_ref.name}" if spec.secret_ref else "",
-            include=spec.include,
-            verify=verify,
+            credentials=credentials_of(values),
+            secret=secret,
+            include=named.include,
+            verify=GitVerify(keys=keys, mode=named.verify.mode, known=self._known) if named.verify else None,
             directory=self._directory,
         )
 

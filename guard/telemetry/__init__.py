@@ -2,7 +2,8 @@
 secret's value, and neither can fail the work that it tells of.
 """
 
-from guard.telemetry.logging import Form, configure, get
+from guard.telemetry.failures import told
+from guard.telemetry.logging import Form, configure, get, unawaited
 from guard.telemetry.metrics import Metrics
 
-__all__ = ["Form", "Metrics", "configure", "get"]
+__all__ = ["Form", "Metrics", "configure", "get", "told", "unawaited"]

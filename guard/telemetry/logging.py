@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from guard.base import codec
+from guard.telemetry.failures import reported
 
 Form: TypeAlias = Literal["json", "console"]
 
@@ -23,7 +25,8 @@ CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 def configure(*, form: Form, stream: BinaryIO) -> None:
     """Send every log of this process to `stream`: Guard's own from info on, those of libraries from warning on.
 
-    Values under the names of secrets are dropped and credentials in URLs cut out. A stream that cannot be written to loses
+    Values under the names of secrets are dropped, credentials in URLs cut out, and errors told without their texts where nobody
+    foresaw those. A stream that cannot be written to loses
     lines; it never fails the caller. Calling again replaces what was configured before.
     """
     structlog.configure(
@@ -31,7 +34,7 @@ def configure(*, form: Form, stream: BinaryIO) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="time" if form == "json" else "timestamp"),
-            structlog.processors.format_exc_info,
+            structlog.processors.ExceptionRenderer(reported),
             _without_secrets,
             _json if form == "json" else _console(colors=stream.isatty()),
         ],
@@ -44,6 +47,15 @@ def configure(*, form: Form, stream: BinaryIO) -> None:
     for handler in [handler for handler in root.handlers if isinstance(handler, _Bridge)]:
         root.removeHandler(handler)
     root.addHandler(_Bridge(level=logging.WARNING))
+
+
+def unawaited(_loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    """For an event loop: what it says of an error that nobody awaited or caught. Its own words would hold the error's text, and
+    the arguments of what failed.
+    """
+    task = context.get("future") or context.get("task")
+    name = task.get_name() if isinstance(task, asyncio.Task) else ""
+    get("loop").error("an error that nobody caught", task=name, exc_info=cast("BaseException | None", context.get("exception")))
 
 
 def get(name: str) -> FilteringBoundLogger:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from msgspec import structs
 
 from guard.admission import Case, Decision, Located, message
 from guard.admission.case import Verdict
@@ -27,7 +28,7 @@ def change(
     return Change(nature=nature, path=path, git=git, old=old, new=new)
 
 
-def case_of(kind: Kind, *, name: str = "web", namespace: str = "shop") -> Case:
+def case_of(kind: Kind, *, name: str = "web", namespace: str = "shop", policy: Policy | None = None) -> Case:
     request = {
         "uid": "1",
         "kind": {"group": kind.group, "version": kind.version, "kind": kind.kind},
@@ -39,7 +40,7 @@ def case_of(kind: Kind, *, name: str = "web", namespace: str = "shop") -> Case:
     }
     body = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
     now = datetime(2026, 1, 2, tzinfo=UTC)
-    return Case(parse(codec.encode(body)).request, view=View(), policy=Policy(), now=now)
+    return Case(parse(codec.encode(body)).request, view=View(), policy=policy or Policy(), now=now)
 
 
 def worded(
@@ -54,13 +55,17 @@ def worded(
     count: int = 0,
     locate: message.Locate = message.at_the_object,
     origin: str = "apps/web.yaml",
+    confidential: bool = False,
+    policy: Policy | None = None,
     revision: str = REVISION,
 ) -> message.Wording:
     declared: Declared | None = None if undeclared else declared_as(kind, object_of(kind), origin=origin)
+    if declared is not None:
+        declared = structs.replace(declared, confidential=confidential)
     decision = Decision(
         verdict=verdict, reason=reason, requester=Requester.PERSON, sync=sync, declared=declared, changes=changes, count=count
     )
-    case = case_of(kind, name=name, namespace=namespace)
+    case = case_of(kind, name=name, namespace=namespace, policy=policy or Policy())
     return message.Wording(
         case, decision, message.field_changes(case, decision), reference="01J9Z", revision=revision, locate=locate
     )
@@ -261,6 +266,38 @@ def test_values_of_a_secret_are_never_shown(path: Path, nature: Nature, absent: 
     said = worded(change(path, nature=nature, **values), kind=SECRET)
     assert SECRET_TEXT not in everything(said)
     assert path[-1].removeprefix("f:") in said.refusal() or path[-1][0] != "f" or path[-1] == "f:value"
+
+
+@pytest.mark.case(39)
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("f:data", "f:password"),
+        ("f:metadata", "f:labels", "f:color"),
+        ("f:metadata", "f:annotations", "f:copy"),
+        ("f:metadata", "f:finalizers", f'v:"{SECRET_TEXT}"'),
+        ("f:spec", "f:replicas"),
+        ("f:spec", "f:users", f'k:{{"name":"{SECRET_TEXT}"}}', "f:value"),
+    ],
+)
+@pytest.mark.parametrize("nature", list(Nature))
+@pytest.mark.parametrize("reason", ["DeclaredFieldChanged", "ReplicasDeclared", "Tampering", "Addition"])
+@pytest.mark.parametrize("kind", [CONFIG_MAP, DEPLOYMENT, SECRET])
+def test_values_of_what_is_encrypted_in_git_are_never_shown(kind: Kind, path: Path, nature: Nature, reason: str) -> None:
+    values: dict[str, Json] = {name: [SECRET_TEXT + name] for name in ("git", "old", "new")}
+    for absent in ("git", "old", "new", "none"):
+        left = {name: value for name, value in values.items() if name != absent}
+        said = worded(change(path, nature=nature, **left), kind=kind, reason=reason, confidential=True)
+        assert SECRET_TEXT not in everything(said)
+        assert path[1].removeprefix("f:") in said.refusal()
+
+
+@pytest.mark.case(39)
+def test_before_git_is_loaded_nothing_is_shown_of_a_sync_that_decrypts() -> None:
+    made = change(("f:data", "f:color"), git=SECRET_TEXT, old=SECRET_TEXT, new=SECRET_TEXT + "2")
+    for policy, shows in ((Policy(decrypting=frozenset({SYNC})), False), (Policy(), True)):
+        said = worded(made, kind=CONFIG_MAP, reason="GitNotLoaded", undeclared=True, policy=policy)
+        assert (SECRET_TEXT in everything(said)) is shows
 
 
 @pytest.mark.case(39)

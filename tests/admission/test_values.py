@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from guard.admission.values import HIDDEN, LONGEST_VALUE, cut_middle, shown_pair, shown_path, shown_value
+from guard.admission.values import HIDDEN, LONGEST_VALUE, cut_middle, hidden, shown_pair, shown_path, shown_value
 from guard.base.codec import Json
 from guard.base.naming import printable
 from guard.state import MISSING
@@ -83,7 +83,10 @@ def test_a_long_name_keeps_its_ends() -> None:
 
 
 @pytest.mark.case(39)
-def test_a_value_by_itself_is_hidden_where_it_is_a_secret() -> None:
-    assert shown_value("hunter2", secret=True) == HIDDEN
-    assert shown_value(MISSING, secret=True) == ""
-    assert shown_value("x" * 100, secret=False) == "x" * 77 + "..."
+def test_what_stands_for_a_value_that_is_not_shown_tells_whether_there_is_one() -> None:
+    assert (hidden("hunter2"), hidden(None), hidden(MISSING)) == (HIDDEN, HIDDEN, "")
+
+
+def test_a_value_by_itself_is_cut() -> None:
+    assert shown_value("x" * 100) == "x" * 77 + "..."
+    assert shown_value(MISSING) == ""

@@ -4,9 +4,8 @@ import pytest
 
 from guard.apply import is_denied, told
 from guard.base.errors import ApiStatusError, Unreachable
-from guard.state import ObjectKey
+from guard.state.secrecy import Secrecy
 
-SECRET = ObjectKey(group="", kind="Secret", namespace="team-a", name="login")
 USER = "system:serviceaccount:team-a:deployer"
 
 
@@ -29,7 +28,7 @@ DENIED = (
 def test_who_has_not_the_right_is_told_what_to_do(message: str) -> None:
     error = forbidden(message)
     assert is_denied(error)
-    assert told(error, SECRET) == f"{message} (bind this user a Role or ClusterRole that allows it)"
+    assert told(error, Secrecy.SECRET) == f"{message} (bind this user a Role or ClusterRole that allows it)"
 
 
 @pytest.mark.parametrize(
@@ -42,9 +41,19 @@ def test_who_has_not_the_right_is_told_what_to_do(message: str) -> None:
 )
 def test_what_policies_and_quotas_forbid_is_no_matter_of_rights(message: str) -> None:
     assert not is_denied(forbidden(message))
-    assert "details of Secrets are not shown" in told(forbidden(message), SECRET)
+    assert "details of Secrets are not shown" in told(forbidden(message), Secrecy.SECRET)
 
 
 def test_only_the_api_server_denies() -> None:
     assert not is_denied(Unreachable(DENIED[0]))
     assert not is_denied(forbidden(DENIED[0], code=500))
+
+
+@pytest.mark.case(39)
+@pytest.mark.parametrize(("secrecy", "excuse"), [(Secrecy.SECRET, "Secrets"), (Secrecy.CONFIDENTIAL, "what is encrypted")])
+def test_the_api_servers_words_about_a_value_are_not_repeated(secrecy: Secrecy, excuse: str) -> None:
+    error = ApiStatusError('Widget "a" is invalid: spec.size: Invalid value: "hunter2"', code=422, reason="Invalid")
+    assert told(error, Secrecy.OPEN) == error.message
+    assert told(error, secrecy).startswith("the API server refused it: 422 Invalid (details of ")
+    assert excuse in told(error, secrecy)
+    assert "hunter2" not in told(error, secrecy)

@@ -7,7 +7,7 @@ import pytest
 from guard.apply import policy, told
 from guard.apply.errors import Policy
 from guard.base.errors import ApiStatusError, ImmutableField, Unreachable
-from guard.state.ids import ObjectKey
+from guard.state.secrecy import Secrecy
 
 
 @pytest.mark.parametrize(
@@ -45,9 +45,8 @@ def test_no_answer_is_worth_another_try_and_what_is_immutable_is_not() -> None:
 
 
 def test_an_immutable_field_of_a_secret_is_told_and_what_the_api_server_says_of_it_is_not() -> None:
-    secret = ObjectKey(group="", kind="Secret", namespace="x", name="a")
     hint = "delete it by hand"
-    assert told(ImmutableField("data is immutable", code=422, reason="Invalid", hint=hint), secret) == (
+    assert told(ImmutableField("data is immutable", code=422, reason="Invalid", hint=hint), Secrecy.SECRET) == (
         "data is immutable (delete it by hand)"
     )
-    assert "hunter2" not in told(ApiStatusError('data: Invalid value: "hunter2"', code=422, reason="Invalid"), secret)
+    assert "hunter2" not in told(ApiStatusError('data: Invalid value: "hunter2"', code=422, reason="Invalid"), Secrecy.SECRET)

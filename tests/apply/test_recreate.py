@@ -6,6 +6,7 @@ import asyncio
 from copy import deepcopy
 
 import pytest
+from msgspec import structs
 
 from guard.apply import Writer, policy, recreate
 from guard.base.clock import SystemClock
@@ -81,6 +82,15 @@ async def test_of_a_secret_the_field_alone_is_named(client: Client, namespace: s
     error = await refused(guard, settings(SECRET, namespace, password="dHdv"))
     assert "data.password is immutable" in error.message
     assert not any(value in str(error) for value in ("b25l", "dHdv", "one", "two"))
+
+
+@pytest.mark.case(31, 39)
+async def test_of_what_is_encrypted_in_git_the_field_alone_is_named(client: Client, namespace: str) -> None:
+    guard = writer(client)
+    await guard.apply(workload(DEPLOYMENT, namespace, app="hunter2"))
+    error = await refused(guard, structs.replace(workload(DEPLOYMENT, namespace, app="hunter3"), confidential=True))
+    assert "spec.selector is immutable" in error.message
+    assert "hunter" not in str(error)
 
 
 @pytest.mark.case(31)

@@ -147,6 +147,16 @@ async def test_a_named_group_may_and_anybody_may_ask_for_a_look(world: World) ->
     await world.plane.kubectl("annotate", "--overwrite", *SYNC, "gitopsguard.dev/requestedAt=now", *ROOT, identity="admin")
 
 
+async def test_to_have_an_older_revision_back_is_for_the_named_groups(world: World) -> None:
+    annotate = world.plane.kubectl
+    accepted = "gitopsguard.dev/accept-revision"
+    await kept_out(world, "annotate", *SYNC, f"{accepted}=main@sha1:old")
+    await annotate("annotate", *SYNC, f"{accepted}=main@sha1:old", *ROOT, *NAMED, identity="admin")
+    await kept_out(world, "annotate", "--overwrite", *SYNC, f"{accepted}=main@sha1:older")
+    await annotate("annotate", "--overwrite", *SYNC, "gitopsguard.dev/requestedAt=again", *ROOT, identity="admin")
+    await annotate("annotate", *SYNC, f"{accepted}-", *ROOT, *NAMED, identity="admin")
+
+
 @pytest.mark.case(38)
 async def test_an_administrator_who_is_locked_out_stops_guard_and_deletes_the_bindings(world: World) -> None:
     async def passes(*command: str) -> bool:

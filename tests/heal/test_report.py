@@ -2,10 +2,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pytest
+from msgspec import structs
+
 from guard.apply import Applied
 from guard.audit import Record, References
 from guard.heal import Drift, Report
 from guard.heal.fights import HEALS, MOST_FIELDS, WINDOW_SECONDS
+from guard.state.desired import Declared
 from guard.state.fields import Path
 from guard.state.metadata import Metadata
 from tests.breakglass.clocks import SetClock
@@ -18,11 +22,12 @@ COLOR: Path = ("f:data", "f:color")
 class Told:
     """A report, and what it says of heals of one config map."""
 
-    def __init__(self) -> None:
+    def __init__(self, declared: Declared = WEB) -> None:
+        self.declared = declared
         self.clock = SetClock(datetime(2026, 1, 2, tzinfo=UTC))
         self.records: list[Record] = []
         self.report = Report(
-            view=view_of(WEB),
+            view=view_of(declared),
             clock=self.clock,
             references=References(self.clock),
             write=self.records.append,
@@ -33,7 +38,7 @@ class Told:
     def heals(self, *paths: Path, times: int = 1) -> None:
         drift = Drift(metadata=Metadata(), at=self.clock.monotonic())
         for _ in range(times):
-            self.report.restored(WEB, None, drift, Applied(changed=True, created=False, removed=paths))
+            self.report.restored(self.declared, None, drift, Applied(changed=True, created=False, removed=paths))
 
     def passes(self, seconds: float) -> None:
         self.clock.passes(seconds)
@@ -68,3 +73,13 @@ def test_a_fight_about_one_field_ends_though_many_others_were_healed_beside_it()
     told.passes(2 * WINDOW_SECONDS)
     assert told.report.fights(SYNC) == ()
     assert told.events == ["fight", "fight-ended"]
+
+
+@pytest.mark.case(39)
+def test_items_of_what_is_encrypted_in_git_are_not_named() -> None:
+    for confidential in (False, True):
+        told = Told(structs.replace(WEB, confidential=confidential))
+        told.heals(("f:spec", "f:tags", 'v:"hunter2"'), ("f:spec", "f:tags", 'v:"hunter3"'), times=HEALS)
+        said = repr((told.records, told.report.fights(SYNC)))
+        assert "spec.tags" in said
+        assert ("hunter" in said) is not confidential

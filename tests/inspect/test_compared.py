@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from guard.admission.message import at_the_object
 from guard.base.codec import JsonObject
 from guard.inspect.compared import Compared, leaves, value_at
-from guard.state import MISSING, FieldSet, View
+from guard.state import MISSING, FieldSet, Kind, View
 from guard.state.ids import SYNC_LABEL
 from guard.state.policy import NOTHING_LEFT
 from tests.state.samples import DEPLOYMENT, SECRET, declared_as, entry, object_of, ours, owned
 
+WIDGET = Kind(group="example.com", version="v1", kind="Widget", resource="widgets", namespaced=True)
 ITEMS = "f:spec f:template f:spec f:containers"
 FIELDS = owned(
     f"f:metadata f:labels f:{SYNC_LABEL}",
@@ -121,6 +123,22 @@ def test_a_secret_shows_which_key_differs_and_no_value() -> None:
         ("data.password", "(not shown)", "(not shown)", False),
         ("metadata.annotations.copy", "(not shown)", "(not shown)", False),
     }
+
+
+@pytest.mark.case(39)
+def test_of_what_is_encrypted_in_git_no_value_is_shown() -> None:
+    fields = owned(f"f:metadata f:labels f:{SYNC_LABEL}", "f:metadata f:labels f:app", 'f:spec f:tags v:"hunter2"')
+    theirs = entry("kubectl", owned('f:spec f:tags v:"hunter3"'))
+    git, live = (
+        object_of(WIDGET, metadata={"labels": {"app": tags[-1]}, "managedFields": managed}, spec={"tags": tags})
+        for tags, managed in ((["hunter2"], [ours(fields)]), (["hunter2", "hunter3"], [ours(fields), theirs]))
+    )
+    plain = declared_as(WIDGET, git)
+    for declared, shows in ((plain, True), (structs.replace(plain, confidential=True), False)):
+        found = Compared(declared, live, git, view=View(), left=NOTHING_LEFT)
+        told = (found.declared_fields(at_the_object), found.differences(at_the_object), found.other_fields())
+        assert ("hunter2" in repr(told), "hunter3" in repr(told)) == (shows, shows)
+        assert {field.path for field in told[1]} >= {"metadata.labels.app"}
 
 
 def test_leaves_leave_out_what_their_fields_tell() -> None:

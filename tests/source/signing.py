@@ -85,8 +85,13 @@ class SshKey:
         """Options of git that sign with this key."""
         return ["-c", "gpg.format=ssh", "-c", f"user.signingKey={self.path}"]
 
-    def sign(self, payload: bytes, *, namespace: str) -> bytes:
-        return keygen("-Y", "sign", "-q", "-f", str(self.path), "-n", namespace, stdin=payload)
+    def sign(self, payload: bytes, *, namespace: str, certificate: bool = False) -> bytes:
+        path = self.path.with_name(f"{self.path.name}-cert.pub") if certificate else self.path
+        return keygen("-Y", "sign", "-q", "-f", str(path), "-n", namespace, stdin=payload)
+
+    def certify(self, authority: SshKey, *, principal: str) -> None:
+        """Have an authority sign the key itself."""
+        keygen("-q", "-s", str(authority.path), "-I", principal, "-n", principal, str(self.path.with_suffix(".pub")))
 
 
 def keygen(*arguments: str, stdin: bytes = b"") -> bytes:

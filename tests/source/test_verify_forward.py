@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from guard.base.errors import SourceError, VerificationError
-from guard.source import GitCredentials, GitRef, GitSource, GitVerify, Keys, Known, keys_of
+from guard.source import GitCredentials, GitRef, GitSource, GitVerify, Known
 from tests.source.conftest import Source
 from tests.source.githttp import serve
 from tests.source.repository import Repository
@@ -41,8 +41,8 @@ class Setting:
         self._source = source
 
     @property
-    def keys(self) -> Keys:
-        return keys_of({"allowed_signers": self.key.allowed()})
+    def keys(self) -> dict[str, bytes]:
+        return {"allowed_signers": self.key.allowed()}
 
     def open(self, ref: GitRef | None = MAIN, *, url: str = "", credentials: GitCredentials | None = None) -> GitSource:
         verify = GitVerify(keys=self.keys, known=self.force)
@@ -138,7 +138,7 @@ async def test_the_history_is_read_where_the_server_knows_no_filter(setting: Set
     setting.repository.git("--git-dir", str(plain), "config", "uploadpack.allowFilter", "false")
 
     async with serve(tmp_path / "served") as server:
-        git = setting.open(url=server.url("plain.git"), credentials=GitCredentials(ca_certificate=server.ca))
+        git = setting.open(url=server.url("plain.git"), credentials=GitCredentials(ca_certificate=server.ca_certificate))
         await setting.force.take(git)
         newest = setting.commit_many(20)
         setting.repository.git("push", "--quiet", str(plain), "main")

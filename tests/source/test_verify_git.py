@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from guard.base.errors import SourceError, VerificationError
-from guard.source import GitRef, GitSource, GitVerify, Known, keys_of
+from guard.source import GitRef, GitSource, GitVerify, Known
 from guard.source.verify.git import Mode
 from tests.source.conftest import Source
 from tests.source.repository import Repository
@@ -19,7 +19,7 @@ MAIN = GitRef(branch="main")
 
 
 def asked(keys: Mapping[str, bytes], *, mode: Mode = "Head", known: Callable[[], Known] = Known) -> GitVerify:
-    return GitVerify(keys=keys_of(keys), mode=mode, known=known)
+    return GitVerify(keys=keys, mode=mode, known=known)
 
 
 async def refused(git: GitSource) -> VerificationError:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from guard.api import Sync, SyncStatus, parse_sync
+from guard.base.codec import JsonObject
 from guard.base.errors import DependencyCycle, DependencyError
 from guard.sync.dependencies import check
 from guard.sync.status import Outcome, advanced
@@ -12,14 +13,20 @@ from guard.sync.status import Outcome, advanced
 NEW, OLD = "main@sha1:b", "main@sha1:a"
 
 
-def sync(name: str, *needs: str, url: str = "https://git.example.com/deploy", generation: int = 1) -> Sync:
+def sync(
+    name: str,
+    *needs: str,
+    url: str = "https://git.example.com/deploy",
+    bucket: JsonObject | None = None,
+    generation: int = 1,
+) -> Sync:
     namespace, _, short = name.partition("/")
     body = {
         "apiVersion": "gitopsguard.dev/v1alpha1",
         "kind": "Sync",
         "metadata": {"name": short, "namespace": namespace, "generation": generation},
         "spec": {
-            "source": {"git": {"url": url}},
+            "source": {"bucket": bucket} if bucket else {"git": {"url": url}},
             "dependsOn": [dict(zip(("namespace", "name"), need.split("/"), strict=True)) for need in needs],
         },
     }
@@ -47,6 +54,14 @@ APPS, INFRA = sync("shop/apps", "shop/infra"), sync("shop/infra")
 def test_nothing_is_waited_for_where_all_is_ready() -> None:
     checked(INFRA)
     checked(APPS, (INFRA, status(INFRA)))
+
+
+def test_a_bucket_is_the_same_source_where_the_same_is_read_of_it() -> None:
+    whole: JsonObject = {"name": "deploy", "endpoint": "https://s3.example.com"}
+    apps = sync("shop/apps", "shop/infra", bucket=whole)
+    same, part = sync("shop/infra", bucket=whole), sync("shop/infra", bucket={**whole, "include": ["*.yaml"]})
+    assert "to apply" in refused(apps, (same, status(same, revision=OLD)))
+    checked(apps, (part, status(part, revision=OLD)))
 
 
 def test_a_sync_that_is_not_there_is_named() -> None:

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator
 
 import pytest
+from msgspec import structs
 
 from guard.base.clock import SystemClock
 from guard.base.codec import Json, JsonObject
@@ -25,7 +26,7 @@ JOB = Kind(group="batch", version="v1", kind="Job", resource="jobs", namespaced=
 CLAIM = Kind(group="", version="v1", kind="PersistentVolumeClaim", resource="persistentvolumeclaims", namespaced=True)
 UNKNOWN = Kind(group="example.com", version="v1", kind="Widget", resource="widgets", namespaced=True)
 POD: JsonObject = {"containers": [{"name": "web", "image": "example.com/web"}], "restartPolicy": "Always"}
-FAILED = {
+FAILED: JsonObject = {
     "startTime": "2026-01-02T03:04:05Z",
     "conditions": [{"type": name, "status": "True", "reason": "DeadlineExceeded"} for name in ("FailureTarget", "Failed")],
 }
@@ -202,6 +203,16 @@ async def test_what_may_not_be_read_says_so(looked: Looked, client: Client) -> N
     await looked.becomes("Progressing", f"Deployment {looked.namespace}/web: Guard may not read it")
     looking.cancel()
     await asyncio.gather(looking, return_exceptions=True)
+
+
+@pytest.mark.case(39)
+async def test_what_a_controller_says_of_what_is_encrypted_in_git_is_not_repeated(looked: Looked) -> None:
+    job = await looked.job("migrate")
+    condition = {**FAILED["conditions"][1], "message": "hunter2 is too short"}
+    await looked.says(job, {**FAILED, "conditions": [FAILED["conditions"][0], condition]})
+    looked.follow(structs.replace(job, confidential=True))
+    await looked.becomes("Unhealthy", f"Job {looked.namespace}/migrate: details of what is encrypted in the source are not shown")
+    assert "hunter2" not in repr(looked.told)
 
 
 async def test_settled_waits_until_what_was_applied_is_healthy(looked: Looked) -> None:

@@ -10,7 +10,7 @@ from guard.base.errors import RenderError
 from guard.state.definition import Definition
 from guard.state.desired import Declared
 from guard.state.ids import DEFINITION, NAMESPACE, Kind, Manifest, Origin
-from guard.sync.order import steps
+from guard.sync.order import WAVE, steps
 from guard.sync.plan import NOTHING, Plan, compare, kinds_to_define, resolve, without
 
 CONFIG_MAP = Kind(group="", version="v1", kind="ConfigMap", resource="configmaps", namespaced=True)
@@ -156,6 +156,16 @@ def test_what_becomes_confidential_is_taken_anew_with_nothing_to_apply() -> None
         (taken,) = second.put
         assert (taken.confidential, first.put[0].confidential) == (other.confidential, one.confidential)
         assert taken.body is first.put[0].body  # what is to be applied goes by this
+
+
+@pytest.mark.case(39)
+def test_the_wave_of_what_is_encrypted_is_not_quoted() -> None:
+    wrong = manifest("ConfigMap", "a", line=1, namespace="x")
+    wrong.body["metadata"]["annotations"] = {WAVE: "hunter2"}
+    assert "is 'hunter2', but has to be an integer" in complaint(wrong)
+    said = complaint(structs.replace(wrong, confidential=True))
+    assert f"the annotation {WAVE} has to be an integer" in said
+    assert "hunter2" not in said
 
 
 def test_what_moves_to_another_file_is_neither_gone_nor_another_object() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import gc
 import io
 import logging
 from collections.abc import Iterator
@@ -10,7 +12,9 @@ import structlog
 
 from guard.base import codec
 from guard.base.codec import JsonObject
-from guard.telemetry import Form, configure, get
+from guard.base.errors import ApiStatusError, RenderError
+from guard.telemetry import Form, configure, get, unawaited
+from guard.telemetry.failures import MOST_CHAINED
 
 
 class Output(io.BytesIO):
@@ -94,7 +98,81 @@ def test_an_exception_of_a_library_comes_with_its_traceback(output: Output) -> N
         raise ValueError("bad")  # noqa: TRY301 (needs a traceback)
     except ValueError:
         logging.getLogger("aiohttp.server").exception("Error handling request")
-    assert "ValueError: bad" in output.lines[0]["exception"]
+    shown = output.lines[0]["exception"]
+    assert "test_logging.py" in shown
+    assert shown.endswith("ValueError")
+
+
+def raised(*errors: Exception) -> Exception:
+    """The last of them, which came from the one before, and so on."""
+    cause: Exception | None = None
+    for error in errors:
+        try:
+            raise error from cause  # noqa: TRY301 (needs a traceback)
+        except Exception as caught:  # noqa: BLE001 (any)
+            cause = caught
+    assert cause is not None
+    return cause
+
+
+INVALID = ApiStatusError('data: Invalid value: "hunter2"', code=422, reason="Invalid")
+
+
+@pytest.mark.case(39)
+def test_the_text_of_an_error_that_nobody_foresaw_is_not_written_nor_are_the_values_of_its_frames(output: Output) -> None:
+    error = ExceptionGroup("hunter2", [KeyError("hunter2"), raised(INVALID, ValueError("hunter2"))])
+    get("sync").error("an attempt failed", exc_info=raised(error, RuntimeError("hunter2")))
+    shown = output.lines[0]["exception"]
+    for line in (
+        "RuntimeError",
+        "which came from:",
+        "ExceptionGroup",
+        "one of these errors:",
+        "KeyError",
+        "ApiStatusError: 422 Invalid",
+    ):
+        assert line in shown.splitlines()
+    assert "raise error from cause" in shown
+    assert "hunter2" not in output.text
+
+
+def test_what_guard_or_the_system_says_itself_is_written(output: Output) -> None:
+    cause = FileNotFoundError(2, "No such file or directory", "/data/x")
+    get("sync").error("failed", exc_info=raised(cause, RenderError("is no YAML", where="a.yaml:3")))
+    shown = output.lines[0]["exception"].splitlines()
+    assert "RenderError: a.yaml:3: is no YAML" in shown
+    assert "FileNotFoundError: [Errno 2] No such file or directory: '/data/x'" in shown
+
+
+def test_errors_that_come_from_one_another_for_ever_come_to_an_end(output: Output) -> None:
+    first, second = ValueError(), KeyError()
+    first.__cause__, second.__cause__ = second, first
+    get("sync").error("failed", exc_info=first)
+    assert output.lines[0]["exception"].splitlines().count("KeyError") == MOST_CHAINED // 2
+
+
+@pytest.mark.case(39)
+async def test_what_fails_in_an_event_loop_with_nobody_to_catch_it_is_told_without_what_it_held(output: Output) -> None:
+    def fails(value: str) -> None:
+        raise ValueError(value)
+
+    async def fails_later(value: str) -> None:
+        fails(value)
+
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(unawaited)
+    try:
+        loop.call_soon(fails, "hunter2")
+        forgotten = asyncio.create_task(fails_later("hunter2"), name="forgotten")
+        await asyncio.wait([forgotten])
+        del forgotten
+        gc.collect()
+    finally:
+        loop.set_exception_handler(None)
+    assert {line["event"] for line in output.lines} == {"an error that nobody caught"}
+    assert [line["task"] for line in output.lines] == ["", "forgotten"]
+    assert "in fails" in output.lines[0]["exception"]
+    assert "hunter2" not in output.text
 
 
 def test_configuring_again_replaces_the_stream(output: Output) -> None:

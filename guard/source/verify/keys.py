@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 
@@ -31,7 +30,6 @@ class Keys(Struct, frozen=True, kw_only=True):
     ssh: bytes = b""
     allowed: tuple[Allowed, ...] = ()
     revoked: bytes = b""
-    digest: str = ""
 
 
 def keys_of(values: Mapping[str, bytes]) -> Keys:
@@ -58,14 +56,12 @@ def keys_of(values: Mapping[str, bytes]) -> Keys:
     if revoked and not lists:
         raise _wrong(REVOKED_KEYS, f"it revokes keys of SSH, but there is no {ALLOWED_SIGNERS}")
     ssh = b"\n".join(lists.values()).replace(b"\r\n", b"\n") + b"\n" if lists else b""
-    parts = (*(data for _, data in openpgp.values()), ssh, revoked)
     return Keys(
         # A revocation by itself means something only to a key that is there already.
         openpgp=tuple((name, data) for name, (_, data) in sorted(openpgp.items(), key=lambda item: not item[1][0])),
         ssh=ssh,
         allowed=allowed,
         revoked=revoked,
-        digest=hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest(),
     )
 
 

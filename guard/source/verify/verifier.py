@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from guard.source.verify import openpgp, run, ssh
-from guard.source.verify.keys import Keys
+from guard.source.verify.keys import Keys, keys_of
 from guard.source.verify.verdict import Fault, Signer, moment
 
 __all__ = ["Fault", "Signer", "Verifier"]
@@ -24,19 +24,23 @@ _KINDS = re.compile(rb"^-----BEGIN (?:SSH SIGNATURE|PGP SIGNATURE|PGP MESSAGE|SI
 
 
 class Verifier:
-    """`directory` is where a folder is made for each check, with a keyring of the Secret's keys and of nothing else, and taken
-    away after it: nothing stays behind that could be old, or changed by somebody. `now` is the time of day.
+    """`values` are a Secret's, read when they are needed: what is in force is read without them. `directory` is where a folder is
+    made for each check, with a keyring of those keys and of nothing else, and taken away after it: nothing stays behind that
+    could be old, or changed by somebody. `now` is the time of day.
     """
 
-    def __init__(self, keys: Keys, *, directory: Path, now: Callable[[], float] = time.time) -> None:
-        self.keys = keys
+    def __init__(self, values: Mapping[str, bytes], *, directory: Path, now: Callable[[], float] = time.time) -> None:
+        self._values = values
+        self._keys: Keys | None = None
         self._directory = directory
         self._now = now
 
     def check(self, what: str, payload: bytes, signature: bytes, *, namespace: str, at: float | None) -> Signer | Fault:
         """Whose the signature over the payload is. `namespace` is what signatures of SSH are made for, and `at` when the payload
-        says that it was made. Blocks. Raises SourceError where that cannot be found out.
+        says that it was made. Blocks. Raises SourceError where that cannot be found out, and for a Secret that is wrong.
         """
+        if self._keys is None:
+            self._keys = keys_of(self._values)
         if not signature.strip():
             return Fault(message=f"{what} is not signed")
         if len(signature) > _LARGEST:
@@ -49,9 +53,9 @@ class Verifier:
             )
         with run.folder(self._directory) as folder:
             if signature.startswith(_SSH):
-                found = ssh.check(what, payload, signature, namespace=namespace, at=at, keys=self.keys, folder=folder)
+                found = ssh.check(what, payload, signature, namespace=namespace, at=at, keys=self._keys, folder=folder)
             else:
-                found = openpgp.check(what, payload, signature, keys=self.keys, folder=folder)
+                found = openpgp.check(what, payload, signature, keys=self._keys, folder=folder)
         return found if isinstance(found, Fault) else self._not_ahead(what, found, at)
 
     def _not_ahead(self, what: str, found: Signer, at: float | None) -> Signer | Fault:
