@@ -14,6 +14,7 @@ from guard.source.git import MOST_IN_FETCH
 from tests.source.between import Between
 from tests.source.repository import Repository
 from tests.source.signing import OpenPgp
+from tools import debian
 from tools.s3client import Bucket
 from tools.s3server import S3Server
 
@@ -136,6 +137,7 @@ def openpgp() -> Iterator[OpenPgp]:
     """A keyring of a person's, whose agent ends with the test."""
     # Its sockets have to have short names.
     with tempfile.TemporaryDirectory(prefix="gpg-", ignore_cleanup_errors=True) as home:
+        debian.locate("gpg")
         ring = OpenPgp(Path(home))
         yield ring
         ring.close()

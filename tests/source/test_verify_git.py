@@ -332,3 +332,27 @@ async def test_nothing_of_gpg_is_left_behind(repository: Repository, source: Sou
 
     assert not list((tmp_path / "data").glob("verify-*"))
     assert not running_in(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["openpgp", "ssh"])
+async def test_git_itself_agrees(repository: Repository, source: Source, openpgp: OpenPgp, tmp_path: Path, kind: str) -> None:
+    """Of a merge with a signed tag in it, whose text holds what looks like signatures, and of the tag."""
+    ada, ssh = openpgp.key("Ada"), SshKey(tmp_path / "keys", "ada")
+    signs = openpgp.signs(ada) if kind == "openpgp" else ssh.signs
+    allowed = tmp_path / "allowed"
+    allowed.write_bytes(ssh.allowed())
+    settings = (*signs, "-c", f"gpg.ssh.allowedSignersFile={allowed}")
+    repository.commit({"a.yaml": "1"})
+    repository.git("checkout", "--quiet", "-b", "side")
+    repository.commit({"b.yaml": "1"}, message="side\n\n-----BEGIN PGP SIGNATURE-----\n\ngpgsig x\n")
+    repository.git(*signs, "tag", "--sign", "--message=v1\n\ngpgsig y", "v1.0.0")
+    repository.git("checkout", "--quiet", "main")
+    repository.git(*signs, "merge", "--quiet", "--no-ff", "--gpg-sign", "--message=merge\n\ngpgsig z", "v1.0.0")
+    keys = {"ada.asc": openpgp.public(ada), "allowed_signers": ssh.allowed()}
+    assert "\nmergetag " in repository.git("cat-file", "commit", "HEAD")
+
+    repository.git(*settings, "verify-commit", "HEAD")
+    repository.git(*settings, "verify-tag", "v1.0.0")
+
+    assert await source(repository.url, ref=MAIN, verify=asked(keys)).fetch()
+    assert await source(repository.url, ref=GitRef(tag="v1.0.0"), verify=asked(keys, mode="Tag")).fetch()
