@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, settings
 
 from guard.cluster import Client, connect
 from tools.controlplane import ControlPlane
+from tools.s3client import Bucket, S3Client, connected
+from tools.s3server import S3Server
 
 # A property is no timing: these machines are shared, and one that stands still for a second is no fault of the test's.
 settings.register_profile("shared machines", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -37,6 +39,26 @@ async def namespace(control_plane: ControlPlane) -> str:
     name = f"test-{secrets.token_hex(4)}"
     await control_plane.call("POST", "/api/v1/namespaces", body={"metadata": {"name": name}})
     return name
+
+
+@pytest.fixture(scope="session")
+async def s3_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[S3Server]:
+    """One real S3 server for the session."""
+    async with S3Server.start(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture
+async def s3_client(s3_server: S3Server) -> AsyncIterator[S3Client]:
+    """With all rights, for tests to write with."""
+    async with connected(s3_server) as client:
+        yield client
+
+
+@pytest.fixture
+async def bucket(s3_client: S3Client) -> Bucket:
+    """A fresh one that keeps versions."""
+    return await Bucket.make(s3_client, f"test-{secrets.token_hex(4)}")
 
 
 class NobodyIsExcused:

@@ -3,6 +3,8 @@ credentials are passed in.
 """
 
 from guard.source.address import GitRef
+from guard.source.bucket import BucketSource
+from guard.source.bucketcredentials import BucketCredentials, bucket_credentials_of
 from guard.source.credentials import GitCredentials, credentials_of
 from guard.source.git import GitSource
 from guard.source.poll import poll
@@ -10,6 +12,8 @@ from guard.source.ports import Link, Signed, Source, Trust
 from guard.source.receiver import Hook, Receiver
 
 __all__ = [
+    "BucketCredentials",
+    "BucketSource",
     "GitCredentials",
     "GitRef",
     "GitSource",
@@ -19,6 +23,7 @@ __all__ = [
     "Signed",
     "Source",
     "Trust",
+    "bucket_credentials_of",
     "credentials_of",
     "poll",
 ]

@@ -92,6 +92,13 @@ def without_user(text: str) -> str:
     return re.sub(r"(^|(?<=://))[^/\s'\"]*@", "", text)
 
 
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _check_http(url: str, parts: SplitResult) -> Literal["http", "https"]:
     if "@" in parts.netloc:
         raise ConfigError(
@@ -99,7 +106,7 @@ def _check_http(url: str, parts: SplitResult) -> Literal["http", "https"]:
         )
     if parts.scheme == "https":
         return "https"
-    if not _is_loopback(parts.hostname or ""):
+    if not is_loopback(parts.hostname or ""):
         raise ConfigError(f"{url} would send everything in the clear", hint="use https://; http:// is for loopback only")
     return "http"
 
@@ -115,10 +122,3 @@ def _check_ssh(url: str, parts: SplitResult) -> Literal["ssh"]:
     if not parts.path.strip("/"):
         raise ConfigError(f"{url} names no repository", hint=f"such as {url.rstrip('/')}/platform/deploy.git")
     return "ssh"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

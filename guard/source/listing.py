@@ -42,7 +42,7 @@ def listed(output: bytes, *, folder: str, revision: str, wanted: Callable[[str],
     for line in _parts(output):
         described, _, name = line.partition(b"\t")
         mode, _, blob, size = described.decode().split()
-        if path := _path(name, folder=folder, revision=revision, wanted=wanted):
+        if path := checked(name, folder=folder, revision=revision, wanted=wanted):
             # git writes `BAD` where it does not have the content, and `-` for a submodule.
             known = int(size) if size.isdigit() else LARGER
             kind = _TYPES.get(mode, "file")
@@ -56,7 +56,7 @@ def changed(output: bytes, *, folder: str, revision: str, wanted: Callable[[str]
     parts = _parts(output)
     for described, name in zip(parts, parts, strict=True):
         _, mode, _, blob, status = described.decode().split()
-        if path := _path(name, folder=folder, revision=revision, wanted=wanted):
+        if path := checked(name, folder=folder, revision=revision, wanted=wanted):
             yield Change(path=path, blob="" if status == _DELETED else blob, type=_TYPES.get(mode, "file"))
 
 
@@ -92,7 +92,7 @@ def _parts(output: bytes) -> Iterator[bytes]:
         at = end + 1
 
 
-def _path(name: bytes, *, folder: str, revision: str, wanted: Callable[[str], bool]) -> str:
+def checked(name: bytes, *, folder: str, revision: str, wanted: Callable[[str], bool]) -> str:
     """The path from the root, empty for what is not wanted. Raises RenderError for one that cannot be shown or leads out."""
     inside = name.decode(errors="backslashreplace")
     path = f"{folder}/{inside}" if folder else inside

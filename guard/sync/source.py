@@ -17,7 +17,16 @@ from guard.render.parse import Parser
 from guard.render.render import Renderer
 from guard.render.texts import Texts
 from guard.render.tool import Tool
-from guard.source import GitCredentials, GitRef, GitSource, Link, Source, Trust, credentials_of
+from guard.source import (
+    BucketSource,
+    GitRef,
+    GitSource,
+    Link,
+    Source,
+    Trust,
+    bucket_credentials_of,
+    credentials_of,
+)
 from guard.state.desired import Declared, View
 from guard.state.fields import Path as FieldPath
 from guard.sync.plan import Groups
@@ -106,24 +115,38 @@ class SourceFolder:
 
     async def _opened(self) -> Source:
         sync = self._sync()
-        git = sync.spec.source.git
-        if git is None:
-            raise ConfigError("buckets cannot be read yet")
-        wanted = (git, await self._values(sync, git.secret_ref))
+        named = sync.spec.source.git or sync.spec.source.bucket
+        if named is None:
+            raise ConfigError("the Sync names no source")
+        wanted = (named, await self._values(sync, named.secret_ref))
         if self._source is None or self._open != wanted:
             await self.close()
-            self._source = self._repository(git, credentials_of(wanted[1]), sync=sync)
+            self._source = self._made(*wanted, namespace=sync.metadata.namespace)
             self._open = wanted
         return self._source
 
-    def _repository(self, spec: api.GitSource, credentials: GitCredentials, *, sync: api.Sync) -> GitSource:
-        ref = spec.ref
+    def _made(self, named: api.GitSource | api.BucketSource, values: dict[str, bytes], *, namespace: str) -> Source:
+        secret = f"{namespace}/{named.secret_ref.name}" if named.secret_ref else ""
+        if isinstance(named, api.BucketSource):
+            return BucketSource(
+                name=named.name,
+                prefix=named.prefix,
+                endpoint=named.endpoint,
+                region=named.region,
+                path_style=named.path_style,
+                pinned=named.ref.digest,
+                credentials=bucket_credentials_of(values) if named.secret_ref else None,
+                secret=secret,
+                include=named.include,
+                directory=self._directory,
+            )
+        ref = named.ref
         return GitSource(
-            url=spec.url,
+            url=named.url,
             ref=GitRef(branch=ref.branch or "", tag=ref.tag or "", semver=ref.semver or "", commit=ref.commit or ""),
-            credentials=credentials,
-            secret=f"{sync.metadata.namespace}/{spec.secret_ref.name}" if spec.secret_ref else "",
-            include=spec.include,
+            credentials=credentials_of(values),
+            secret=secret,
+            include=named.include,
             directory=self._directory,
         )
 

@@ -4,12 +4,16 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
-from guard.source import GitCredentials, GitRef, GitSource
+from guard.source import BucketCredentials, BucketSource, GitCredentials, GitRef, GitSource
 from guard.source.git import MOST_IN_FETCH
+from tests.source.between import Between
 from tests.source.repository import Repository
+from tools.s3client import Bucket
+from tools.s3server import S3Server
 
 Source = Callable[..., GitSource]
 
@@ -44,6 +48,76 @@ async def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
             directory=tmp_path / "data",
             timeout=timeout,
             most=most,
+        )
+        made.append(source)
+        return source
+
+    yield make
+    for each in made:
+        await each.close()
+
+
+class Opened(Protocol):
+    """Opens a bucket: by default that of the test, with the right credentials, in one data folder."""
+
+    def __call__(
+        self,
+        *,
+        name: str = "",
+        prefix: str = "",
+        endpoint: str = "",
+        pinned: str = "",
+        credentials: BucketCredentials | None = None,
+        is_ambient: bool = False,
+        secret: str = "",
+        include: Sequence[str] = (),
+        directory: str = "data",
+        timeout: float = 30,
+    ) -> BucketSource: ...
+
+
+@pytest.fixture
+async def between(s3_server: S3Server) -> AsyncIterator[Between]:
+    """What sources of buckets ask, unless told otherwise: it passes everything on to the real server."""
+    async with Between.of(s3_server) as found:
+        yield found
+
+
+def credentials_for(server: S3Server) -> BucketCredentials:
+    return BucketCredentials(access_key=server.access_key, secret_key=server.secret_key)
+
+
+@pytest.fixture
+async def opened(
+    tmp_path: Path, s3_server: S3Server, bucket: Bucket, between: Between, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Opened]:
+    """Opens buckets, and closes them at the end."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    made: list[BucketSource] = []
+
+    def make(
+        *,
+        name: str = "",
+        prefix: str = "",
+        endpoint: str = "",
+        pinned: str = "",
+        credentials: BucketCredentials | None = None,
+        is_ambient: bool = False,
+        secret: str = "",
+        include: Sequence[str] = (),
+        directory: str = "data",
+        timeout: float = 30,
+    ) -> BucketSource:
+        source = BucketSource(
+            name=name or bucket.name,
+            prefix=prefix,
+            endpoint=endpoint or between.url,
+            pinned=pinned,
+            credentials=None if is_ambient else credentials or credentials_for(s3_server),
+            secret=secret,
+            include=include,
+            directory=tmp_path / directory,
+            timeout=timeout,
         )
         made.append(source)
         return source

@@ -1,0 +1,310 @@
+"""A bucket as a source: what a listing of it says, with the content of each object as it was listed, in a local copy from which
+any revision that is held can be read.
+
+A look is one listing, and a GET for each object that it shows as new or other than before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import accumulate
+from pathlib import Path
+from typing import TypeVar
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from guard.base.concurrency import for_each
+from guard.base.errors import RenderError, SourceError
+from guard.source import bucketrevision, listing
+from guard.source.bucketcopy import BucketCopy
+from guard.source.bucketcredentials import BucketCredentials
+from guard.source.buckethistory import TooFarBack, find
+from guard.source.bucketrevision import Held, Listed, digest_of, weakness, written
+from guard.source.buckettree import BucketTree, Files, blob_of
+from guard.source.include import Include
+from guard.source.listing import MOST_IN_FILE
+from guard.source.ports import Link, Trust
+from guard.source.s3address import address_of
+from guard.source.s3answers import Version
+from guard.source.s3failures import Changed, Refused
+from guard.source.s3store import AT_ONCE, Got, Store
+
+__all__ = ["BucketSource"]
+
+T = TypeVar("T")
+
+# As a fetch of Git may bring.
+MOST_IN_FETCH = 1024**3
+# How often a listing is taken anew since the bucket changed while its objects were fetched.
+ROUNDS = 5
+# What came in is put on disk in pieces of so many bytes, or objects, so that whatever ends Guard does not end all of it.
+_PIECE, _MOST_IN_PIECE = 4 * 1024 * 1024, 200
+# The revision in force and the one that may come next.
+_MOST_FILES = 2
+
+# One fetch of a copy at a time, so that Syncs that share one do not fetch the same twice.
+_locks: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
+
+
+class BucketSource:
+    """What is below `prefix` in one bucket. Errors name the bucket, never a secret.
+
+    Who shares a copy can read what is in it, so that is shared by those of one place and one `secret`, the name of where the
+    credentials come from; without `credentials` those of Guard's surroundings are used. `include` are patterns of what is read at
+    all, everything if empty. With `pinned`, the digest of an earlier revision, that one is used, whatever the bucket holds now.
+    Raises ConfigError at once for an endpoint or pattern that will never work.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        prefix: str = "",
+        endpoint: str = "",
+        region: str = "",
+        path_style: bool | None = None,
+        pinned: str = "",
+        credentials: BucketCredentials | None = None,
+        secret: str = "",
+        include: Iterable[str] = (),
+        directory: Path,
+        timeout: float = 60,
+    ) -> None:
+        self._name = name
+        self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        self._pinned = pinned
+        self._include = Include(include)
+        address = address_of(name=name, endpoint=endpoint, region=region, path_style=path_style)
+        self._store = Store(address=address, credentials=credentials or BucketCredentials(), timeout=timeout)
+        path = directory / f"{_slug(address.base, self._prefix, secret)}.bucket"
+        self._copy = BucketCopy(path)
+        self._lock = _locks.setdefault(path, asyncio.Lock())
+        self._owner = f"last {_slug(self._include.digest, pinned)}"
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bucket")
+        self._last: tuple[list[Listed], str] = ([], "")
+        self._files: dict[str, Files] = {}
+        self._weakness = ""
+
+    async def fetch(self) -> str:
+        """Look what the bucket holds, and get what is new. Returns the revision.
+
+        With nothing new this is one listing (a request for each 1,000 objects), and nothing at all for a pinned revision that is
+        held. Raises SourceError.
+        """
+        try:
+            async with self._lock:
+                found = await (self._fetch_pinned() if self._pinned else self._fetch())
+        except SourceError as error:
+            raise self._placed(error) from error
+        return written(self._name, found)
+
+    def tree(self, revision: str) -> BucketTree:
+        """The files of a revision that is held; reading them needs no network.
+
+        Raises SourceError for what is no revision of a bucket. Further calls are of `guard.state.snapshot.Tree`.
+        """
+        digest_of(revision)
+        return BucketTree(revision=revision, files=self._files_of, copy=self._copy, call=self._call)
+
+    async def keep(self, revision: str, *, owner: str = "") -> None:
+        """Hold `revision` as the last good one of `owner` (a Sync), in place of the one before."""
+        await self._call(lambda: self._copy.keep(digest_of(revision), owner=f"kept {owner}"))
+
+    @property
+    def trust(self) -> Trust:
+        """A `guard.source.ports.Source`'s: weaker where objects have no version."""
+        return Trust(weakness=self._weakness)
+
+    def link(self, revision: str) -> Link:
+        """`s3://<bucket>/<key>?versionId=<id>`."""
+        files = self._files.get(digest_of(revision))
+        return partial(files.link, self._name) if files else lambda _path, _line: ""
+
+    async def close(self) -> None:
+        """Release connections and the thread. Can be called twice."""
+        await self._store.close()
+        await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
+        self._copy.close()
+
+    async def _call(self, function: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, function)
+        except SourceError as error:
+            raise self._placed(error) from error
+
+    def _placed(self, error: SourceError) -> SourceError:
+        return SourceError(error.message, where=error.where or f"s3://{self._name}/{self._prefix}", hint=error.hint)
+
+    async def _fetch(self) -> str:
+        await self._store.begin()
+        for _ in range(ROUNDS):
+            listed = await self._store.listing(self._prefix)
+            if await self._is_known(listed):
+                return self._last[1]
+            wanted = self._checked(listed)
+            known = await self._call(self._copy.known)
+            if missing := [each for each in wanted if each not in known]:
+                if await self._get(missing, versions={}):
+                    continue
+                known = await self._call(self._copy.known)
+            digest = await self._hold([known[each] for each in wanted])
+            self._last = (listed, digest)
+            return digest
+        raise SourceError(
+            f"the bucket changes faster than it can be fetched: {ROUNDS} listings were out of date",
+            hint="Guard looks again; the last good revision stays in force",
+        )
+
+    async def _is_known(self, listed: list[Listed]) -> bool:
+        before, digest = self._last
+        return bool(digest) and listed == before and await self._call(lambda: self._copy.is_whole(digest))
+
+    async def _fetch_pinned(self) -> str:
+        digest = self._pinned
+        if await self._call(lambda: self._copy.is_whole(digest)):
+            held = await self._call(lambda: self._copy.objects(digest))
+            self._weakness = weakness(held)
+            return digest
+        await self._store.begin()
+        found = await self._found(digest)
+        versions = {_listed(version): version.version for version in found}
+        known = await self._call(self._copy.known)
+        gone = await self._get([each for each in versions if each not in known], versions=versions)
+        known = await self._call(self._copy.known)
+        if gone or any(each not in known for each in versions):
+            raise SourceError("an object of the pinned revision is not in the bucket any more", hint="pin another revision")
+        held = [_in_version(known[each], version) for each, version in versions.items()]
+        return await self._hold(held)
+
+    async def _found(self, digest: str) -> Sequence[Version]:
+        history = await self._store.versions(self._prefix)
+
+        def wanted(key: str) -> bool:
+            return self._is_wanted(key, size=0 if key.endswith("/") else 1)
+
+        try:
+            found = await self._call(lambda: find(history, digest, wanted=wanted))
+        except TooFarBack as error:
+            raise SourceError("the pinned revision is too far back in the history of the bucket to be found") from error
+        if found is None:
+            raise SourceError(
+                "the pinned revision is neither in Guard's copy nor in the history of the bucket",
+                hint="its versions may have been taken away, or prefix and include are not those that it was made with",
+            )
+        return found
+
+    def _checked(self, listed: list[Listed]) -> list[Listed]:
+        """What is read of it. Raises SourceError for keys that cannot be files, and for too much."""
+        wanted = [each for each in listed if self._is_wanted(each.key, size=each.size)]
+        paths = {each.key[len(self._prefix) :] for each in wanted}
+        for path in paths:
+            parts = path.split("/")
+            if above := next((above for above in _above(parts) if above in paths), ""):
+                raise SourceError(
+                    f"the key {self._prefix + above!r} is an object, and a folder of {path!r}", hint="rename one of them"
+                )
+        if sum(each.size for each in wanted if each.size <= MOST_IN_FILE) > MOST_IN_FETCH:
+            raise SourceError(
+                f"what is below the prefix holds more than {MOST_IN_FETCH // 2**30} GiB",
+                hint="name a longer prefix, or say in source.bucket.include what is wanted",
+            )
+        return wanted
+
+    def _is_wanted(self, key: str, *, size: int) -> bool:
+        path = key[len(self._prefix) :]
+        if not size and (not path or path.endswith("/")):
+            # What consoles put where a folder shall show.
+            return False
+        try:
+            return bool(listing.checked(path.encode(), folder="", revision=self._name, wanted=self._include.wants))
+        except RenderError as error:
+            raise SourceError(
+                error.message, hint=error.hint or "rename the object, or leave it out with source.bucket.include"
+            ) from error
+
+    async def _get(self, wanted: Sequence[Listed], *, versions: dict[Listed, str]) -> bool:
+        """Fetch objects into the copy, in these versions where they are known. Returns whether one is not what was listed."""
+        held: list[Held] = []
+        contents: dict[str, bytes] = {}
+        is_changed = False
+
+        async def flush() -> None:
+            objects, data = tuple(held), dict(contents)
+            held.clear()
+            contents.clear()
+            await self._call(lambda: self._copy.put_objects(objects, data))
+
+        async def get(each: Listed) -> None:
+            nonlocal is_changed
+            try:
+                got = await self._got(each, version=versions.get(each, ""))
+            except Changed:
+                is_changed = True
+                return
+            blob = blob_of(got.data, etag=each.etag)
+            held.append(
+                Held(key=each.key, etag=each.etag, size=each.size, modified=each.modified, version=got.version, blob=blob)
+            )
+            if got.data is not None:
+                contents[blob] = got.data
+            if sum(map(len, contents.values())) > _PIECE or len(held) > _MOST_IN_PIECE:
+                await flush()
+
+        try:
+            await for_each(wanted, get, at_once=AT_ONCE)
+        finally:
+            if held:
+                await flush()
+        return is_changed
+
+    async def _got(self, listed: Listed, *, version: str) -> Got:
+        """What was listed. Where it was replaced or deleted since, its version may still be there. Raises Changed otherwise."""
+        try:
+            return await self._store.get(listed, version=version, most=MOST_IN_FILE)
+        except Changed:
+            if version:
+                raise
+        try:
+            found = await self._store.versions(listed.key, only_first=True)
+        except Refused as error:
+            raise Changed(error.message) from error
+        for each in found:
+            # Of the same content it is the newest one; not all stores tell of old versions when they came.
+            if each.version and (each.key, each.etag, each.size) == (listed.key, listed.etag, listed.size):
+                return await self._store.get(listed, version=each.version, most=MOST_IN_FILE)
+        raise Changed("the object is not there any more as it was listed")
+
+    async def _hold(self, held: Sequence[Held]) -> str:
+        digest = bucketrevision.digest(held)
+        await self._call(lambda: self._copy.put_revision(digest, held, owner=self._owner))
+        self._weakness = weakness(held)
+        return digest
+
+    def _files_of(self, digest: str) -> Files:
+        found = self._files.pop(digest, None) or Files(self._copy.objects(digest), prefix=self._prefix)
+        while len(self._files) >= _MOST_FILES:
+            del self._files[next(iter(self._files))]
+        self._files[digest] = found
+        return found
+
+
+def _listed(version: Version) -> Listed:
+    return Listed(key=version.key, etag=version.etag, size=version.size, modified=version.modified)
+
+
+def _in_version(held: Held, version: str) -> Held:
+    return msgspec.structs.replace(held, version=version)
+
+
+def _above(parts: Sequence[str]) -> Iterator[str]:
+    """The folders of a path."""
+    return accumulate(parts[:-1], "{}/{}".format)
+
+
+def _slug(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
