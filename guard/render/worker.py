@@ -48,7 +48,7 @@ def parts(parsed: Parsed) -> Iterator[Part]:
 def main() -> None:
     seconds = int(sys.argv[1])
     _limit(resource.RLIMIT_AS, MEMORY)
-    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_CORE, 1)  # none, for crash collectors neither: see guard.base.memory
     given, told = sys.stdin.buffer, sys.stdout.buffer
     while header := given.read(LENGTH):
         # Each file has the whole time. The parent counts as well, but it may be gone.
