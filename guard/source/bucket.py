@@ -30,7 +30,7 @@ from guard.source.include import Include
 from guard.source.listing import MOST_IN_FILE
 from guard.source.ports import Link, Trust
 from guard.source.s3address import address_of
-from guard.source.s3answers import Version
+from guard.source.s3answers import NO_VERSION, Version
 from guard.source.s3failures import Changed, Refused
 from guard.source.s3store import AT_ONCE, Got, Store
 
@@ -172,13 +172,13 @@ class BucketSource:
             return digest
         await self._store.begin()
         found = await self._found(digest)
-        versions = {_listed(version): version.version for version in found}
+        versions = {_listed(version): version.version or NO_VERSION for version in found}
         known = await self._call(self._copy.known)
         gone = await self._get([each for each in versions if each not in known], versions=versions)
         known = await self._call(self._copy.known)
         if gone or any(each not in known for each in versions):
             raise SourceError("an object of the pinned revision is not in the bucket any more", hint="pin another revision")
-        held = [_in_version(known[each], version) for each, version in versions.items()]
+        held = [msgspec.structs.replace(known[_listed(version)], version=version.version) for version in found]
         return await self._hold(held)
 
     async def _found(self, digest: str) -> Sequence[Version]:
@@ -295,10 +295,6 @@ class BucketSource:
 
 def _listed(version: Version) -> Listed:
     return Listed(key=version.key, etag=version.etag, size=version.size, modified=version.modified)
-
-
-def _in_version(held: Held, version: str) -> Held:
-    return msgspec.structs.replace(held, version=version)
 
 
 def _above(parts: Sequence[str]) -> Iterator[str]:

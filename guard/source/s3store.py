@@ -81,7 +81,7 @@ class Store:
 
     def __init__(self, *, address: S3Address, credentials: BucketCredentials, timeout: float) -> None:
         self._address = address
-        self._login = Login(credentials)
+        self._login = Login(credentials, region=address.region)
         self._authority = credentials.ca_certificate
         self._timeout = timeout
         self._session: aiohttp.ClientSession | None = None
