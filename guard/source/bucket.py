@@ -129,7 +129,7 @@ class BucketSource:
         """Release connections and the thread. Can be called twice."""
         await self._store.close()
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
-        self._copy.close()
+        await asyncio.to_thread(self._copy.close)
 
     async def _call(self, function: Callable[[], T]) -> T:
         try:
@@ -185,7 +185,11 @@ class BucketSource:
         history = await self._store.versions(self._prefix)
 
         def wanted(key: str) -> bool:
-            return self._is_wanted(key, size=0 if key.endswith("/") else 1)
+            try:
+                return not key.endswith("/") and self._is_wanted(key, size=1)
+            except SourceError:
+                # No revision held it.
+                return False
 
         try:
             found = await self._call(lambda: find(history, digest, wanted=wanted))
@@ -199,7 +203,7 @@ class BucketSource:
         return found
 
     def _checked(self, listed: list[Listed]) -> list[Listed]:
-        """What is read of it. Raises SourceError for keys that cannot be files, and for too much."""
+        """What is read of it. Raises SourceError for keys that cannot be files."""
         wanted = [each for each in listed if self._is_wanted(each.key, size=each.size)]
         paths = {each.key[len(self._prefix) :] for each in wanted}
         for path in paths:
@@ -208,11 +212,6 @@ class BucketSource:
                 raise SourceError(
                     f"the key {self._prefix + above!r} is an object, and a folder of {path!r}", hint="rename one of them"
                 )
-        if sum(each.size for each in wanted if each.size <= MOST_IN_FILE) > MOST_IN_FETCH:
-            raise SourceError(
-                f"what is below the prefix holds more than {MOST_IN_FETCH // 2**30} GiB",
-                hint="name a longer prefix, or say in source.bucket.include what is wanted",
-            )
         return wanted
 
     def _is_wanted(self, key: str, *, size: int) -> bool:
@@ -229,6 +228,11 @@ class BucketSource:
 
     async def _get(self, wanted: Sequence[Listed], *, versions: dict[Listed, str]) -> bool:
         """Fetch objects into the copy, in these versions where they are known. Returns whether one is not what was listed."""
+        if sum(each.size for each in wanted if each.size <= MOST_IN_FILE) > MOST_IN_FETCH:
+            raise SourceError(
+                f"what is below the prefix is more than {MOST_IN_FETCH // 2**20} MiB",
+                hint="name a longer prefix, or say in source.bucket.include what is wanted",
+            )
         held: list[Held] = []
         contents: dict[str, bytes] = {}
         is_changed = False
