@@ -15,6 +15,7 @@ import uvloop
 from guard import telemetry
 from guard.base.errors import ConfigError, GuardError
 from guard.base.garbage import set_survivors_aside
+from guard.base.memory import keep_private
 from guard.cli.options import Address, Seconds, context_option, data_dir_option, kubeconfig_option
 from guard.runtime import Options, Runtime
 from guard.sync import APPLIES_AT_ONCE
@@ -86,6 +87,8 @@ def command(
 ) -> None:
     """Keep the cluster equal to Git until told to stop."""
     telemetry.configure(form=log_format or ("console" if sys.stderr.isatty() else "json"), stream=sys.stderr.buffer)
+    if missing := keep_private():
+        _log.warning("what Guard holds in memory is less private than it could be", lacking=missing)
     options = Options(
         data_dir=data_dir.absolute(),
         configs=configs,

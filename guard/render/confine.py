@@ -126,7 +126,7 @@ def restrict(confinement: Confinement) -> None:
     _limit(resource.RLIMIT_CPU, confinement.seconds)
     _limit(resource.RLIMIT_DATA, confinement.memory)
     _limit(resource.RLIMIT_FSIZE, confinement.file)
-    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_CORE, 1)  # none, for crash collectors neither: see guard.base.memory
     _limit(resource.RLIMIT_NOFILE, 1024)
     _go_first()
     _fence(libc, confinement)

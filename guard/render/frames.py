@@ -7,15 +7,18 @@ from msgspec import Struct
 from guard.base import codec
 from guard.render.ignoring import Question
 from guard.render.manifests import Fault, Found
+from guard.render.opened import Opened
 from guard.state.snapshot import File
 
 LENGTH = 4
 
 
 class Request(Struct, frozen=True):
-    """A file to be parsed, or paths to be sorted out."""
+    """A file to be parsed, as it is or decrypted, one whose decrypted values are to be listed, or paths to be sorted out."""
 
     file: File | None = None
+    opened: Opened | None = None
+    listed: Opened | None = None
     ignoring: Question | None = None
 
 
@@ -25,6 +28,7 @@ class Part(Struct, frozen=True, omit_defaults=True):
     manifests: list[Found] = []
     faults: list[Fault] = []
     left_out: list[str] = []
+    secrets: list[str] = []
     last: bool = True
 
 

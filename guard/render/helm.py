@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import posixpath
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -16,6 +16,7 @@ from guard.base import codec
 from guard.base.codec import Json, JsonObject, is_array, is_object
 from guard.base.errors import RenderError
 from guard.render import process, scratch, tool
+from guard.render.encrypted import format_of
 from guard.render.helm_failures import failure
 from guard.render.process import Limits
 from guard.render.tool import placed, sourced
@@ -31,6 +32,9 @@ _CHART = "Chart.yaml"
 # part one argument in two.
 _CHART_FOLDER = "chart"
 _VALUES_FOLDER = "values"
+
+_TAKEN = re.compile(r"(?:^|/)(?:values\.yaml|templates/.*)\Z")
+_OTHERWISE = "put the Secret beside the chart, in a Sync of plain manifests, and have the chart refer to it by its name"
 
 # Shorter texts, and words of texts, stand for too much that is none of the values.
 _SHORTEST_VALUE = 4
@@ -84,6 +88,7 @@ class Helm(Struct, frozen=True, kw_only=True):
             to_write = [msgspec.structs.replace(entry, path=path) for path, entry in moved.items()]
             for pointer in await scratch.write(tree, to_write, made.files):
                 raise RenderError(scratch.POINTER, where=moved[pointer].path)
+            await asyncio.to_thread(_refuse_encrypted, made.files, moved)
             given = await asyncio.to_thread(self._written_values, made.files, len(files))
             top = posixpath.join(self.folder, _CHART)
             done = await process.run(
@@ -186,6 +191,14 @@ class Helm(Struct, frozen=True, kw_only=True):
             return archives[0]
         folders = [path for path in known if charts and path.startswith(f"{charts}/") and path.endswith(f"/{template}")]
         return folders[0] if len(folders) == 1 else posixpath.join(self.folder, _CHART)
+
+
+def _refuse_encrypted(files: Path, entries: Mapping[str, Entry]) -> None:
+    """Raises RenderError for values and templates of which a cipher would be taken for a value."""
+    for name, entry in entries.items():
+        counts = name.startswith(f"{_VALUES_FOLDER}/") or _TAKEN.search(name) is not None
+        if counts and format_of(name, (files / name).read_bytes()) is not None:
+            raise RenderError("is encrypted with SOPS, which Guard does not decrypt for Helm", where=entry.path, hint=_OTHERWISE)
 
 
 def _inside(path: str, folder: str) -> str:

@@ -9,10 +9,12 @@ from msgspec import Struct
 from guard.base.codec import Json, JsonObject, child, is_array, is_object
 from guard.base.errors import RenderError
 from guard.base.naming import plural
+from guard.render.encrypted import left_in, may_hold_values
 from guard.render.yaml import Document, documents
 from guard.state import notation
 
 _NEEDED = "every object needs apiVersion, kind and metadata.name"
+_ENCRYPT = "encrypt the file as a whole with sops, which writes its metadata below a key `sops` that begins a line"
 
 
 class Fault(Struct, frozen=True):
@@ -48,10 +50,13 @@ def _hint(faults: Sequence[Fault]) -> str:
 
 
 class Found(Struct, frozen=True):
-    """An object, and the line (from 1) of its first key; in which file it was found is the reader's to say."""
+    """An object, and the line (from 1) of its first key; in which file it was found is the reader's to say. `confidential` where
+    a value of it was encrypted there.
+    """
 
     body: JsonObject
     line: int
+    confidential: bool = False
 
 
 class Parsed(Struct, frozen=True):
@@ -63,15 +68,16 @@ class Parsed(Struct, frozen=True):
 
 def parse(path: str, data: bytes) -> Parsed:
     """The manifests of a file, items of lists each on its own, and all faults that can be found: a fault of YAML's own ends it,
-    and so do MOST_FAULTS others.
+    and so do MOST_FAULTS others. A value that SOPS has encrypted is a fault.
 
     Bodies may share parts where the file uses aliases.
     """
     manifests: list[Found] = []
     faults: list[Fault] = []
+    looked_into = may_hold_values(data)
     try:
         for document, body, line in _read(path, data):
-            fault = _fault(body)
+            fault = fault_of(body, looked_into=looked_into)
             if fault is None and is_object(body):
                 manifests.append(Found(body=body, line=line))
             elif fault is not None:
@@ -87,23 +93,38 @@ def parse(path: str, data: bytes) -> Parsed:
 
 def _read(path: str, data: bytes) -> Iterator[tuple[Document, Json, int]]:
     for document in documents(path, data):
-        for body, line in _objects(document, document.value):
-            yield document, body, line
+        for body, at in objects_in(document.value):
+            yield document, body, line_at(document, at)
 
 
-def _objects(document: Document, value: Json, *, line: int = 0) -> Iterator[tuple[Json, int]]:
-    """The value itself, or what it lists, with the line of each; lists of lists included."""
-    line = document.line_of(value) if is_object(value) else line or document.line
+def objects_in(value: Json, at: tuple[int, ...] = ()) -> Iterator[tuple[Json, tuple[int, ...]]]:
+    """The value itself, or what it lists, with the places in the lists; lists of lists included."""
     if not is_object(value) or not _is_list(value):
-        yield value, line
+        yield value, at
         return
-    for item in value["items"] or ():
+    for index, item in enumerate(value["items"] or ()):
         # A typed list's items may leave out what the list says of them.
         if is_object(item) and not item.get("apiVersion") and not item.get("kind") and value["kind"] != "List":
             told = {"apiVersion": value.get("apiVersion"), "kind": value["kind"].removesuffix("List")}
-            yield {**told, **item, **told}, document.line_of(item)
+            yield {**told, **item, **told}, (*at, index)
         else:
-            yield from _objects(document, item, line=line)
+            yield from objects_in(item, (*at, index))
+
+
+def line_at(document: Document, at: tuple[int, ...]) -> int:
+    """The line of an item of its lists, or where that is no object, of the list."""
+    line, part = document.line, document.value
+    for index in (*at, None):
+        line = document.line_of(part) if is_object(part) else line
+        if index is not None:
+            part = item_at(part, index)
+    return line
+
+
+def item_at(value: Json, index: int) -> Json:
+    """Null where there is none."""
+    items = value.get("items") if is_object(value) else None
+    return items[index] if is_array(items) and index < len(items) else None
 
 
 def _is_list(value: JsonObject) -> bool:
@@ -116,8 +137,13 @@ def _is_list(value: JsonObject) -> bool:
     )
 
 
-def _fault(body: Json) -> tuple[str, str, JsonObject | None] | None:
-    """What keeps a value from being a manifest, what to do about it, and the object in it where that is written."""
+def fault_of(body: Json, *, looked_into: bool = True) -> tuple[str, str, JsonObject | None] | None:
+    """What keeps a value from being a manifest, what to do about it, and the object in it where that is written. It is looked
+    into for values that are encrypted still. No value is told.
+    """
+    if looked_into and (place := left_in(body)) is not None:
+        told = notation.written(place) or "the value"
+        return f"{told} was encrypted with SOPS, and the file says nothing of it", _ENCRYPT, None
     if not is_object(body):
         return f"is {_called(body)}, not a Kubernetes object", _NEEDED, None
     metadata = body.get("metadata", {})

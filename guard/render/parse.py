@@ -18,6 +18,7 @@ from guard.render.cache import Cache, parsed_key
 from guard.render.frames import LENGTH, Part, Request, packed
 from guard.render.ignoring import Question
 from guard.render.manifests import FaultsError, Found, Parsed
+from guard.render.opened import Opened
 from guard.state.snapshot import File
 
 # What an interpreter needs to find its modules; nothing of the parent's secrets goes to the child.
@@ -46,6 +47,8 @@ class Parser:
         self._ending: set[_Child] = set()
         # For those who have a tool make something, of which a run may take a gigabyte and each core.
         self.turns = asyncio.Semaphore(TURNS)
+        # For runs of sops, among them those of whoever holds a turn.
+        self.openings = asyncio.Semaphore(TURNS)
 
     async def close(self) -> None:
         """No child is left."""
@@ -77,6 +80,35 @@ class Parser:
             _as_of(file.path, found[key], read_as=todo[key].path) if key in found else Parsed(manifests=known[key], faults=[])
             for key, file in zip(keys, files, strict=True)
         ]
+
+    async def parse_opened(self, files: Sequence[Opened]) -> list[Parsed]:
+        """The same of decrypted files. What they hold is kept nowhere, and the child that reads them ends before this returns."""
+        return await self._alone([Request(opened=file) for file in files], where=[file.file.path for file in files])
+
+    async def parse_alone(self, files: Sequence[File]) -> list[Parsed]:
+        """The same of files as they are, for what is made of decrypted ones."""
+        return await self._alone([Request(file=file) for file in files], where=[file.path for file in files])
+
+    async def secrets_of(self, files: Sequence[Opened]) -> frozenset[str]:
+        """What the encrypted values of files stand for. Raises RenderError where one cannot be read."""
+        child = _Child(self._timeout, is_quoted=False)
+        found: set[str] = set()
+        try:
+            for file in files:
+                (answer,) = await child.ask(Request(listed=file), where=file.file.path)
+                if answer.faults:
+                    raise FaultsError(answer.faults)
+                found.update(answer.secrets)
+        finally:
+            await child.close()
+        return frozenset(found)
+
+    async def _alone(self, requests: Sequence[Request], *, where: Sequence[str]) -> list[Parsed]:
+        child = _Child(self._timeout, is_quoted=False)
+        try:
+            return [await child.parsed_of(request, where=path) for request, path in zip(requests, where, strict=True)]
+        finally:
+            await child.close()
 
     async def left_out(self, paths: list[str], files: dict[str, bytes]) -> frozenset[str]:
         """Which of the paths the ignore files leave out, by their contents. Raises RenderError, also for a bad pattern."""
@@ -142,10 +174,11 @@ def _as_of(path: str, parsed: Parsed, *, read_as: str) -> Parsed:
 
 
 class _Child:
-    """One worker process, started when the first file comes."""
+    """One worker process, started when the first file comes. Its last words are told only if it `is_quoted`."""
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float, *, is_quoted: bool = True) -> None:
         self.parsed = 0
+        self._is_quoted = is_quoted
         self._timeout = timeout
         self._process: Process | None = None
         self._expiry: asyncio.TimerHandle | None = None
@@ -153,8 +186,11 @@ class _Child:
 
     async def parse(self, file: File) -> Parsed:
         self.parsed += len(file.data)
+        return await self.parsed_of(Request(file=file), where=file.path)
+
+    async def parsed_of(self, request: Request, *, where: str) -> Parsed:
         manifests: list[Found] = []
-        parts = await self.ask(Request(file=file), where=file.path)
+        parts = await self.ask(request, where=where)
         for part in parts:
             manifests += part.manifests
         return Parsed(manifests=manifests, faults=parts[-1].faults)
@@ -179,6 +215,7 @@ class _Child:
             raise RenderError(f"parsing took longer than {self._timeout:g} s", where=where) from error
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             status, told = await _last_words(self._process)
+            told = told if self._is_quoted else ""
             raise RenderError(f"the parser ended unexpectedly ({status})", where=where, hint=told) from error
 
     async def _started(self) -> Process:

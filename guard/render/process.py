@@ -10,9 +10,10 @@ import shutil
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 from msgspec import Struct
 
@@ -41,6 +42,8 @@ _GIT = {
 }
 # What an interpreter needs to find its modules; the launcher does not hand it on.
 _INTERPRETER = ("LD_LIBRARY_PATH", "PYTHONHOME")
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 _READ_AT_ONCE = 256 * 1024
 _MEMORY_WORDS = (b"out of memory", b"cannot allocate memory", b"failed to create new OS thread")
@@ -93,8 +96,12 @@ async def run(
     limits: Limits,
     where: str,
     network: bool = False,
+    given: bytes = b"",
+    descriptors: Sequence[int] = (),
+    environment: Mapping[str, str] = _NOTHING,
 ) -> Finished:
-    """Run a tool to its end in `folder`. It reads the scratch folder's files and no others, and writes into its home only.
+    """Run a tool to its end in `folder`. It reads the scratch folder's files and no others, and writes into its home only; it is
+    `given` its standard input, and open files under their own numbers. `environment` is what it is told beside the usual.
 
     Raises RenderError with `where` when it cannot be started, takes too long or too much, and says nothing of other failures.
     """
@@ -112,16 +119,17 @@ async def run(
     )
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-P", "-S", confine.__file__, *confinement.arguments(), "--", binary.path, *arguments,
-        stdin=DEVNULL,
+        stdin=PIPE if given else DEVNULL,
         stdout=PIPE,
         stderr=PIPE,
         cwd=folder,
-        env=_environment(scratch, network=network),
+        env={**_environment(scratch, network=network), **environment},
+        pass_fds=descriptors,
         # An interrupt at the terminal is the parent's to handle, and what it starts ends with it.
         start_new_session=True,
     )  # fmt: skip
     try:
-        output, told = await _outputs(process, binary.name, limits)
+        output, told = await _outputs(process, binary.name, limits, given=given)
         _check(binary, process.returncode or 0, told, limits)
     except RenderError as error:
         raise RenderError(error.message, where=error.where or where, hint=error.hint) from error
@@ -131,7 +139,7 @@ async def run(
     return Finished(status=process.returncode or 0, output=output, told=told)
 
 
-async def _outputs(process: Process, name: str, limits: Limits) -> tuple[bytes, bytes]:
+async def _outputs(process: Process, name: str, limits: Limits, *, given: bytes) -> tuple[bytes, bytes]:
     if process.stdout is None or process.stderr is None:
         raise RenderError(f"{name} has no pipes")
     output, told = bytearray(), bytearray()
@@ -149,13 +157,23 @@ async def _outputs(process: Process, name: str, limits: Limits) -> tuple[bytes, 
 
     try:
         async with asyncio.timeout(limits.seconds):
-            await asyncio.gather(results(process.stdout), words(process.stderr))
+            await asyncio.gather(_give(process, given), results(process.stdout), words(process.stderr))
             await process.wait()
     except TimeoutError as error:
         raise RenderError(f"{name} took longer than {limits.seconds:g} s") from error
     if len(output) > limits.output:
         raise RenderError(f"{name} gives out more than {limits.output // 2**20} MiB")
     return bytes(output), bytes(told)
+
+
+async def _give(process: Process, given: bytes) -> None:
+    if process.stdin is None:
+        return
+    # Who ends without reading it all says why in another way.
+    with contextlib.suppress(ConnectionError):
+        process.stdin.write(given)
+        await process.stdin.drain()
+    process.stdin.close()
 
 
 def _kill(process: Process) -> None:
@@ -204,4 +222,4 @@ def _loaders() -> tuple[str, ...]:
 @cache
 def _say_what_is_lacking() -> None:
     if missing := confine.lacking():
-        telemetry.get("render").warning("Kustomize and Helm run less confined than they could be", lacking=missing)
+        telemetry.get("render").warning("Kustomize, Helm and SOPS run less confined than they could be", lacking=missing)

@@ -10,7 +10,9 @@ from typing import Literal, TypeAlias, TypeVar
 from msgspec import Struct, structs
 
 from guard.base.errors import RenderError
+from guard.render.decrypt import Decryption, Encrypted, opened_by
 from guard.render.detect import Form, decides, detect
+from guard.render.encrypted import format_of
 from guard.render.ignoring import is_ignore_file
 from guard.render.manifests import Fault, FaultsError, Parsed
 from guard.render.parse import Parser
@@ -43,13 +45,17 @@ async def no_tool(_form: Form) -> Tool | None:
 
 
 class _Plain(Struct, frozen=True):
-    """A folder of plain manifests as it was rendered last. `ignoring` are the ignore files in it, by path."""
+    """A folder of plain manifests as it was rendered last. `ignoring` are the ignore files in it, by path; `encrypted` are files
+    that were, and `keys` names what opened them.
+    """
 
     folder: str
     id: str
     files: dict[str, Entry]
     ignoring: dict[str, bytes]
     groups: dict[str, tuple[Manifest, ...]]
+    encrypted: frozenset[str] = frozenset()
+    keys: str = ""
 
 
 class _Made(Struct, frozen=True):
@@ -87,15 +93,24 @@ class Renderer:
         self._made = _Made(key="", via="", groups={})
         self._refused = _Refused(what="", told=Fault(where="", message=""), left=0)
 
-    async def render(self, tree: Tree, folder: str, *, form: Form | Literal["Auto"] = "Auto", tool: MakeTool = no_tool) -> Groups:
+    async def render(
+        self,
+        tree: Tree,
+        folder: str,
+        *,
+        form: Form | Literal["Auto"] = "Auto",
+        tool: MakeTool = no_tool,
+        decryption: Decryption | None = None,
+    ) -> Groups:
         """The manifests of a folder of plain ones, or what the tool of its form makes of it; `Auto` goes by what it holds.
+        `decryption` opens plain ones that are encrypted; with other keys than before all those are opened again.
 
         Raises RenderError with the first fault of all files, the others in its hint, and SourceError.
         """
         tree = _Listed(tree)
         found = await self._form(tree, folder) if form == "Auto" else form
         made_by = await tool(found)
-        return await (self._rendered_by(made_by, tree) if made_by else self._rendered_plain(tree, folder))
+        return await (self._rendered_by(made_by, tree) if made_by else self._rendered_plain(tree, folder, decryption))
 
     async def _form(self, tree: Tree, folder: str) -> Form:
         known, folder_id = self._detected, await tree.id(folder)
@@ -156,17 +171,19 @@ class Renderer:
             raise FaultsError(faults)
         return {name: made[name] if name in made else known[name] for name in texts}
 
-    async def _rendered_plain(self, tree: Tree, folder: str) -> Groups:
+    async def _rendered_plain(self, tree: Tree, folder: str, decryption: Decryption | None) -> Groups:
         known = self._plain
         folder_id = await tree.id(folder)
-        if (known.folder, known.id) != (folder, folder_id):
-            work = self._updated(tree, folder, folder_id=folder_id)
-            self._plain = await self._anew(f"{folder} {folder_id}", work)
+        keys = decryption.digest if decryption is not None else ""
+        if (known.folder, known.id) != (folder, folder_id) or (known.encrypted and known.keys != keys):
+            work = self._updated(tree, folder, folder_id=folder_id, decryption=decryption)
+            self._plain = await self._anew(f"{folder} {folder_id} {keys}", work)
         self._texts.hold(tree.revision, self._plain.files)
         return self._plain.groups
 
-    async def _updated(self, tree: Tree, folder: str, *, folder_id: str) -> _Plain:
+    async def _updated(self, tree: Tree, folder: str, *, folder_id: str, decryption: Decryption | None) -> _Plain:
         known = self._plain
+        keys = decryption.digest if decryption is not None else ""
         changes = await tree.changes(folder, known.id) if known.id and known.folder == folder else None
         ignoring = known.ignoring
         if changes is None or any(map(is_ignore_file, (*(entry.path for entry in changes.put), *changes.gone))):
@@ -184,9 +201,20 @@ class Renderer:
         if sum(entry.size for entry in files.values()) > MOST_IN_ALL:
             where = f"{folder or '.'} in {tree.revision}"
             raise RenderError(f"the manifests are larger than {MOST_IN_ALL // 2**20} MiB", where=where)
-        fresh = await self._read(tree, put)
+        if known.keys != keys:
+            fresh_ones = {entry.path for entry in put}
+            put += [files[path] for path in known.encrypted if path in files and path not in fresh_ones]
+        fresh, encrypted = await self._read(tree, put, decryption)
         groups = {path: fresh[path] if path in fresh else known.groups[path] for path in files}
-        return _Plain(folder=folder, id=folder_id, files=files, ignoring=ignoring, groups=groups)
+        return _Plain(
+            folder=folder,
+            id=folder_id,
+            files=files,
+            ignoring=ignoring,
+            groups=groups,
+            encrypted=frozenset(path for path in known.encrypted if path in files and path not in fresh) | encrypted,
+            keys=keys,
+        )
 
     async def _selected(self, entries: Iterable[Entry], *, folder: str, ignoring: dict[str, bytes]) -> list[Entry]:
         """Those of the entries that are manifests."""
@@ -196,9 +224,12 @@ class Renderer:
             found = [entry for entry in found if entry.path not in out]
         return [entry for entry in found if is_manifest(entry)]
 
-    async def _read(self, tree: Tree, entries: list[Entry]) -> dict[str, tuple[Manifest, ...]]:
-        """The manifests of files. Raises RenderError with all faults in them."""
+    async def _read(
+        self, tree: Tree, entries: list[Entry], decryption: Decryption | None
+    ) -> tuple[dict[str, tuple[Manifest, ...]], frozenset[str]]:
+        """The manifests of files, and which of these were encrypted. Raises RenderError with all faults in them."""
         found: dict[str, tuple[Manifest, ...]] = {}
+        encrypted: set[str] = set()
         faults: list[Fault] = []
         for batch in _batches(entries):
             blobs = await tree.read({entry.blob for entry in batch})
@@ -207,12 +238,28 @@ class Renderer:
                 if is_lfs_pointer(file.data):
                     raise RenderError("is kept in Git LFS, from which Guard does not fetch", where=file.path)
             await asyncio.to_thread(self._texts.add, blobs)
-            for file, parsed in zip(files, await self._parser.parse(files), strict=True):
+            closed = [Encrypted(file=file, format=how) for file in files if (how := format_of(file.path, file.data)) is not None]
+            encrypted |= {each.file.path for each in closed}
+            files = [file for file in files if file.path not in encrypted]
+            results = list(zip(files, await self._parser.parse(files), strict=True))
+            try:
+                results += await self._opened(closed, decryption)
+            except FaultsError as error:
+                faults += error.faults
+            for file, parsed in results:
                 faults += parsed.faults
                 found[file.path] = _placed(file.path, parsed)
         if faults:
             raise FaultsError(faults)
-        return found
+        return found, frozenset(encrypted)
+
+    async def _opened(self, closed: list[Encrypted], decryption: Decryption | None) -> list[tuple[File, Parsed]]:
+        """What encrypted files hold. Raises FaultsError."""
+        if not closed:
+            return []
+        opened = await opened_by(decryption, closed)
+        parsed = await self._parser.parse_opened(opened)
+        return [(each.file, found) for each, found in zip(opened, parsed, strict=True)]
 
 
 class _Listed:
@@ -275,4 +322,7 @@ def _place(tool: Tool, document: bytes) -> str:
 
 
 def _placed(path: str, parsed: Parsed) -> tuple[Manifest, ...]:
-    return tuple(Manifest(body=found.body, origin=Origin(file=path, line=found.line)) for found in parsed.manifests)
+    return tuple(
+        Manifest(body=found.body, origin=Origin(file=path, line=found.line), confidential=found.confidential)
+        for found in parsed.manifests
+    )

@@ -9,11 +9,13 @@ import sys
 import time
 from collections.abc import Iterator
 
-from guard.base import codec
+from guard.base import codec, memory
 from guard.base.errors import RenderError
+from guard.render import opened
 from guard.render.frames import LENGTH, Part, Request, packed
 from guard.render.ignoring import left_out
 from guard.render.manifests import Fault, Found, Parsed, parse
+from guard.render.opened import Opened
 from guard.state.snapshot import File
 
 # A file at the source's limit of 16 MiB took 460 MiB at its worst (nothing but empty lists): twice that, and some.
@@ -22,14 +24,15 @@ MEMORY = 1024 * 1024 * 1024
 PART = 256 * 1024
 
 
-def answer(request: File) -> Parsed:
+def answer(request: File | Opened) -> Parsed:
     """What `request` holds; a file that needs too much is a fault of that file."""
+    file = request if isinstance(request, File) else request.file
     try:
-        return parse(request.path, request.data)
+        return parse(file.path, file.data) if isinstance(request, File) else opened.parse(request)
     except MemoryError:
-        return _too_much(request, f"needs more than {MEMORY // 2**20} MiB of memory to read")
+        return _too_much(file, f"needs more than {MEMORY // 2**20} MiB of memory to read")
     except RecursionError:
-        return _too_much(request, "is nested too deeply")
+        return _too_much(file, "is nested too deeply")
 
 
 def parts(parsed: Parsed) -> Iterator[Part]:
@@ -48,7 +51,7 @@ def parts(parsed: Parsed) -> Iterator[Part]:
 def main() -> None:
     seconds = int(sys.argv[1])
     _limit(resource.RLIMIT_AS, MEMORY)
-    _limit(resource.RLIMIT_CORE, 0)
+    memory.keep_private()
     given, told = sys.stdin.buffer, sys.stdout.buffer
     while header := given.read(LENGTH):
         # Each file has the whole time. The parent counts as well, but it may be gone.
@@ -60,13 +63,15 @@ def main() -> None:
 
 
 def _answers(request: Request) -> Iterator[Part]:
-    if request.file is not None:
-        yield from parts(answer(request.file))
-    if request.ignoring is not None:
-        try:
+    for each in filter(None, (request.file, request.opened)):
+        yield from parts(answer(each))
+    try:
+        if request.listed is not None:
+            yield Part(secrets=opened.secrets_of(request.listed))
+        if request.ignoring is not None:
             yield Part(left_out=left_out(request.ignoring))
-        except RenderError as error:
-            yield Part(faults=[Fault(where=error.where, message=error.message, hint=error.hint)])
+    except RenderError as error:
+        yield Part(faults=[Fault(where=error.where, message=error.message, hint=error.hint)])
 
 
 def _too_much(request: File, message: str) -> Parsed:

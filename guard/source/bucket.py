@@ -118,7 +118,7 @@ class BucketSource:
     @property
     def trust(self) -> Trust:
         """A `guard.source.ports.Source`'s: weaker where objects have no version."""
-        return Trust(weakness=self._weakness)
+        return Trust(is_fetched=bool(self._last[1]), weakness=self._weakness)
 
     def link(self, revision: str) -> Link:
         """`s3://<bucket>/<key>?versionId=<id>`."""

@@ -10,6 +10,8 @@ from pathlib import Path
 from guard import api
 from guard.base.errors import ConfigError
 from guard.cluster import Served
+from guard.render import keys
+from guard.render.decrypt import Decryption
 from guard.render.detect import Form
 from guard.render.helm import Helm
 from guard.render.kustomize import Kustomize
@@ -60,8 +62,10 @@ class SourceFolder:
         self._source: Source | None = None
         # Of the revision in force and the one that may come next.
         self._texts = Texts()
+        self._parser = parser
         self._renderer = Renderer(parser, texts=self._texts)
         self._links: dict[str, Link] = {}
+        self._decryption: Decryption | None = None
 
     async def fetch(self) -> str:
         return await (await self._opened()).fetch()
@@ -88,7 +92,9 @@ class SourceFolder:
                         capabilities=(await self._served()).capabilities,
                     )
 
-        groups = await self._renderer.render(source.tree(revision), folder, form=spec.renderer, tool=tool)
+        groups = await self._renderer.render(
+            source.tree(revision), folder, form=spec.renderer, tool=tool, decryption=await self._decryption_of(sync)
+        )
         needed = {revision, self._view.state.revision(sync.key)}
         self._texts.keep(needed)
         self._links = {known: link for known, link in self._links.items() if known in needed} | {revision: source.link(revision)}
@@ -152,6 +158,17 @@ class SourceFolder:
             include=named.include,
             directory=self._directory,
         )
+
+    async def _decryption_of(self, sync: api.Sync) -> Decryption | None:
+        """What opens encrypted files, the same as long as the keys are."""
+        spec = sync.spec.decryption
+        if spec is None:
+            return None
+        secret = f"{sync.metadata.namespace}/{spec.secret_ref.name}"
+        found = keys.read(await self._values(sync, spec.secret_ref), secret=secret)
+        if self._decryption is None or self._decryption.keys != found:
+            self._decryption = Decryption(found, directory=self._scratch, turns=self._parser.openings)
+        return self._decryption
 
     async def _values(self, sync: api.Sync, reference: api.SecretReference | None) -> dict[str, bytes]:
         """Those of a Secret that the Sync names."""

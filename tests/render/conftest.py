@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.render.locksmith import Locksmith
 from tests.render.workshop import Workshop
 from tools import binaries
 
@@ -22,3 +23,13 @@ async def workshop(tools: dict[str, Path], tmp_path: Path, monkeypatch: pytest.M
     made = Workshop(tmp_path, tools=tools)
     yield made
     await made.close()
+
+
+@pytest.fixture
+def locksmith(monkeypatch: pytest.MonkeyPatch) -> Iterator[Locksmith]:
+    """With sops on Guard's PATH, as in its image."""
+    tools = binaries.locate(["sops", "age-keygen"])
+    monkeypatch.setenv("PATH", os.pathsep.join([str(tools["sops"].parent), os.environ["PATH"]]))
+    made = Locksmith(tools)
+    yield made
+    made.close()

@@ -16,6 +16,7 @@ from guard.base.errors import RenderError
 from guard.render.helm import Helm
 from guard.render.process import Limits
 from guard.state.capabilities import Capabilities
+from tests.render.locksmith import Locksmith
 from tests.render.workshop import Workshop
 
 CHART = "apiVersion: v2\nname: shop\nversion: 1.2.3\nappVersion: '4'\n"
@@ -352,3 +353,13 @@ async def test_of_values_that_guard_reads_otherwise_than_helm_nothing_is_told(wo
     assert told.startswith("c/templates/a.yaml:1: the template has it fail")
     assert "correct" not in told
     assert "horse" not in told
+
+
+@pytest.mark.parametrize("name", ["charts/web/values.yaml", "charts/web/templates/web.yaml", "more.yaml"])
+async def test_encrypted_values_and_templates_are_refused(name: str, workshop: Workshop, locksmith: Locksmith) -> None:
+    helm = msgspec.structs.replace(workshop.helm("charts/web"), values_files=("more.yaml",))
+    text = locksmith.encrypt(name, VALUES, locksmith.age())
+    told = await workshop.refusal(helm, FILES | {"more.yaml": "a: b\n", name: text})
+    assert told.startswith(
+        f"{name}: is encrypted with SOPS, which Guard does not decrypt for Helm (put the Secret beside the chart"
+    )

@@ -1,0 +1,89 @@
+"""Decrypted values are in Guard's own memory and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from guard.base.errors import RenderError
+from guard.render import keys
+from guard.render.cache import Cache
+from guard.render.decrypt import Decryption
+from guard.render.parse import Parser
+from guard.render.render import Renderer
+from guard.state.snapshot import File
+from tests.render import traces
+from tests.render.locksmith import Key, Locksmith, edited
+from tests.render.trees import MemoryTree
+
+VALUE = "correct-horse-battery-staple"
+SECRET = f"apiVersion: v1\nkind: Secret\nmetadata: {{name: login}}\nstringData: {{password: {VALUE}}}\n"
+MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {level: debugging-everything}\n"
+ONLY_DATA = ("--encrypted-regex", "^stringData$")
+
+
+@pytest.fixture
+async def parser(tmp_path: Path) -> AsyncIterator[Parser]:
+    cache = Cache(tmp_path / "cache" / "manifests.db", today=lambda: 1)
+    made = Parser(cache=cache)
+    yield made
+    await made.close()
+    await cache.close()
+
+
+def decryption(key: Key, parser: Parser, folder: Path) -> Decryption:
+    return Decryption(keys.read(key.values, secret="apps/sops"), directory=folder / "scratch", turns=parser.openings)
+
+
+async def test_a_search_finds_what_is_there(parser: Parser, tmp_path: Path) -> None:
+    plain = File(path="a.yaml", blob="1", data=MAP.encode())
+    await parser.parse([plain])
+    assert traces.in_files(tmp_path, "debugging-everything") == [str(tmp_path / "cache" / "manifests.db")]
+    (tmp_path / "file").write_text("x" + VALUE.encode().hex())
+    assert traces.in_files(tmp_path, VALUE) == [str(tmp_path / "file")]
+    # Beside the child that is kept for the next commit.
+    child = await asyncio.create_subprocess_exec("cat", "-", stdin=PIPE, stdout=PIPE)
+    assert child.stdin is not None
+    assert child.stdout is not None
+    child.stdin.write(f"{VALUE}\n".encode())
+    assert await child.stdout.readline() == f"{VALUE}\n".encode()
+    assert {found.split()[0] for found in traces.in_children(VALUE)} == {str(child.pid)}
+    assert len(traces.children(os.getpid())) == 2
+    child.stdin.close()
+    await child.wait()
+
+
+async def test_no_file_and_no_child_holds_a_value(parser: Parser, locksmith: Locksmith, tmp_path: Path) -> None:
+    age, pgp = locksmith.age(), locksmith.pgp()
+    files = {
+        "a.yaml": locksmith.encrypt("a.yaml", SECRET, age, options=ONLY_DATA),
+        "b.yaml": MAP,
+        "c.yaml": locksmith.encrypt("c.yaml", SECRET.replace("login", "other"), pgp, options=ONLY_DATA),
+    }
+    opened = Decryption(
+        keys.read({**age.values, **pgp.values}, secret="apps/sops"), directory=tmp_path / "scratch", turns=parser.openings
+    )
+    groups = await Renderer(parser).render(MemoryTree(files), "", decryption=opened)
+    assert groups["c.yaml"][0].body["stringData"]["password"] == VALUE
+
+    secret = next(line for line in age.private.decode().splitlines() if line.startswith("AGE-SECRET-KEY"))
+    assert traces.in_files(tmp_path, VALUE, secret) == []
+    assert traces.in_children(VALUE, secret) == []
+
+
+async def test_a_failure_leaves_no_value_either(parser: Parser, locksmith: Locksmith, tmp_path: Path) -> None:
+    key = locksmith.age()
+    text = locksmith.encrypt("a.yaml", SECRET, key, options=ONLY_DATA)
+    for broken in (
+        edited(text, "name: login", "name: admin"),
+        locksmith.encrypt("a.yaml", SECRET.replace("{name: login}", "{}"), key, options=ONLY_DATA),
+    ):
+        with pytest.raises(RenderError):
+            await Renderer(parser).render(MemoryTree({"a.yaml": broken}), "", decryption=decryption(key, parser, tmp_path))
+    assert traces.in_files(tmp_path, VALUE) == []
+    assert traces.in_children(VALUE) == []
