@@ -88,7 +88,7 @@ class BucketSource:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bucket")
         self._last: tuple[list[Listed], str] = ([], "")
         self._files: dict[str, Files] = {}
-        self._weakness = ""
+        self._trust = Trust()
 
     async def fetch(self) -> str:
         """Look what the bucket holds, and get what is new. Returns the revision.
@@ -118,7 +118,7 @@ class BucketSource:
     @property
     def trust(self) -> Trust:
         """A `guard.source.ports.Source`'s: weaker where objects have no version."""
-        return Trust(is_fetched=bool(self._last[1]), weakness=self._weakness)
+        return self._trust
 
     def link(self, revision: str) -> Link:
         """`s3://<bucket>/<key>?versionId=<id>`."""
@@ -168,7 +168,7 @@ class BucketSource:
         digest = self._pinned
         if await self._call(lambda: self._copy.is_whole(digest)):
             held = await self._call(lambda: self._copy.objects(digest))
-            self._weakness = weakness(held)
+            self._trust = Trust(is_fetched=True, weakness=weakness(held))
             return digest
         await self._store.begin()
         found = await self._found(digest)
@@ -286,7 +286,7 @@ class BucketSource:
     async def _hold(self, held: Sequence[Held]) -> str:
         digest = bucketrevision.digest(held)
         await self._call(lambda: self._copy.put_revision(digest, held, owner=self._owner))
-        self._weakness = weakness(held)
+        self._trust = Trust(is_fetched=True, weakness=weakness(held))
         return digest
 
     def _files_of(self, digest: str) -> Files:
