@@ -9,7 +9,7 @@ from typing import Protocol
 
 import pytest
 
-from guard.source import BucketCredentials, BucketSource, GitCredentials, GitRef, GitSource, GitVerify
+from guard.source import BucketCredentials, BucketSource, BucketVerify, GitCredentials, GitRef, GitSource, GitVerify
 from guard.source.git import MOST_IN_FETCH
 from tests.source.between import Between
 from tests.source.repository import Repository
@@ -76,6 +76,7 @@ class Opened(Protocol):
         is_ambient: bool = False,
         secret: str = "",
         include: Sequence[str] = (),
+        verify: BucketVerify | None = None,
         directory: str = "data",
         timeout: float = 30,
     ) -> BucketSource: ...
@@ -110,6 +111,7 @@ async def opened(
         is_ambient: bool = False,
         secret: str = "",
         include: Sequence[str] = (),
+        verify: BucketVerify | None = None,
         directory: str = "data",
         timeout: float = 30,
     ) -> BucketSource:
@@ -121,6 +123,7 @@ async def opened(
             credentials=None if is_ambient else credentials or credentials_for(s3_server),
             secret=secret,
             include=include,
+            verify=verify,
             directory=tmp_path / directory,
             timeout=timeout,
         )
