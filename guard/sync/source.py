@@ -78,12 +78,19 @@ class SourceFolder:
         sync = self._sync()
         spec, folder = sync.spec, _folder(sync.spec.path)
 
+        decryption = await self._decryption_of(sync)
+
         async def tool(form: Form) -> Tool | None:
             match form:
                 case "YAML":
                     return None
                 case "Kustomize":
-                    return Kustomize(folder=folder, directory=self._scratch, remote_bases=spec.kustomize.remote_bases)
+                    return Kustomize(
+                        folder=folder,
+                        directory=self._scratch,
+                        remote_bases=spec.kustomize.remote_bases,
+                        decryption=decryption,
+                    )
                 case "Helm":
                     return Helm(
                         folder=folder,
@@ -95,9 +102,7 @@ class SourceFolder:
                         capabilities=(await self._served()).capabilities,
                     )
 
-        groups = await self._renderer.render(
-            source.tree(revision), folder, form=spec.renderer, tool=tool, decryption=await self._decryption_of(sync)
-        )
+        groups = await self._renderer.render(source.tree(revision), folder, form=spec.renderer, tool=tool, decryption=decryption)
         needed = {revision, self._view.state.revision(sync.key)}
         self._texts.keep(needed)
         self._links = {known: link for known, link in self._links.items() if known in needed} | {revision: source.link(revision)}
