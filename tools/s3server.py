@@ -56,7 +56,9 @@ class S3Server:
         access_key, secret_key = login or (f"guard{secrets.token_hex(6)}", secrets.token_hex(20))
         scheme = "https" if tls else "http"
         certificate = ("--cert", str(tls[0]), "--key", str(tls[1])) if tls else ()
-        options = ("--port", f"127.0.0.1:{port}", "--health", "/health", "--keep-alive", "--quiet", *certificate)
+        # Users beside the root user, as made by add_user.
+        users = ("--iam-dir", str(directory), "--iam-cache-disable")
+        options = ("--port", f"127.0.0.1:{port}", "--health", "/health", "--keep-alive", "--quiet", *users, *certificate)
         log = directory / "log"
         with log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
@@ -88,6 +90,25 @@ class S3Server:
             if process.returncode is None:
                 process.kill()
             await process.wait()
+
+    async def add_user(self, access_key: str, secret_key: str) -> None:
+        """One that has no rights of its own."""
+        command = ("admin", "create-user", "--access", access_key, "--secret", secret_key, "--role", "user")
+        process = await asyncio.create_subprocess_exec(
+            str(locate(["versitygw"])["versitygw"]),
+            *command,
+            env={
+                "PATH": os.defpath,
+                "ADMIN_ACCESS_KEY_ID": self.access_key,
+                "ADMIN_SECRET_ACCESS_KEY": self.secret_key,
+                "ADMIN_ENDPOINT_URL": self.url,
+            },
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        out, _ = await process.communicate()
+        if process.returncode:
+            raise S3ServerError(f"the user cannot be made: {out.decode(errors='replace')[-300:]}")
 
 
 async def _listening(process: asyncio.subprocess.Process, port: int) -> None:

@@ -30,7 +30,7 @@ from guard.source.include import Include
 from guard.source.listing import MOST_IN_FILE
 from guard.source.ports import Link, Trust
 from guard.source.s3address import address_of
-from guard.source.s3answers import Version
+from guard.source.s3answers import NO_VERSION, Version
 from guard.source.s3failures import Changed, Refused
 from guard.source.s3store import AT_ONCE, Got, Store
 
@@ -88,7 +88,7 @@ class BucketSource:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bucket")
         self._last: tuple[list[Listed], str] = ([], "")
         self._files: dict[str, Files] = {}
-        self._weakness = ""
+        self._trust = Trust()
 
     async def fetch(self) -> str:
         """Look what the bucket holds, and get what is new. Returns the revision.
@@ -118,7 +118,7 @@ class BucketSource:
     @property
     def trust(self) -> Trust:
         """A `guard.source.ports.Source`'s: weaker where objects have no version."""
-        return Trust(is_fetched=bool(self._last[1]), weakness=self._weakness)
+        return self._trust
 
     def link(self, revision: str) -> Link:
         """`s3://<bucket>/<key>?versionId=<id>`."""
@@ -129,7 +129,7 @@ class BucketSource:
         """Release connections and the thread. Can be called twice."""
         await self._store.close()
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
-        self._copy.close()
+        await asyncio.to_thread(self._copy.close)
 
     async def _call(self, function: Callable[[], T]) -> T:
         try:
@@ -168,24 +168,28 @@ class BucketSource:
         digest = self._pinned
         if await self._call(lambda: self._copy.is_whole(digest)):
             held = await self._call(lambda: self._copy.objects(digest))
-            self._weakness = weakness(held)
+            self._trust = Trust(is_fetched=True, weakness=weakness(held))
             return digest
         await self._store.begin()
         found = await self._found(digest)
-        versions = {_listed(version): version.version for version in found}
+        versions = {_listed(version): version.version or NO_VERSION for version in found}
         known = await self._call(self._copy.known)
         gone = await self._get([each for each in versions if each not in known], versions=versions)
         known = await self._call(self._copy.known)
         if gone or any(each not in known for each in versions):
             raise SourceError("an object of the pinned revision is not in the bucket any more", hint="pin another revision")
-        held = [_in_version(known[each], version) for each, version in versions.items()]
+        held = [msgspec.structs.replace(known[_listed(version)], version=version.version) for version in found]
         return await self._hold(held)
 
     async def _found(self, digest: str) -> Sequence[Version]:
         history = await self._store.versions(self._prefix)
 
         def wanted(key: str) -> bool:
-            return self._is_wanted(key, size=0 if key.endswith("/") else 1)
+            try:
+                return not key.endswith("/") and self._is_wanted(key, size=1)
+            except SourceError:
+                # No revision held it.
+                return False
 
         try:
             found = await self._call(lambda: find(history, digest, wanted=wanted))
@@ -199,7 +203,7 @@ class BucketSource:
         return found
 
     def _checked(self, listed: list[Listed]) -> list[Listed]:
-        """What is read of it. Raises SourceError for keys that cannot be files, and for too much."""
+        """What is read of it. Raises SourceError for keys that cannot be files."""
         wanted = [each for each in listed if self._is_wanted(each.key, size=each.size)]
         paths = {each.key[len(self._prefix) :] for each in wanted}
         for path in paths:
@@ -208,11 +212,6 @@ class BucketSource:
                 raise SourceError(
                     f"the key {self._prefix + above!r} is an object, and a folder of {path!r}", hint="rename one of them"
                 )
-        if sum(each.size for each in wanted if each.size <= MOST_IN_FILE) > MOST_IN_FETCH:
-            raise SourceError(
-                f"what is below the prefix holds more than {MOST_IN_FETCH // 2**30} GiB",
-                hint="name a longer prefix, or say in source.bucket.include what is wanted",
-            )
         return wanted
 
     def _is_wanted(self, key: str, *, size: int) -> bool:
@@ -229,6 +228,11 @@ class BucketSource:
 
     async def _get(self, wanted: Sequence[Listed], *, versions: dict[Listed, str]) -> bool:
         """Fetch objects into the copy, in these versions where they are known. Returns whether one is not what was listed."""
+        if sum(each.size for each in wanted if each.size <= MOST_IN_FILE) > MOST_IN_FETCH:
+            raise SourceError(
+                f"what is below the prefix is more than {MOST_IN_FETCH // 2**20} MiB",
+                hint="name a longer prefix, or say in source.bucket.include what is wanted",
+            )
         held: list[Held] = []
         contents: dict[str, bytes] = {}
         is_changed = False
@@ -282,7 +286,7 @@ class BucketSource:
     async def _hold(self, held: Sequence[Held]) -> str:
         digest = bucketrevision.digest(held)
         await self._call(lambda: self._copy.put_revision(digest, held, owner=self._owner))
-        self._weakness = weakness(held)
+        self._trust = Trust(is_fetched=True, weakness=weakness(held))
         return digest
 
     def _files_of(self, digest: str) -> Files:
@@ -295,10 +299,6 @@ class BucketSource:
 
 def _listed(version: Version) -> Listed:
     return Listed(key=version.key, etag=version.etag, size=version.size, modified=version.modified)
-
-
-def _in_version(held: Held, version: str) -> Held:
-    return msgspec.structs.replace(held, version=version)
 
 
 def _above(parts: Sequence[str]) -> Iterator[str]:

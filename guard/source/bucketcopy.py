@@ -38,6 +38,8 @@ CREATE TABLE IF NOT EXISTS revisions (
 CREATE TABLE IF NOT EXISTS held (owner TEXT PRIMARY KEY, digest TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS folders (folder TEXT, id TEXT, digest TEXT NOT NULL, PRIMARY KEY (folder, id)) WITHOUT ROWID;
 """
+# Where something else stands it is damaged.
+_OBJECTS = "SELECT CAST(objects AS BLOB), CAST(check_ AS BLOB) FROM revisions"
 
 T = TypeVar("T")
 
@@ -102,23 +104,21 @@ class BucketCopy:
 
     def objects(self, digest: str) -> tuple[Held, ...]:
         """Those of a revision. Raises SourceError for one that is not here."""
-        found = self._with_database(
-            lambda database: database.execute("SELECT objects, check_ FROM revisions WHERE digest = ?", (digest,)).fetchone()
-        )
+        found = self._with_database(lambda database: database.execute(_OBJECTS + " WHERE digest = ?", (digest,)).fetchone())
         if found is None:
             raise SourceError(f"the revision {digest} is not in the local copy")
-        data, check = cast("tuple[bytes, bytes]", found)
-        if hashlib.sha256(data).digest() != check:
+        objects = _decoded(cast("tuple[bytes, bytes]", found))
+        if objects is None:
             self._with_database(lambda database: database.execute("DELETE FROM revisions WHERE digest = ?", (digest,)))
             raise SourceError(f"the local copy of the revision {digest} is damaged", hint="it is fetched anew")
-        return codec.decode_as(data, tuple[Held, ...])
+        return objects
 
     def sizes(self, blobs: Sequence[str]) -> dict[str, int]:
         return dict(cast("list[tuple[str, int]]", self._select("blob, length(data)", blobs)))
 
     def contents(self, blobs: Sequence[str]) -> dict[str, bytes]:
         """Raises SourceError where one is missing or damaged; it is fetched anew then."""
-        found = dict(cast("list[tuple[str, bytes]]", self._select("blob, data", blobs)))
+        found = dict(cast("list[tuple[str, bytes]]", self._select("blob, CAST(data AS BLOB)", blobs)))
         bad = [blob for blob in blobs if blob not in found or hashlib.sha256(found[blob]).hexdigest() != blob]
         if bad:
 
@@ -214,11 +214,17 @@ class BucketCopy:
             return
         database.execute("DELETE FROM folders WHERE digest NOT IN (SELECT digest FROM revisions)")
         used: set[tuple[str, str, int, str]] = set()
-        for (data,) in database.execute("SELECT objects FROM revisions"):
-            used |= {(each.key, each.etag, each.size, each.modified) for each in codec.decode_as(data, tuple[Held, ...])}
+        for row in database.execute(_OBJECTS):
+            used |= {(each.key, each.etag, each.size, each.modified) for each in _decoded(row) or ()}
         rows = database.execute("SELECT key, etag, size, modified FROM objects").fetchall()
         database.executemany(
             "DELETE FROM objects WHERE key = ? AND etag = ? AND size = ? AND modified = ?",
             [row for row in rows if tuple(row) not in used],
         )
         database.execute("DELETE FROM blobs WHERE blob NOT IN (SELECT blob FROM objects)")
+
+
+def _decoded(row: tuple[bytes, bytes]) -> tuple[Held, ...] | None:
+    """None where it is damaged."""
+    data, check = row
+    return codec.decode_as(data, tuple[Held, ...]) if hashlib.sha256(data).digest() == check else None

@@ -89,6 +89,8 @@ class _Credentials(Protocol):
 
 class _Session(Protocol):
     def get_credentials(self) -> _Credentials | None: ...
+    def get_config_variable(self, logical_name: str) -> object: ...
+    def set_config_variable(self, logical_name: str, value: str) -> None: ...
     def set_default_client_config(self, client_config: object) -> None: ...
 
 
@@ -102,11 +104,13 @@ class _Configs(Protocol):
 
 class Login:
     """Who asks: those of `given` that hold a key, otherwise botocore's chain of environment, web identity, shared files,
-    containers and machines.
+    containers and machines; the first that gives some counts. `region` is where a web identity is shown, unless the
+    environment names one.
     """
 
-    def __init__(self, given: BucketCredentials) -> None:
+    def __init__(self, given: BucketCredentials, *, region: str) -> None:
         self._given = given
+        self._region = region
         self._ambient: _Credentials | None = None
 
     def frozen(self) -> Frozen:
@@ -117,7 +121,7 @@ class Login:
         errors = _errors()
         try:
             if self._ambient is None:
-                self._ambient = _session().get_credentials()
+                self._ambient = _session(self._region).get_credentials()
             if self._ambient is not None:
                 return self._ambient.get_frozen_credentials()
         except errors as error:
@@ -141,12 +145,14 @@ class _Static(Struct, frozen=True, kw_only=True):
         return "Static(***)"
 
 
-def _session() -> _Session:
+def _session(region: str) -> _Session:
     session = cast("_Sessions", importlib.import_module("botocore.session")).Session()
     configs = cast("_Configs", importlib.import_module("botocore.config"))
     session.set_default_client_config(
         configs.Config(connect_timeout=_CONNECT_SECONDS, read_timeout=_READ_SECONDS, retries={"total_max_attempts": _TRIES})
     )
+    if session.get_config_variable("region") is None:
+        session.set_config_variable("region", region)
     return session
 
 

@@ -10,6 +10,9 @@ from msgspec import Struct
 
 from guard.source.bucketrevision import Listed
 
+# What was put while the bucket was not versioned, and is replaced in place.
+NO_VERSION = "null"
+
 
 class NotS3(ValueError):
     """It is not what S3 answers."""
@@ -97,8 +100,7 @@ def refusal(body: bytes) -> Refusal:
 
 
 def version_of(text: str) -> str:
-    """What S3 calls `null` was put while the bucket was not versioned, and is replaced in place."""
-    return "" if text == "null" else text
+    return "" if text == NO_VERSION else text
 
 
 def _version(fields: dict[str, str], name: str, decoded: Callable[[str], str]) -> Version:

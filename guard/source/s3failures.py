@@ -13,6 +13,7 @@ from guard.source.s3answers import Refusal
 TRANSIENT = frozenset({429, 500, 502, 503, 504})
 
 _HELD = "check what the Secret that secretRef names holds"
+_PRECONDITION_FAILED = 412
 # The longest part of an answer that is repeated.
 _LONGEST = 200
 
@@ -58,7 +59,7 @@ def refused(status: int, headers: Mapping[str, str], body: bytes, *, signed_at: 
     found = s3answers.refusal(body)
     code = _printable(found.code)
     region = _printable(found.region or headers.get("x-amz-bucket-region", ""))
-    if code in {"PreconditionFailed", "NoSuchKey", "NoSuchVersion"}:
+    if code in {"PreconditionFailed", "NoSuchKey", "NoSuchVersion"} or status == _PRECONDITION_FAILED:
         return Changed("the object is not what was listed")
     if code == "RequestTimeTooSkewed":
         return Refused(_skew(found, headers, signed_at), code=code, hint="set the clock of Guard's machine, or of the store")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol, TypeVar, cast
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -35,6 +35,8 @@ MOST_PAGES = 1_000
 # 1,000 keys of 1,024 bytes, each byte encoded as three, and what stands around them.
 MOST_IN_PAGE = 8 * 1024 * 1024
 MOST_IN_ERROR = 64 * 1024
+# A listing of many pages may take as long as so many requests.
+LONGEST = 10
 # An error of the network or an overloaded store is met again after up to 0.5 and 1 s.
 TRIES = 3
 CONNECT_SECONDS = 10
@@ -52,9 +54,11 @@ class Got(Struct, frozen=True):
 
 
 class _Answer(Struct, frozen=True):
+    """`body` is None where it is longer than it may be."""
+
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes | None
     signed_at: str
 
 
@@ -81,7 +85,7 @@ class Store:
 
     def __init__(self, *, address: S3Address, credentials: BucketCredentials, timeout: float) -> None:
         self._address = address
-        self._login = Login(credentials)
+        self._login = Login(credentials, region=address.region)
         self._authority = credentials.ca_certificate
         self._timeout = timeout
         self._session: aiohttp.ClientSession | None = None
@@ -93,6 +97,9 @@ class Store:
 
     async def listing(self, prefix: str) -> list[Listed]:
         """All objects whose keys begin with `prefix`, by key."""
+        return await self._in_time(self._listing(prefix))
+
+    async def _listing(self, prefix: str) -> list[Listed]:
         found: list[Listed] = []
         asked = (("list-type", "2"), ("encoding-type", "url"), ("prefix", prefix))
         more, seen = "", {""}
@@ -117,10 +124,13 @@ class Store:
         is_large = listed.size > most
         query = (("versionId", version),) if version else ()
         headers = {} if version else {"if-match": listed.etag}
-        answer = await self._ask(
-            listed.key, query, headers=headers | ({"range": "bytes=0-0"} if is_large else {}), most=1 if is_large else listed.size
-        )
-        if not is_large and len(answer.body) != listed.size:
+        # Of what is too large the first byte is enough to learn the version.
+        headers |= {"range": "bytes=0-0"} if is_large else {}
+        answer = await self._ask(listed.key, query, headers=headers, most=1 if is_large else listed.size)
+        # Not all stores heed if-match.
+        if answer.headers.get("etag", listed.etag).strip('"') != listed.etag.strip('"'):
+            raise Changed("the object is not what was listed")
+        if not is_large and (answer.body is None or len(answer.body) != listed.size):
             raise SourceError(f"the store sends another size of {listed.key!r} than it lists")
         told = answer.headers.get("x-amz-version-id", "")
         if not told.isprintable() or len(told) > 1024:  # noqa: PLR2004 (as S3 bounds it)
@@ -129,6 +139,9 @@ class Store:
 
     async def versions(self, prefix: str, *, only_first: bool = False) -> list[Version]:
         """All versions of what begins with `prefix`, or the first 1,000 of them; by key, the newest first."""
+        return await self._in_time(self._versions(prefix, only_first=only_first))
+
+    async def _versions(self, prefix: str, *, only_first: bool) -> list[Version]:
         found: list[Version] = []
         asked = (("versions", ""), ("encoding-type", "url"), ("prefix", prefix))
         more, seen = ("", ""), {("", "")}
@@ -152,8 +165,18 @@ class Store:
         if session is not None:
             await session.close()
 
+    async def _in_time(self, work: Awaitable[T]) -> T:
+        try:
+            async with asyncio.timeout(LONGEST * self._timeout):
+                return await work
+        except TimeoutError as error:
+            raise _unreachable(error) from error
+
     async def _page(self, query: tuple[tuple[str, str], ...]) -> bytes:
-        return (await self._ask("", query, headers={}, most=MOST_IN_PAGE)).body
+        body = (await self._ask("", query, headers={}, most=MOST_IN_PAGE)).body
+        if body is None:
+            raise SourceError(f"a page of the store's listing is larger than {MOST_IN_PAGE // 2**20} MiB")
+        return body
 
     @staticmethod
     async def _read(reading: Callable[[bytes], T], body: bytes) -> T:
@@ -178,7 +201,7 @@ class Store:
                 if answer.status in {200, 206}:
                     return answer
                 if answer.status not in TRANSIENT or attempt == TRIES:
-                    error = refused(answer.status, answer.headers, answer.body, signed_at=answer.signed_at)
+                    error = refused(answer.status, answer.headers, answer.body or b"", signed_at=answer.signed_at)
                     if isinstance(error, Changed) and not key:
                         raise not_s3()
                     raise error
@@ -194,10 +217,6 @@ class Store:
         ) as response:
             is_well = response.status in {200, 206}
             body = await _bounded(response, most if is_well else MOST_IN_ERROR)
-            if body is None:
-                if is_well:
-                    raise SourceError("the store sends more than it may", hint="check the endpoint")
-                body = b""
             told = {name.lower(): value for name, value in response.headers.items()}
             return _Answer(status=response.status, headers=told, body=body, signed_at=signed.get("X-Amz-Date", ""))
 

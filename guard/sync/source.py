@@ -31,6 +31,7 @@ from guard.source import (
 )
 from guard.state.desired import Declared, View
 from guard.state.fields import Path as FieldPath
+from guard.sync import tenancy
 from guard.sync.plan import Groups
 from guard.sync.secrets import Secrets
 
@@ -127,13 +128,15 @@ class SourceFolder:
         wanted = (named, await self._values(sync, named.secret_ref))
         if self._source is None or self._open != wanted:
             await self.close()
-            self._source = self._made(*wanted, namespace=sync.metadata.namespace)
+            self._source = self._made(*wanted, sync=sync)
             self._open = wanted
         return self._source
 
-    def _made(self, named: api.GitSource | api.BucketSource, values: dict[str, bytes], *, namespace: str) -> Source:
-        secret = f"{namespace}/{named.secret_ref.name}" if named.secret_ref else ""
+    def _made(self, named: api.GitSource | api.BucketSource, values: dict[str, bytes], *, sync: api.Sync) -> Source:
+        secret = f"{sync.metadata.namespace}/{named.secret_ref.name}" if named.secret_ref else ""
         if isinstance(named, api.BucketSource):
+            credentials = bucket_credentials_of(values) if named.secret_ref else None
+            tenancy.check_login(sync, has_login=credentials is not None and bool(credentials.access_key))
             return BucketSource(
                 name=named.name,
                 prefix=named.prefix,
@@ -141,7 +144,7 @@ class SourceFolder:
                 region=named.region,
                 path_style=named.path_style,
                 pinned=named.ref.digest,
-                credentials=bucket_credentials_of(values) if named.secret_ref else None,
+                credentials=credentials,
                 secret=secret,
                 include=named.include,
                 directory=self._directory,

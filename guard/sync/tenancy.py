@@ -53,6 +53,17 @@ def check(sync: Sync) -> None:
         _check_bucket(bucket)
 
 
+def check_login(sync: Sync, *, has_login: bool) -> None:
+    """Raises ConfigError where a bucket would be read as what Guard's surroundings make it: they are Guard's, not the tenant's.
+    A Secret may hold nothing but an authority.
+    """
+    if is_tenant(sync) and not has_login:
+        raise ConfigError(
+            "the Secret of source.bucket.secretRef holds no accesskey",
+            hint=f"outside {GUARD_NAMESPACE} a Sync has credentials of its own",
+        )
+
+
 def _check_bucket(bucket: BucketSource) -> None:
     if bucket.secret_ref is None:
         # What the surroundings give, they give to Guard.

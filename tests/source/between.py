@@ -44,9 +44,12 @@ class Between:
         if self.before and (answer := await self.before(request)) is not None:
             return answer
         assert self._session is not None
+        # A proxy is asked for a whole URL.
+        asked = URL(request.raw_path, encoded=True)
+        path = asked.raw_path_qs if asked.absolute else request.raw_path
         async with self._session.request(
             request.method,
-            URL(self._server.url + request.raw_path, encoded=True),
+            URL(self._server.url + path, encoded=True),
             headers=request.headers,
             allow_redirects=False,
         ) as found:

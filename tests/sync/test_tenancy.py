@@ -6,7 +6,7 @@ from guard.api import Sync, parse_sync
 from guard.base.codec import Json, JsonObject
 from guard.base.errors import ConfigError
 from guard.sync import compiled
-from guard.sync.tenancy import account_of, check
+from guard.sync.tenancy import account_of, check, check_login
 
 URL = "https://git.example.com/deploy"
 
@@ -79,3 +79,10 @@ def test_a_tenant_follows_repositories_of_others(url: str) -> None:
 def test_the_policy_knows_for_which_syncs_guard_acts_in_whose_name() -> None:
     policy = compiled([sync("team-a"), sync("guard-system")], loaded=(), sync_user="me")
     assert policy.accounts == {"team-a/apps": "system:serviceaccount:team-a:default"}
+
+
+def test_a_tenants_secret_that_holds_no_key_does_not_stand_for_what_guard_itself_may() -> None:
+    with pytest.raises(ConfigError, match="holds no accesskey"):
+        check_login(sync("team-a"), has_login=False)
+    check_login(sync("team-a"), has_login=True)
+    check_login(sync("guard-system"), has_login=False)
