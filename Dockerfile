@@ -1,4 +1,4 @@
-# Guard's image: Guard in a virtual environment, with the git, ssh, kustomize and helm that it runs. It needs no compiler.
+# Guard's image: Guard in a virtual environment, with the git, ssh, gpg, kustomize and helm that it runs. It needs no compiler.
 #
 #   make image-test                                   # builds and runs it, where an engine and a registry are missing, too
 #   install -D "$(command -v kustomize)" build/kustomize
@@ -42,7 +42,7 @@ SHELL ["/bin/sh", "-eux", "-c"]
 # tini hands signals on while Guard is starting, and reaps what git leaves behind; process 1 has to do both.
 # hadolint ignore=DL3008
 RUN apt-get update; \
-    apt-get install --yes --no-install-recommends ca-certificates git openssh-client python3 tini; \
+    apt-get install --yes --no-install-recommends ca-certificates git gpg gpg-agent openssh-client python3 tini; \
     rm -rf /var/lib/apt/lists/* /var/cache/apt /var/cache/debconf/*-old /var/log/*; \
     find / -xdev -type f -perm /6000 -exec chmod a-s {} +; \
     echo 'guard:x:65532:65532::/var/lib/guard:/usr/sbin/nologin' >> /etc/passwd; \

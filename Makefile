@@ -30,9 +30,9 @@ $(READY): requirements-dev.txt pyproject.toml
 	@$(BIN)/python -m pip --disable-pip-version-check --quiet install --no-deps --no-build-isolation -e .
 	@touch $@
 
-tools: $(READY)  ## etcd, kube-apiserver, kube-controller-manager, kubectl, kustomize, helm, kwok, sops, versitygw, sshd: found, built, or installed
+tools: $(READY)  ## etcd, kube-apiserver, kube-controller-manager, kubectl, kustomize, helm, kwok, sops, versitygw, sshd, gpg: found, built, or installed
 	@$(BIN)/python -m tools.build
-	@$(BIN)/python -m tools.sshd || echo "make tools: going on; only tests of SSH need it" >&2
+	@$(BIN)/python -m tools.debian || echo "make tools: going on; only tests of SSH and of signatures need them" >&2
 
 demo: setup  ## Guard on a real API server, told as a story (KEEP=1 leaves it running)
 	@$(BIN)/python demo/play.py $(if $(KEEP),--keep)

@@ -1,7 +1,7 @@
-"""What a revision costs from `git fetch` to the decision's index, beside git and a plain parse alone, and how soon a push is
-applied.
+"""What a revision costs from `git fetch` to the decision's index, beside git and a plain parse alone; what one of a bucket costs
+beside a plain listing and download; and how soon a push is applied.
 
-python -m bench.source [--sizes 100,1000,10000] [--quick] [--no-cluster] [--json FILE]
+python -m bench.source [--sizes 100,1000,10000] [--quick] [--no-cluster] [--only-cluster] [--only-bucket] [--json FILE]
 """
 
 from __future__ import annotations
@@ -26,12 +26,14 @@ from bench.following import Steps
 from bench.landing import Pushes, Watched, pushes, watched
 from bench.remotes import TRANSPORTS, Commit, Load, Look, Remote, Repositories
 from bench.setting import table
+from bench.stores import StoredManifests
 from guard.base import codec
 from guard.base.codec import JsonObject
 
 SEED = 3
 MILLI = 1000.0
 LONGEST_MS = 20
+BUCKET_OBJECTS = 1_000
 KINDS = ("callback", "stall", "collection")
 MOST_TOLD = (("callback", 10), ("collection", 3))
 
@@ -162,6 +164,32 @@ def report_commits(remotes: Sequence[Remote]) -> None:
     print(table(head, rows), flush=True)
 
 
+async def bucket(size: Size) -> JsonObject:
+    """Without a cluster."""
+    with tempfile.TemporaryDirectory(prefix="guard-bench-") as scratch:
+        async with StoredManifests.of(BUCKET_OBJECTS, Path(scratch)) as stored:
+            for rounds, step in ((size.loads, stored.load), (size.looks, stored.look), (size.commits, stored.change)):
+                for _ in range(rounds):
+                    await step()
+    found = {"everything for the first time": stored.cold, "nothing new": stored.warm, "one object is new": stored.changes}
+    print(f"\nA look at a bucket of {stored.count:,} objects, with versions (milliseconds)")
+    head = ("", "rounds", "Guard", "the same client", "aiobotocore", "to the same client", "to aiobotocore")
+    rows: list[Sequence[str]] = [
+        (
+            what,
+            str(len(looks)),
+            _ms(looks, lambda look: look.guard),
+            _ms(looks, lambda look: look.plain),
+            _ms(looks, lambda look: look.aiobotocore),
+            _ratio(looks, lambda look: look.guard, lambda look: look.plain),
+            _ratio(looks, lambda look: look.guard, lambda look: look.aiobotocore),
+        )
+        for what, looks in found.items()
+    ]
+    print(table(head, rows), flush=True)
+    return dict(found)
+
+
 def report_growth(remotes: Sequence[Remote]) -> None:
     """The aim is 1: a commit costs what it changes, however much stands beside it."""
     sizes = sorted({remote.objects for remote in remotes})
@@ -220,12 +248,14 @@ def report_watched(found: Watched, objects: int) -> None:
     sys.stdout.flush()
 
 
-async def run(sizes: Sequence[int], size: Size, *, index: bool, cluster: bool) -> JsonObject:
+async def run(sizes: Sequence[int], size: Size, *, index: bool, stores: bool, cluster: bool) -> JsonObject:
     random.seed(SEED)
     started = perf_counter()
     raw: JsonObject = {}
     if index:
         raw["up to the index"] = await up_to_index(sizes, size)
+    if stores:
+        raw["a bucket"] = await bucket(size)
     if cluster:
         found = await pushes(sorted({sizes[0], sizes[-1]}), size.pushes)
         report_pushes(found)
@@ -245,8 +275,11 @@ def _sizes(_context: click.Context, _parameter: click.Parameter, value: str) -> 
 @click.option("--quick", is_flag=True, help="Few rounds: whether the benchmark works, not much more.")
 @click.option("--no-cluster", is_flag=True, help="Only up to the index, without an API server.")
 @click.option("--only-cluster", is_flag=True, help="Only on an API server.")
+@click.option("--only-bucket", is_flag=True, help="Only what a bucket costs, without an API server.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Where to put the raw numbers.")
-def main(*, sizes: tuple[int, ...], quick: bool, no_cluster: bool, only_cluster: bool, json_file: Path | None) -> None:
+def main(
+    *, sizes: tuple[int, ...], quick: bool, no_cluster: bool, only_cluster: bool, only_bucket: bool, json_file: Path | None
+) -> None:
     """What a revision costs from `git fetch` to the index, and how soon a push is applied."""
     os.environ["no_proxy"] = "127.0.0.1"  # of whatever git is started here
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
@@ -255,7 +288,8 @@ def main(*, sizes: tuple[int, ...], quick: bool, no_cluster: bool, only_cluster:
         f"{' '.join(sys.orig_argv[1:])}\n"
         f"{len(os.sched_getaffinity(0))} cores, {platform.machine()}, load {load}; Python {platform.python_version()}, {git}"
     )
-    raw = uvloop.run(run(sizes, QUICK if quick else FULL, index=not only_cluster, cluster=not no_cluster))
+    index, cluster = not only_cluster and not only_bucket, not no_cluster and not only_bucket
+    raw = uvloop.run(run(sizes, QUICK if quick else FULL, index=index, stores=not only_cluster, cluster=cluster))
     if json_file is not None:
         json_file.write_text(codec.pretty(raw) + "\n")
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from msgspec import Struct, structs
 
 from guard.base.errors import RenderError
 from guard.render import kustomization, scratch
+from guard.render.encrypted import format_of
 from guard.render.kustomization import FILE_NAMES, Kustomization, Reference
 from guard.render.quoting import in_one_line
 from guard.state.snapshot import Entry, Tree, is_lfs_pointer
@@ -28,6 +29,14 @@ class Bases(Struct, frozen=True):
     folders: Mapping[str, Kustomization]
     entries: Mapping[str, Entry]
     remote: bool
+
+    def files(self) -> Iterator[tuple[Kustomization, Reference, Entry]]:
+        """What is referred to and is a file of the repository; one may come more than once."""
+        for found in self.folders.values():
+            for reference in found.references:
+                entry = self.entries.get(_joined(found, reference))
+                if entry is not None:
+                    yield found, reference, entry
 
     def check(self, left_out: Mapping[str, str]) -> None:
         """Raises RenderError where something is referred to that is left out, or lies below that; says what it is."""
@@ -144,12 +153,15 @@ class _Visit:
         return base
 
 
+_ENCRYPT = "encrypt the files that it names, and have secretGenerator name them"
 _ELSEWHERE = "copy it into the repository, or set spec.kustomize.remoteBases: Allow"
 
 
 def _parsed(entry: Entry, data: bytes) -> Kustomization:
     if is_lfs_pointer(data):
         raise RenderError(scratch.POINTER, where=entry.path)
+    if format_of(entry.path, data) is not None:
+        raise RenderError("is a kustomization, which cannot be encrypted with SOPS", where=entry.path, hint=_ENCRYPT)
     return kustomization.read(entry.path, data)
 
 

@@ -65,9 +65,12 @@ class Decryption:
         self._directory = directory
         self._turns = turns
         self._limits = limits
+        self._held: dict[tuple[str, str], Opened] = {}
 
     async def open(self, files: Sequence[Encrypted]) -> list[Opened]:
         """The same files decrypted, in their order. Raises FaultsError; another RenderError where none can be decrypted."""
+        if not files:
+            return []
         binary = process.find(_NAME)
         with _in_memory(self.keys.age) as age, _in_memory(self.keys.pgp) as pgp:
             async with scratch(self._directory) as made:
@@ -99,6 +102,16 @@ class Decryption:
         if faults := [each for each in found if isinstance(each, Fault)]:
             raise FaultsError(faults)
         return [each for each in found if isinstance(each, Opened)]
+
+    async def open_again(self, files: Sequence[Encrypted]) -> list[Opened]:
+        """The same, without another run for what was among the files that were last asked for so: a build takes all of them again
+        when one changes.
+        """
+        held = {key: opened for each in files if (opened := self._held.get(key := (each.file.path, each.file.blob)))}
+        fresh = await self.open([each for each in files if (each.file.path, each.file.blob) not in held])
+        held |= {(each.file.path, each.file.blob): each for each in fresh}
+        self._held = held
+        return [held[each.file.path, each.file.blob] for each in files]
 
     def _opened(self, encrypted: Encrypted, done: Finished) -> Opened | Fault:
         if done.status:
@@ -140,11 +153,11 @@ class Decryption:
         )
 
 
-async def opened_by(decryption: Decryption | None, files: Sequence[Encrypted]) -> list[Opened]:
-    """The files decrypted, in their order. Raises RenderError as `Decryption.open`, and where there are no keys."""
+def needed(decryption: Decryption | None, files: Sequence[Encrypted]) -> Decryption:
+    """What opens files that are there. Raises FaultsError, naming all of them, where there is nothing."""
     if decryption is None:
         raise FaultsError([Fault(where=each.file.path, message="is encrypted with SOPS", hint=_NO_KEYS) for each in files])
-    return await decryption.open(files)
+    return decryption
 
 
 @contextmanager

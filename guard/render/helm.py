@@ -19,7 +19,7 @@ from guard.render import process, scratch, tool
 from guard.render.encrypted import format_of
 from guard.render.helm_failures import failure
 from guard.render.process import Limits
-from guard.render.tool import placed, sourced
+from guard.render.tool import Output, placed, sourced
 from guard.render.yaml import documents as values_in
 from guard.state.capabilities import Capabilities
 from guard.state.ids import Manifest
@@ -77,7 +77,7 @@ class Helm(Struct, frozen=True, kw_only=True):
         parts = (_NAME.encode(), binary.identity.encode(), (await tree.id(self.folder)).encode(), told)
         return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
-    async def build(self, tree: Tree) -> bytes:
+    async def build(self, tree: Tree) -> Output:
         """A `guard.render.tool.Tool`'s."""
         chart = await self._chart(tree)
         files = await self._values_entries(tree)
@@ -107,7 +107,7 @@ class Helm(Struct, frozen=True, kw_only=True):
                         hint=f"`helm template {self.release} {self.folder or '.'}` in the repository says more",
                     )
                 )
-            return await asyncio.to_thread(self._sourced, done.output, known)
+            return Output(data=await asyncio.to_thread(self._sourced, done.output, known))
 
     def place(self, text: bytes, manifest: Manifest) -> Manifest:
         """A `guard.render.tool.Tool`'s."""

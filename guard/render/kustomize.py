@@ -16,10 +16,12 @@ from guard.api.sync import RemoteBases
 from guard.base.errors import RenderError
 from guard.render import process, scratch
 from guard.render.bases import Bases, visit
+from guard.render.ciphers import encrypted_in
+from guard.render.decrypt import Decryption, needed
 from guard.render.kustomize_failures import failure
 from guard.render.process import Binary, Finished, Limits
 from guard.render.scratch import Scratch
-from guard.render.tool import documents, placed, sourced
+from guard.render.tool import Output, documents, placed, sourced
 from guard.state.ids import Manifest
 from guard.state.snapshot import Tree
 
@@ -35,7 +37,8 @@ _ELSEWHERE = re.compile(rb"^      repo: ", re.MULTILINE)
 
 
 class Kustomize(Struct, frozen=True, kw_only=True):
-    """`kustomize build` of a folder (from the source's root). `directory` is where scratch folders may be made.
+    """`kustomize build` of a folder (from the source's root). `directory` is where scratch folders may be made; a build with
+    files that `decryption` opens has one in memory.
 
     What it gives out are the very objects that the binary alone gives. Where they come from is learned from a second run at the
     same time, on a copy that asks for annotations: patches and replacements could see those, if they were in the first.
@@ -44,6 +47,7 @@ class Kustomize(Struct, frozen=True, kw_only=True):
     folder: str
     directory: Path
     remote_bases: RemoteBases = "Refuse"
+    decryption: Decryption | None = None
     limits: Limits = Limits()
 
     @property
@@ -51,21 +55,27 @@ class Kustomize(Struct, frozen=True, kw_only=True):
         return f"Kustomize {self.folder or '.'}"
 
     async def key(self, tree: Tree) -> str:
-        """A `guard.render.tool.Tool`'s. With remote bases it is another for each revision, since they may be anything by then."""
+        """A `guard.render.tool.Tool`'s. With remote bases it is another for each revision, since they may be anything by then;
+        with keys it is another in each process.
+        """
         bases = await self._bases(tree)
         binary = process.find(_NAME)
         parts = [_NAME, binary.identity, self.folder, self.remote_bases, tree.revision if bases.remote else ""]
+        parts.append(self.decryption.digest if self.decryption is not None else "")
         for folder in sorted(bases.folders):
             parts += [folder, await tree.id(folder)]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
-    async def build(self, tree: Tree) -> bytes:
+    async def build(self, tree: Tree) -> Output:
         """A `guard.render.tool.Tool`'s."""
         bases = await self._bases(tree)
         binary = process.find(_NAME)
-        async with scratch.scratch(self.directory) as made:
+        encrypted = await encrypted_in(bases, tree)
+        opened = await needed(self.decryption, encrypted).open_again(encrypted) if encrypted else []
+        instead = {each.file.path: each.data for each in opened}
+        async with scratch.scratch(self.directory, in_memory=bool(opened)) as made:
             plain = made.files / "plain"
-            pointers = await scratch.write(tree, bases.entries.values(), plain)
+            pointers = await scratch.write(tree, bases.entries.values(), plain, instead=instead)
             bases.check(dict.fromkeys(pointers, scratch.POINTER))
             if bases.top.origins:
                 done = traced = await self._run(binary, made, root=plain, bases=bases)
@@ -75,7 +85,8 @@ class Kustomize(Struct, frozen=True, kw_only=True):
                 done, traced = await self._run_both(binary, made, roots=(plain, twin), bases=bases)
             if done.status:
                 raise failure(done.told, root=plain, folder=self.folder, file=bases.top.file)
-            return await asyncio.to_thread(self._sourced, done.output, traced.output if traced else b"", bases)
+            data = await asyncio.to_thread(self._sourced, done.output, traced.output if traced else b"", bases)
+            return Output(data=data, opened=tuple(opened), is_kept=self.decryption is None)
 
     def place(self, text: bytes, manifest: Manifest) -> Manifest:
         """A `guard.render.tool.Tool`'s."""

@@ -91,6 +91,8 @@ class Parser:
 
     async def secrets_of(self, files: Sequence[Opened]) -> frozenset[str]:
         """What the encrypted values of files stand for. Raises RenderError where one cannot be read."""
+        if not files:
+            return frozenset()
         child = _Child(self._timeout, is_quoted=False)
         found: set[str] = set()
         try:

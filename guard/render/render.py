@@ -10,7 +10,8 @@ from typing import Literal, TypeAlias, TypeVar
 from msgspec import Struct, structs
 
 from guard.base.errors import RenderError
-from guard.render.decrypt import Decryption, Encrypted, opened_by
+from guard.render.confidential import marked
+from guard.render.decrypt import Decryption, Encrypted, needed
 from guard.render.detect import Form, decides, detect
 from guard.render.encrypted import format_of
 from guard.render.ignoring import is_ignore_file
@@ -18,7 +19,7 @@ from guard.render.manifests import Fault, FaultsError, Parsed
 from guard.render.parse import Parser
 from guard.render.plain import MOST_IN_ALL, is_manifest, may_be_manifest
 from guard.render.texts import Texts
-from guard.render.tool import Tool, documents
+from guard.render.tool import Output, Tool, documents
 from guard.state.ids import Manifest, Origin
 from guard.state.snapshot import Changes, Entry, File, Tree, is_lfs_pointer
 
@@ -59,11 +60,12 @@ class _Plain(Struct, frozen=True):
 
 
 class _Made(Struct, frozen=True):
-    """What a tool made last, and of which inputs."""
+    """What a tool made last, and of which inputs; whether some of them were encrypted."""
 
     key: str
     via: str
     groups: dict[str, tuple[Manifest, ...]]
+    is_of_opened: bool = False
 
 
 class _Refused(Struct, frozen=True):
@@ -147,23 +149,30 @@ class Renderer:
             raise
 
     async def _built(self, tool: Tool, tree: Tree, *, key: str) -> _Made:
-        output = await self._parser.made(key)
-        if output is None:
+        known = await self._parser.made(key)
+        if known is not None:
+            output = Output(data=known)
+        else:
             async with self._parser.turns:
                 output = await tool.build(tree)
         groups = await self._taken_apart(tool, output)
+        if output.opened or self._made.is_of_opened:
+            values = await self._parser.secrets_of(output.opened)
+            groups = await asyncio.to_thread(marked, groups, values=values, files={each.file.path for each in output.opened})
         # All of it could be read.
-        await self._parser.keep_made(key, output)
-        return _Made(key=key, via=tool.via, groups=groups)
+        if output.is_kept:
+            await self._parser.keep_made(key, output.data)
+        return _Made(key=key, via=tool.via, groups=groups, is_of_opened=bool(output.opened))
 
-    async def _taken_apart(self, tool: Tool, output: bytes) -> dict[str, tuple[Manifest, ...]]:
+    async def _taken_apart(self, tool: Tool, output: Output) -> dict[str, tuple[Manifest, ...]]:
         """The manifests of each document, named by its content. Raises RenderError with all faults in them."""
         known = self._made.groups if self._made.via == tool.via else {}
-        texts = await asyncio.to_thread(_named, output)
+        texts = await asyncio.to_thread(_named, output.data)
         fresh = [File(path=_place(tool, text), blob=name, data=text) for name, text in texts.items() if name not in known]
         made: dict[str, tuple[Manifest, ...]] = {}
         faults: list[Fault] = []
-        for file, parsed in zip(fresh, await self._parser.parse(fresh), strict=True):
+        results = await (self._parser.parse_alone(fresh) if output.opened else self._parser.parse(fresh))
+        for file, parsed in zip(fresh, results, strict=True):
             # Lines are those of the output, which nobody has before him.
             faults += [structs.replace(fault, where=file.path) for fault in parsed.faults]
             made[file.blob] = tuple(tool.place(file.data, manifest) for manifest in _placed(file.path, parsed))
@@ -257,7 +266,7 @@ class Renderer:
         """What encrypted files hold. Raises FaultsError."""
         if not closed:
             return []
-        opened = await opened_by(decryption, closed)
+        opened = await needed(decryption, closed).open(closed)
         parsed = await self._parser.parse_opened(opened)
         return [(each.file, found) for each, found in zip(opened, parsed, strict=True)]
 

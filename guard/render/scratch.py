@@ -1,14 +1,20 @@
-"""A folder for one run of a tool: what it may read, where it may write, and nothing else of the repository or of Guard's data."""
+"""A folder for one run of a tool: what it may read, where it may write, and nothing else of the repository or of Guard's data.
+
+What was decrypted gets one that lies in memory, and never on a disk.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import errno
+import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from msgspec import Struct
 
@@ -17,6 +23,11 @@ from guard.state.snapshot import Entry, Tree, is_lfs_pointer
 
 PREFIX = "build-"
 POINTER = "is only a pointer of Git LFS, whose content Guard does not fetch"
+
+# Where every Linux and every container has a file system in memory; Kubernetes gives a pod 64 MiB of it.
+MEMORY = Path("/dev/shm")  # noqa: S108 (folders in it are made under names that nobody knows before)
+_IN_MEMORY = ("tmpfs", "ramfs")
+_NOTHING: Mapping[str, bytes] = MappingProxyType({})
 
 # The API server stores no object over 1.5 MiB; a file of more than ten times that is nothing that manifests are made of.
 MOST_IN_FILE = 16 * 1024 * 1024
@@ -34,12 +45,13 @@ class Scratch(Struct, frozen=True):
 
 
 @asynccontextmanager
-async def scratch(directory: Path) -> AsyncGenerator[Scratch]:
-    """A new folder below `directory` that nobody else can look into, and that is gone afterwards.
+async def scratch(directory: Path, *, in_memory: bool = False) -> AsyncGenerator[Scratch]:
+    """A new folder below `directory` that nobody else can look into, and that is gone afterwards; `in_memory` it lies below
+    MEMORY instead, and is swept with `directory` all the same.
 
     Raises RenderError where none can be made.
     """
-    root = await asyncio.to_thread(_make, directory)
+    root = await asyncio.to_thread(_make_in_memory if in_memory else _make, directory)
     try:
         yield Scratch(files=root / "files", home=root / "home")
     finally:
@@ -47,20 +59,52 @@ async def scratch(directory: Path) -> AsyncGenerator[Scratch]:
         await asyncio.shield(asyncio.to_thread(shutil.rmtree, root, ignore_errors=True))
 
 
-def _make(directory: Path) -> Path:
+def _make(directory: Path, *, prefix: str = PREFIX) -> Path:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        root = Path(tempfile.mkdtemp(dir=directory, prefix=PREFIX))
+        root = Path(tempfile.mkdtemp(dir=directory, prefix=prefix))
         (root / "files").mkdir(mode=0o700)
         (root / "home").mkdir(mode=0o700)
     except OSError as error:
-        raise _disk(error) from error
+        raise _disk(error, on=directory) from error
     return root
+
+
+def _make_in_memory(directory: Path) -> Path:
+    if not is_in_memory(MEMORY, Path("/proc/self/mounts")):
+        raise RenderError(
+            f"decrypted files are put together in memory only, and {MEMORY} is no file system in memory here",
+            hint=f"mount a tmpfs there; in a container, an emptyDir of medium Memory at {MEMORY}",
+        )
+    return _make(MEMORY, prefix=_prefix(directory))
+
+
+def is_in_memory(folder: Path, mounts: Path) -> bool:
+    """Whether the file system of a folder lies in memory, as the kernel's list of mounts has it."""
+    at = os.path.realpath(folder)
+    found, length = "", 0
+    for line in mounts.read_text().splitlines():
+        _, point, kind, *_ = line.split(" ")
+        # What was mounted later over the same place is what is seen.
+        if len(point) >= length and (at == point or at.startswith(f"{point.rstrip('/')}/")):
+            found, length = kind, len(point)
+    return found in _IN_MEMORY
+
+
+def _prefix(directory: Path) -> str:
+    """Whose the folders in memory are: that of one data folder and user."""
+    name = f"{os.getuid()} {os.path.realpath(directory)}"
+    return f"guard-{hashlib.sha256(name.encode()).hexdigest()[:16]}-"
+
+
+def folders(directory: Path) -> tuple[Path, ...]:
+    """The scratch folders that there are, those in memory among them."""
+    return (*directory.glob(f"{PREFIX}*"), *MEMORY.glob(f"{_prefix(directory)}*"))
 
 
 def sweep(directory: Path) -> None:
     """Take away what a Guard that was killed left behind. To be called before anything is built."""
-    for left in directory.glob(f"{PREFIX}*"):
+    for left in folders(directory):
         shutil.rmtree(left, ignore_errors=True)
 
 
@@ -75,8 +119,9 @@ def unfit(entries: Iterable[Entry]) -> Iterator[tuple[Entry, str]]:
             yield entry, f"is larger than {MOST_IN_FILE // 2**20} MiB"
 
 
-async def write(tree: Tree, entries: Iterable[Entry], into: Path) -> tuple[str, ...]:
-    """Write files, which have to be fit, below a folder; pointers of Git LFS are left out, and their paths returned.
+async def write(tree: Tree, entries: Iterable[Entry], into: Path, *, instead: Mapping[str, bytes] = _NOTHING) -> tuple[str, ...]:
+    """Write files, which have to be fit, below a folder; pointers of Git LFS are left out, and their paths returned. `instead`
+    has contents by path, which are written in place of the tree's.
 
     Raises RenderError for too many files or too much in them, and for paths that no file system takes or that lead elsewhere;
     SourceError where one is not at hand.
@@ -87,13 +132,15 @@ async def write(tree: Tree, entries: Iterable[Entry], into: Path) -> tuple[str, 
     if sum(entry.size for entry in files) > MOST_IN_ALL:
         raise RenderError(f"the files to be read are larger than {MOST_IN_ALL // 2**20} MiB together")
     pointers: list[str] = []
-    for batch in _batches(files):
+    for batch in batches(files):
         contents = await tree.read(entry.blob for entry in batch)
-        pointers += await asyncio.to_thread(_write, into, [(entry.path, contents[entry.blob]) for entry in batch])
+        pointers += await asyncio.to_thread(
+            _write, into, [(entry.path, instead.get(entry.path, contents[entry.blob])) for entry in batch]
+        )
     return tuple(pointers)
 
 
-def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+def batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
     batch: list[Entry] = []
     size = 0
     for entry in entries:
@@ -124,9 +171,11 @@ def _write(into: Path, files: Iterable[tuple[str, bytes]]) -> list[str]:
         except (FileExistsError, NotADirectoryError) as error:
             raise RenderError("the repository holds two things in one place", where=path) from error
         except OSError as error:
-            raise _disk(error, where=path) from error
+            raise _disk(error, on=into, where=path) from error
     return pointers
 
 
-def _disk(error: OSError, *, where: str = "") -> RenderError:
-    return RenderError(f"files for a build cannot be written: {error.strerror}", where=where)
+def _disk(error: OSError, *, on: Path, where: str = "") -> RenderError:
+    lacks = error.errno == errno.ENOSPC and on.is_relative_to(MEMORY)
+    hint = f"{MEMORY}, where decrypted files are put together, is too small: give it twice what the folder holds" if lacks else ""
+    return RenderError(f"files for a build cannot be written: {error.strerror}", where=where, hint=hint)

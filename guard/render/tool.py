@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterator
 from typing import Protocol
 
-from msgspec import structs
+from msgspec import Struct, structs
 
+from guard.render.opened import Opened
 from guard.state.ids import Manifest, Origin
 from guard.state.snapshot import Tree
 
@@ -19,6 +20,16 @@ _SEPARATOR = re.compile(rb"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
 _UNUSUAL = re.compile(rb"^(?:\.\.\.(?=[ \t\r\n]|\Z)|%)", re.MULTILINE)
 _CONTENT = re.compile(rb"^(?:---(?=[ \t\r\n]|\Z))?+[ \t]*+[^\s#]", re.MULTILINE)
 _SOURCE = re.compile(rb"\A---\n# Source: ([^\n]*)\n")
+
+
+class Output(Struct, frozen=True):
+    """A stream of YAML whose documents, taken apart by `documents`, are what `Tool.place` takes. `opened` are the encrypted files
+    that it was made of; it may be kept on a disk only if it `is_kept`.
+    """
+
+    data: bytes
+    opened: tuple[Opened, ...] = ()
+    is_kept: bool = True
 
 
 class Tool(Protocol):
@@ -36,11 +47,9 @@ class Tool(Protocol):
         """
         ...
 
-    async def build(self, tree: Tree) -> bytes:
-        """The output: a stream of YAML whose documents, taken apart by `documents`, are what `place` takes.
-
-        Raises RenderError for what is refused and what the tool finds wrong, and when it takes too long or too much; SourceError
-        where a file is not at hand.
+    async def build(self, tree: Tree) -> Output:
+        """Raises RenderError for what is refused and what the tool finds wrong, and when it takes too long or too much;
+        SourceError where a file is not at hand.
         """
         ...
 

@@ -6,10 +6,11 @@ from guard.source.address import GitRef
 from guard.source.bucket import BucketSource
 from guard.source.bucketcredentials import BucketCredentials, bucket_credentials_of
 from guard.source.credentials import GitCredentials, credentials_of
-from guard.source.git import GitSource
+from guard.source.git import GitSource, GitVerify
 from guard.source.poll import poll
 from guard.source.ports import Link, Signed, Source, Trust
 from guard.source.receiver import Hook, Receiver
+from guard.source.verify.git import Known
 
 __all__ = [
     "BucketCredentials",
@@ -17,7 +18,9 @@ __all__ = [
     "GitCredentials",
     "GitRef",
     "GitSource",
+    "GitVerify",
     "Hook",
+    "Known",
     "Link",
     "Receiver",
     "Signed",

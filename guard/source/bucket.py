@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import accumulate
@@ -51,6 +51,14 @@ _MOST_FILES = 2
 _locks: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
 
 
+class _Last(msgspec.Struct, frozen=True):
+    """What was fetched last, and the listing that showed it; `digest` is empty, and that of no revision, before."""
+
+    listed: list[Listed] | None = None
+    held: Sequence[Held] = ()
+    digest: str = ""
+
+
 class BucketSource:
     """What is below `prefix` in one bucket. Errors name the bucket, never a secret.
 
@@ -86,7 +94,7 @@ class BucketSource:
         self._lock = _locks.setdefault(path, asyncio.Lock())
         self._owner = f"last {_slug(self._include.digest, pinned)}"
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bucket")
-        self._last: tuple[list[Listed], str] = ([], "")
+        self._last = _Last()
         self._files: dict[str, Files] = {}
         self._trust = Trust()
 
@@ -145,24 +153,29 @@ class BucketSource:
         for _ in range(ROUNDS):
             listed = await self._store.listing(self._prefix)
             if await self._is_known(listed):
-                return self._last[1]
-            wanted = self._checked(listed)
-            known = await self._call(self._copy.known)
-            if missing := [each for each in wanted if each not in known]:
-                if await self._get(missing, versions={}):
-                    continue
-                known = await self._call(self._copy.known)
-            digest = await self._hold([known[each] for each in wanted])
-            self._last = (listed, digest)
-            return digest
+                return self._last.digest
+            wanted = await self._call(lambda each=listed: self._checked(each))
+            known = await self._known(wanted)
+            held = known | await self._get([each for each in wanted if each not in known])
+            if len(held) == len(wanted):
+                return await self._hold([held[each] for each in wanted], listed=listed)
         raise SourceError(
             f"the bucket changes faster than it can be fetched: {ROUNDS} listings were out of date",
             hint="Guard looks again; the last good revision stays in force",
         )
 
     async def _is_known(self, listed: list[Listed]) -> bool:
-        before, digest = self._last
-        return bool(digest) and listed == before and await self._call(lambda: self._copy.is_whole(digest))
+        last = self._last
+        return listed == last.listed and await self._call(lambda: self._copy.is_whole(last.digest))
+
+    async def _known(self, wanted: Sequence[Listed]) -> dict[Listed, Held]:
+        """Those whose content is at hand."""
+        last = self._last
+        if not await self._call(lambda: self._copy.is_whole(last.digest)):
+            return await self._call(lambda: self._copy.known(wanted))
+        before = {each.listed: each for each in last.held}
+        found = {each: before[each] for each in wanted if each in before}
+        return found | await self._call(lambda: self._copy.known([each for each in wanted if each not in found]))
 
     async def _fetch_pinned(self) -> str:
         digest = self._pinned
@@ -173,13 +186,11 @@ class BucketSource:
         await self._store.begin()
         found = await self._found(digest)
         versions = {_listed(version): version.version or NO_VERSION for version in found}
-        known = await self._call(self._copy.known)
-        gone = await self._get([each for each in versions if each not in known], versions=versions)
-        known = await self._call(self._copy.known)
-        if gone or any(each not in known for each in versions):
+        known = await self._call(lambda: self._copy.known(tuple(versions)))
+        got = known | await self._get([each for each in versions if each not in known], versions=versions)
+        if len(got) < len(versions):
             raise SourceError("an object of the pinned revision is not in the bucket any more", hint="pin another revision")
-        held = [msgspec.structs.replace(known[_listed(version)], version=version.version) for version in found]
-        return await self._hold(held)
+        return await self._hold([msgspec.structs.replace(got[_listed(each)], version=each.version) for each in found])
 
     async def _found(self, digest: str) -> Sequence[Version]:
         history = await self._store.versions(self._prefix)
@@ -226,45 +237,43 @@ class BucketSource:
                 error.message, hint=error.hint or "rename the object, or leave it out with source.bucket.include"
             ) from error
 
-    async def _get(self, wanted: Sequence[Listed], *, versions: dict[Listed, str]) -> bool:
-        """Fetch objects into the copy, in these versions where they are known. Returns whether one is not what was listed."""
+    async def _get(self, wanted: Sequence[Listed], *, versions: Mapping[Listed, str] | None = None) -> dict[Listed, Held]:
+        """Fetch objects into the copy, in these versions where they are known. What is not what was listed is left out."""
         if sum(each.size for each in wanted if each.size <= MOST_IN_FILE) > MOST_IN_FETCH:
             raise SourceError(
                 f"what is below the prefix is more than {MOST_IN_FETCH // 2**20} MiB",
                 hint="name a longer prefix, or say in source.bucket.include what is wanted",
             )
-        held: list[Held] = []
+        found: dict[Listed, Held] = {}
+        piece: list[Held] = []
         contents: dict[str, bytes] = {}
-        is_changed = False
 
         async def flush() -> None:
-            objects, data = tuple(held), dict(contents)
-            held.clear()
+            objects, data = tuple(piece), dict(contents)
+            piece.clear()
             contents.clear()
             await self._call(lambda: self._copy.put_objects(objects, data))
 
         async def get(each: Listed) -> None:
-            nonlocal is_changed
             try:
-                got = await self._got(each, version=versions.get(each, ""))
+                got = await self._got(each, version=(versions or {}).get(each, ""))
             except Changed:
-                is_changed = True
                 return
             blob = blob_of(got.data, etag=each.etag)
-            held.append(
-                Held(key=each.key, etag=each.etag, size=each.size, modified=each.modified, version=got.version, blob=blob)
-            )
+            held = Held(key=each.key, etag=each.etag, size=each.size, modified=each.modified, version=got.version, blob=blob)
+            found[each] = held
+            piece.append(held)
             if got.data is not None:
                 contents[blob] = got.data
-            if sum(map(len, contents.values())) > _PIECE or len(held) > _MOST_IN_PIECE:
+            if len(piece) >= _MOST_IN_PIECE or sum(map(len, contents.values())) > _PIECE:
                 await flush()
 
         try:
             await for_each(wanted, get, at_once=AT_ONCE)
         finally:
-            if held:
+            if piece:
                 await flush()
-        return is_changed
+        return found
 
     async def _got(self, listed: Listed, *, version: str) -> Got:
         """What was listed. Where it was replaced or deleted since, its version may still be there. Raises Changed otherwise."""
@@ -283,9 +292,14 @@ class BucketSource:
                 return await self._store.get(listed, version=each.version, most=MOST_IN_FILE)
         raise Changed("the object is not there any more as it was listed")
 
-    async def _hold(self, held: Sequence[Held]) -> str:
-        digest = bucketrevision.digest(held)
-        await self._call(lambda: self._copy.put_revision(digest, held, owner=self._owner))
+    async def _hold(self, held: Sequence[Held], *, listed: list[Listed] | None = None) -> str:
+        def hold() -> str:
+            digest = bucketrevision.digest(held)
+            self._copy.put_revision(digest, held, owner=self._owner)
+            return digest
+
+        digest = await self._call(hold)
+        self._last = _Last(listed=listed, held=held, digest=digest)
         self._trust = Trust(is_fetched=True, weakness=weakness(held))
         return digest
 

@@ -38,6 +38,10 @@ CREATE TABLE IF NOT EXISTS revisions (
 CREATE TABLE IF NOT EXISTS held (owner TEXT PRIMARY KEY, digest TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS folders (folder TEXT, id TEXT, digest TEXT NOT NULL, PRIMARY KEY (folder, id)) WITHOUT ROWID;
 """
+_KNOWN = """
+SELECT version, blob FROM objects WHERE key = ? AND etag = ? AND size = ? AND modified = ?
+AND (blob LIKE '-%' OR EXISTS (SELECT 1 FROM blobs WHERE blobs.blob = objects.blob))
+"""
 # Where something else stands it is damaged.
 _OBJECTS = "SELECT CAST(objects AS BLOB), CAST(check_ AS BLOB) FROM revisions"
 
@@ -54,18 +58,20 @@ class BucketCopy:
         self._database: sqlite3.Connection | None = None
         self._inode = 0
 
-    def known(self) -> dict[Listed, Held]:
-        """All objects whose content is at hand, by what a listing says of them."""
+    def known(self, wanted: Iterable[Listed]) -> dict[Listed, Held]:
+        """Those objects whose content is at hand."""
+        names = [(each.key, each.etag, each.size, each.modified) for each in wanted]
 
         def read(database: sqlite3.Connection) -> dict[Listed, Held]:
-            rows = database.execute(
-                "SELECT key, etag, size, modified, version, blob FROM objects"
-                " WHERE blob LIKE '-%' OR EXISTS (SELECT 1 FROM blobs WHERE blobs.blob = objects.blob)"
-            )
-            found = (Held(*row) for row in rows)
-            return {held.listed: held for held in found}
+            found: dict[Listed, Held] = {}
+            for name in names:
+                row = cast("tuple[str, str] | None", database.execute(_KNOWN, name).fetchone())
+                if row is not None:
+                    held = Held(*name, *row)
+                    found[held.listed] = held
+            return found
 
-        return self._with_database(read)
+        return self._with_database(read) if names else {}
 
     def put_objects(self, objects: Iterable[Held], contents: Mapping[str, bytes]) -> None:
         """Keep what was fetched."""

@@ -14,24 +14,29 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
+
+from msgspec import Struct
 
 from guard import telemetry
-from guard.base.errors import SourceError
+from guard.base.errors import SourceError, VerificationError
 from guard.source import refs, upkeep
 from guard.source import revision as revisions
 from guard.source.address import GitRef, check_ref
-from guard.source.command import MOST_MEMORY, MOST_MEMORY_OF_LIST, MOST_OUTPUT, GitCommand
+from guard.source.command import MOST_MEMORY, MOST_MEMORY_OF_LIST, MOST_OUTPUT, GitCommand, TooMuch
 from guard.source.credentials import GitCredentials
 from guard.source.failures import FILTER_REFUSED
+from guard.source.history import History
 from guard.source.include import Include
 from guard.source.listing import MOST_IN_FILE
-from guard.source.ports import Link, Trust
+from guard.source.ports import Link, Signed, Trust
 from guard.source.remote import REMOTE, Remote
 from guard.source.tree import GitTree
+from guard.source.verify import Verifier
+from guard.source.verify.git import MOST_IN_OBJECT, GitVerification, Known, Mode, Taken
 from guard.source.weblinks import web_link
 
-__all__ = ["GitSource"]
+__all__ = ["GitSource", "GitVerify"]
 
 T = TypeVar("T")
 
@@ -41,12 +46,21 @@ _log = telemetry.get("source")
 MOST_IN_FETCH = 1024**3
 
 
+class GitVerify(Struct, frozen=True, kw_only=True):
+    """Whose signature is asked for, by a Secret's values, on what, and what is `known` of the Sync's revisions at the time."""
+
+    keys: Mapping[str, bytes]
+    mode: Mode = "Head"
+    known: Callable[[], Known] = Known
+
+
 class GitSource:
     """One ref of one repository. Calls of git block, so they queue on a thread of its own; errors name the URL, never a secret.
 
     Who shares a copy can read what is in it, so that is shared by those of one URL and one `secret`, the name of where the
-    credentials come from. `include` are patterns of what is read at all, everything if empty; `most` is how many bytes one fetch
-    may bring. Raises ConfigError at once for a URL, ref or pattern that will never work, SourceError for credentials that cannot.
+    credentials come from. `include` are patterns of what is read at all, everything if empty; with `verify` nothing is taken that
+    is not signed so; `most` is how many bytes one fetch may bring. Raises ConfigError at once for a URL, ref or pattern that will
+    never work, SourceError for credentials that cannot.
     """
 
     def __init__(
@@ -57,6 +71,7 @@ class GitSource:
         credentials: GitCredentials | None = None,
         secret: str = "",
         include: Iterable[str] = (),
+        verify: GitVerify | None = None,
         directory: Path,
         timeout: float = 60,
         most: int = MOST_IN_FETCH,
@@ -73,7 +88,15 @@ class GitSource:
         self._git = GitCommand(directory=directory, repository=self._repository, timeout=timeout, most=most)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="git")
         self._known = ""  # the commit that the copy was last seen to hold for the ref, unless it was taken away meanwhile
-        self._without_larger = MOST_IN_FILE  # 0 once the server was found to refuse that
+        # Files that are too large; empty once the server was found to refuse that.
+        self._leave_out = f"blob:limit={MOST_IN_FILE + 1}"
+        self._verification = (
+            GitVerification(Verifier(verify.keys, directory=directory), mode=verify.mode, ref=self._ref, known=verify.known)
+            if verify is not None
+            else None
+        )
+        self._history = History(self._remote, directory=directory, copy=self._repository, timeout=timeout, most=most)
+        self._signed: Signed | None = None
 
     async def fetch(self) -> str:
         """Ask the remote what the ref names, and get it if it is new; forced pushes are followed. Returns the revision.
@@ -97,7 +120,7 @@ class GitSource:
     @property
     def trust(self) -> Trust:
         """A `guard.source.ports.Source`'s: a commit never changes."""
-        return Trust(is_fetched=bool(self._known))
+        return Trust(is_fetched=bool(self._known), signed=self._signed)
 
     def link(self, revision: str) -> Link:
         """The page of the repository's host."""
@@ -106,11 +129,16 @@ class GitSource:
     async def close(self) -> None:
         """Stop what runs and release the thread. Can be called twice."""
         self._git.stop()
+        self._history.stop()
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
 
     async def _call(self, function: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, function)
+        except VerificationError as error:
+            raise VerificationError(
+                error.message, where=error.where or self._url, hint=error.hint, revision=error.revision, signer=error.signer
+            ) from error
         except SourceError as error:
             # Its very class: what is done about an error goes by that.
             raise SourceError(error.message, where=error.where or self._url, hint=error.hint) from error
@@ -118,14 +146,17 @@ class GitSource:
     def _fetch(self) -> str:
         with self._alone():
             found = self._found()
-            commit = found.commit
-            if commit != self._known or not (self._repository / self._slot).exists():
-                if self._holds(commit):
-                    self._run("update-ref", "--", self._slot, commit)
+            commit, tag = found.commit, found.tag if self._wants_tag else ""
+            if (tag or commit) != self._known or not (self._repository / self._slot).exists():
+                if self._holds(tag or commit):
+                    self._run("update-ref", "--", self._slot, tag or commit)
                 else:
-                    commit = self._download(found)
-                self._known = commit
-        return revisions.written(found.name, commit)
+                    commit, tag = self._download(found)
+                self._known = tag or commit
+            taken = Taken(name=found.name, commit=commit, tag=tag)
+            if self._verification is not None:
+                self._signed = self._verification.check(taken, read=self._object, leads_to=partial(self._leads_to, found.remote))
+        return taken.revision
 
     def _found(self) -> refs.Found:
         if self._ref.commit:
@@ -135,7 +166,8 @@ class GitSource:
         listing = self._run(*asked, memory=MOST_MEMORY_OF_LIST, environment=self._remote.environment())
         return refs.answer(listing, self._ref)
 
-    def _download(self, found: refs.Found) -> str:
+    def _download(self, found: refs.Found) -> tuple[str, str]:
+        """Returns the commit, and the annotated tag that leads to it where that is wanted, and is one."""
         if upkeep.is_due(self._repository, most=self._most):
             with self._locked("keep"):
                 self._tidy()
@@ -152,14 +184,34 @@ class GitSource:
             f"+{found.remote}:{self._slot}",
         )
         try:
-            self._run(*arguments, environment=self._remote.environment(without_larger=self._without_larger))
+            self._run(*arguments, environment=self._remote.environment(leave_out=self._leave_out))
         except SourceError as error:
             if error.message != FILTER_REFUSED:
                 raise
-            self._without_larger = 0
+            self._leave_out = ""
             self._run(*arguments, environment=self._remote.environment())
         # It may have moved since it was asked for.
-        return self._run("rev-parse", "--verify", "--end-of-options", f"{self._slot}^{{commit}}").decode().strip()
+        commit = self._id(f"{self._slot}^{{commit}}")
+        tag = self._id(self._slot) if self._wants_tag else commit
+        return commit, "" if tag == commit else tag
+
+    def _id(self, name: str) -> str:
+        return self._run("rev-parse", "--verify", "--end-of-options", name).decode().strip()
+
+    @property
+    def _wants_tag(self) -> bool:
+        return self._verification is not None and self._verification.wants_tag
+
+    def _object(self, kind: Literal["commit", "tag"], name: str) -> bytes:
+        """A `guard.source.verify.git.Read`."""
+        try:
+            return self._run("cat-file", kind, name, most=MOST_IN_OBJECT)
+        except TooMuch as error:
+            raise SourceError(f"the {kind} {name} is larger than {MOST_IN_OBJECT // 2**20} MiB") from error
+
+    def _leads_to(self, ref: str, before: str, commit: str) -> bool | None:
+        """A `guard.source.verify.git.LeadsTo` by the history of a ref of the remote's."""
+        return self._history.leads_to(ref, before, commit)
 
     def _tidy(self) -> None:
         try:

@@ -14,11 +14,14 @@ _PEELED = "^{}"
 
 
 class Found(Struct, frozen=True):
-    """`name` as a revision shows it, `remote` the ref's full name, and the commit that it leads to."""
+    """`name` as a revision shows it, `remote` the ref's full name, the commit that it leads to, and the annotated tag by which it
+    does, empty without one.
+    """
 
     name: str
     remote: str
     commit: str
+    tag: str = ""
 
 
 def question(ref: GitRef) -> tuple[str, tuple[str, ...]]:
@@ -59,4 +62,5 @@ def answer(listing: bytes, ref: GitRef) -> Found:
 def _found(values: dict[str, str], *, name: str, remote: str, complaint: str) -> Found:
     if remote not in values:
         raise SourceError(f"the repository {complaint}")
-    return Found(name=name, remote=remote, commit=values.get(f"{remote}{_PEELED}", values[remote]))
+    peeled = values.get(f"{remote}{_PEELED}", "")
+    return Found(name=name, remote=remote, commit=peeled or values[remote], tag=values[remote] if peeled else "")

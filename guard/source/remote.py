@@ -91,9 +91,9 @@ class Remote:
             self._identity.unlink(missing_ok=True)
             self._known_hosts.unlink(missing_ok=True)
 
-    def environment(self, *, without_larger: int = 0) -> dict[str, str]:
-        """The variables with which git reaches REMOTE. `without_larger` asks the server, if it knows how, to leave out files of
-        more bytes, and git to take their absence for granted (a partial clone).
+    def environment(self, *, leave_out: str = "") -> dict[str, str]:
+        """The variables with which git reaches REMOTE. `leave_out` is a filter (git-rev-list(1)) by which the server, if it knows
+        how, is to leave objects out, and git to take their absence for granted (a partial clone).
         """
         environment = {
             "GIT_ALLOW_PROTOCOL": self._scheme,
@@ -106,17 +106,17 @@ class Remote:
             environment["GIT_SSL_CAINFO"] = str(self._ca)
         if self._scheme == "ssh":
             environment |= self._ssh()
-        return environment | _settings(self._configuration(without_larger))
+        return environment | _settings(self._configuration(leave_out))
 
     def failure(self, output: Output) -> GitFailed:
         """What it means that git failed."""
         return failure(output, credentials=self._credentials)
 
-    def _configuration(self, without_larger: int) -> list[tuple[str, str]]:
+    def _configuration(self, leave_out: str) -> list[tuple[str, str]]:
         settings = [(f"remote.{REMOTE}.url", self._url)]
-        if without_larger:
+        if leave_out:
             settings.append((f"remote.{REMOTE}.promisor", "true"))
-            settings.append((f"remote.{REMOTE}.partialCloneFilter", f"blob:limit={without_larger + 1}"))
+            settings.append((f"remote.{REMOTE}.partialCloneFilter", leave_out))
         if self._scheme in {"http", "https"}:
             if self._credentials.log_in:
                 # A redirect would make git log in again, at another host.

@@ -42,6 +42,16 @@ def newest(tags: Iterable[str], text: str) -> str:
     return max(fitting, key=versions.__getitem__, default="")
 
 
+def is_version(tag: str, text: str) -> bool:
+    """Whether the tag is a version in the range. Raises ConfigError."""
+    return bool(newest((tag,), text))
+
+
+def is_older(tag: str, other: str, *, text: str) -> bool:
+    """Whether `newest` would take the other one. Raises ConfigError."""
+    return tag != other and newest((tag, other), text) != tag
+
+
 def _version(tag: str) -> Version | None:
     try:
         return Version(tag.removeprefix("v"))

@@ -23,6 +23,8 @@ from guard.source import (
     BucketSource,
     GitRef,
     GitSource,
+    GitVerify,
+    Known,
     Link,
     Source,
     Trust,
@@ -75,12 +77,19 @@ class SourceFolder:
         sync = self._sync()
         spec, folder = sync.spec, _folder(sync.spec.path)
 
+        decryption = await self._decryption_of(sync)
+
         async def tool(form: Form) -> Tool | None:
             match form:
                 case "YAML":
                     return None
                 case "Kustomize":
-                    return Kustomize(folder=folder, directory=self._scratch, remote_bases=spec.kustomize.remote_bases)
+                    return Kustomize(
+                        folder=folder,
+                        directory=self._scratch,
+                        remote_bases=spec.kustomize.remote_bases,
+                        decryption=decryption,
+                    )
                 case "Helm":
                     return Helm(
                         folder=folder,
@@ -92,9 +101,7 @@ class SourceFolder:
                         capabilities=(await self._served()).capabilities,
                     )
 
-        groups = await self._renderer.render(
-            source.tree(revision), folder, form=spec.renderer, tool=tool, decryption=await self._decryption_of(sync)
-        )
+        groups = await self._renderer.render(source.tree(revision), folder, form=spec.renderer, tool=tool, decryption=decryption)
         needed = {revision, self._view.state.revision(sync.key)}
         self._texts.keep(needed)
         self._links = {known: link for known, link in self._links.items() if known in needed} | {revision: source.link(revision)}
@@ -125,16 +132,34 @@ class SourceFolder:
         named = sync.spec.source.git or sync.spec.source.bucket
         if named is None:
             raise ConfigError("the Sync names no source")
-        wanted = (named, await self._values(sync, named.secret_ref))
+        verify = named.verify
+        keys = await self._values(sync, verify.secret_ref) if verify is not None else {}
+        wanted = (named, await self._values(sync, named.secret_ref), keys)
         if self._source is None or self._open != wanted:
             await self.close()
-            self._source = self._made(*wanted, sync=sync)
+            self._source = self._made(named, wanted[1], keys, sync=sync)
             self._open = wanted
         return self._source
 
-    def _made(self, named: api.GitSource | api.BucketSource, values: dict[str, bytes], *, sync: api.Sync) -> Source:
+    def _known(self) -> Known:
+        """What is in force by Guard's own index, which a start fills by the Sync's status: that outlives Guard's folder, and only
+        Guard may write it.
+        """
+        sync = self._sync()
+        status = sync.status
+        return Known(
+            in_force=self._view.state.revision(sync.key) or status.revision_in_force or status.last_applied_revision,
+            verified=status.signature.revision,
+            accepted=sync.metadata.annotations.get(api.ACCEPT_REVISION, ""),
+        )
+
+    def _made(
+        self, named: api.GitSource | api.BucketSource, values: dict[str, bytes], keys: dict[str, bytes], *, sync: api.Sync
+    ) -> Source:
         secret = f"{sync.metadata.namespace}/{named.secret_ref.name}" if named.secret_ref else ""
         if isinstance(named, api.BucketSource):
+            if named.verify is not None:
+                raise ConfigError("signatures of buckets cannot be checked yet")
             credentials = bucket_credentials_of(values) if named.secret_ref else None
             tenancy.check_login(sync, has_login=credentials is not None and bool(credentials.access_key))
             return BucketSource(
@@ -156,6 +181,7 @@ class SourceFolder:
             credentials=credentials_of(values),
             secret=secret,
             include=named.include,
+            verify=GitVerify(keys=keys, mode=named.verify.mode, known=self._known) if named.verify else None,
             directory=self._directory,
         )
 

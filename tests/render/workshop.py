@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from guard.base.errors import RenderError
-from guard.render import tool
+from guard.render import scratch, tool
+from guard.render.decrypt import Decryption
 from guard.render.helm import Helm
 from guard.render.kustomize import Kustomize
 from guard.render.manifests import parse
@@ -39,8 +40,8 @@ class Workshop:
         """What was committed last."""
         return self._source.tree(await self._source.fetch())
 
-    def kustomize(self, folder: str, *, limits: Limits | None = None) -> Kustomize:
-        return Kustomize(folder=folder, directory=self.scratches, limits=limits or Limits())
+    def kustomize(self, folder: str, *, limits: Limits | None = None, decryption: Decryption | None = None) -> Kustomize:
+        return Kustomize(folder=folder, directory=self.scratches, limits=limits or Limits(), decryption=decryption)
 
     def helm(self, folder: str, *, limits: Limits | None = None) -> Helm:
         return Helm(folder=folder, directory=self.scratches, release="web", limits=limits or Limits())
@@ -48,7 +49,7 @@ class Workshop:
     async def manifests(self, made_by: Tool, tree: Tree) -> list[Manifest]:
         """What a tool makes, parsed and placed as the renderer does it."""
         found: list[Manifest] = []
-        for document in tool.documents(await made_by.build(tree)):
+        for document in tool.documents((await made_by.build(tree)).data):
             parsed = parse("output.yaml", document)
             assert parsed.faults == []
             bare = (Manifest(body=each.body, origin=Origin(file="", line=each.line)) for each in parsed.manifests)
@@ -66,12 +67,11 @@ class Workshop:
         except RenderError as error:
             self.check_clean()
             return str(error)
-        raise AssertionError(f"built: {output[:1000].decode(errors='replace')}")
+        raise AssertionError(f"built: {output.data[:1000].decode(errors='replace')}")
 
     def check_clean(self) -> None:
         """No scratch folder is left."""
-        left = list(self.scratches.iterdir()) if self.scratches.exists() else []
-        assert left == []
+        assert scratch.folders(self.scratches) == ()
 
     def by_hand(self, name: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         """A tool alone, in the repository's work tree."""

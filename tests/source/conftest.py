@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
-from guard.source import BucketCredentials, BucketSource, GitCredentials, GitRef, GitSource
+from guard.source import BucketCredentials, BucketSource, GitCredentials, GitRef, GitSource, GitVerify
 from guard.source.git import MOST_IN_FETCH
 from tests.source.between import Between
 from tests.source.repository import Repository
+from tests.source.signing import OpenPgp
+from tools import debian
 from tools.s3client import Bucket
 from tools.s3server import S3Server
 
@@ -36,6 +39,7 @@ async def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
         credentials: GitCredentials | None = None,
         secret: str = "",
         include: Sequence[str] = (),
+        verify: GitVerify | None = None,
         timeout: float = 30,
         most: int = MOST_IN_FETCH,
     ) -> GitSource:
@@ -45,6 +49,7 @@ async def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
             credentials=credentials,
             secret=secret,
             include=include,
+            verify=verify,
             directory=tmp_path / "data",
             timeout=timeout,
             most=most,
@@ -125,6 +130,17 @@ async def opened(
     yield make
     for each in made:
         await each.close()
+
+
+@pytest.fixture
+def openpgp() -> Iterator[OpenPgp]:
+    """A keyring of a person's, whose agent ends with the test."""
+    # Its sockets have to have short names.
+    with tempfile.TemporaryDirectory(prefix="gpg-", ignore_cleanup_errors=True) as home:
+        debian.locate("gpg")
+        ring = OpenPgp(Path(home))
+        yield ring
+        ring.close()
 
 
 @pytest.fixture

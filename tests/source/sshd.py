@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tools import sshd
+from tools import debian
 from tools.controlplane.processes import Daemon, port_of, reserve_port
 
 # As root it gives up its rights in part, and for that wants a folder that is nobody's.
@@ -82,7 +82,7 @@ async def serve_ssh(folder: Path, *, passphrase: str = "", forced: str = "") -> 
         port = port_of(reserved)
     (folder / "config").write_text(_CONFIG.format(port=port, folder=folder))
     server = SshServer(folder, port=port, identity=identity)
-    daemon = Daemon([sshd.locate(), "-D", "-e", "-f", folder / "config"], log=folder / "log", home=folder)
+    daemon = Daemon([debian.locate("sshd"), "-D", "-e", "-f", folder / "config"], log=folder / "log", home=folder)
     await daemon.start()
     try:
         async with asyncio.timeout(20):

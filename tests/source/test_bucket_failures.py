@@ -49,7 +49,7 @@ def told(source_error: pytest.ExceptionInfo[SourceError]) -> str:
 
 async def test_an_unknown_access_key(opened: Opened, bucket: Bucket) -> None:
     with pytest.raises(SourceError, match="the store does not know the access key") as caught:
-        await opened(credentials=BucketCredentials(access_key=KEY, secret_key=SECRET)).fetch()
+        await opened(credentials=BucketCredentials(access_key="AKIAUNKNOWN", secret_key=SECRET)).fetch()
     assert (told(caught)).startswith(f"s3://{bucket.name}/: ")
 
 

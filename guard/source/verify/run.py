@@ -1,0 +1,82 @@
+"""Runs gpg and ssh-keygen in a folder of their own, with nothing of the user's set-up, and bounds on what they take."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from msgspec import Struct
+
+from guard.base.errors import SourceError
+
+# A signature of an RSA key of 16384 bits takes 3 ms, and an import of a Secret of a megabyte a second.
+_SECONDS = 30.0
+# gpg takes 10 MiB; what it maps besides are libraries.
+_MEMORY = 512 * 1024**2
+_FILE = 64 * 1024**2
+_BLOCK = 512  # of `ulimit -f`, by POSIX
+_LIMITED = f'ulimit -f {_FILE // _BLOCK}; ulimit -v {_MEMORY // 1024}; exec "$@"'
+
+_PREFIX = "verify-"
+# Far longer than any run takes.
+_LEFT_BEHIND_SECONDS = 3600.0
+
+
+class Finished(Struct, frozen=True):
+    status: int
+    out: bytes
+    err: bytes
+
+
+@contextmanager
+def folder(directory: Path) -> Generator[Path]:
+    """A private folder that is there for one check. What a killed process left is taken away. Raises SourceError."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for old in directory.glob(f"{_PREFIX}*"):
+            if time.time() - old.stat().st_mtime > _LEFT_BEHIND_SECONDS:
+                shutil.rmtree(old, ignore_errors=True)
+        made = tempfile.TemporaryDirectory(prefix=_PREFIX, dir=directory, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise SourceError(f"no folder can be made to check signatures in: {error}", where=str(directory)) from error
+    with made as path:
+        yield Path(path)
+
+
+def run(name: str, arguments: Sequence[str], *, folder: Path, stdin: bytes, seconds: float = _SECONDS) -> Finished:
+    """Run a program to its end in `folder`, which is also its home. Raises SourceError where it is missing or takes too long."""
+    path = shutil.which(name)
+    if path is None:
+        raise SourceError(
+            f"{name} is not installed where Guard runs",
+            hint=f"Guard looks for {name} on its PATH; Guard's image brings it along",
+        )
+    environment = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(folder),
+        "LC_ALL": "C",
+        # ssh-keygen takes times without a zone for those of the machine.
+        "TZ": "UTC",
+    }
+    try:
+        done = subprocess.run(
+            ["sh", "-c", _LIMITED, "sh", path, *arguments],
+            cwd=folder,
+            env=environment,
+            input=stdin,
+            capture_output=True,
+            timeout=seconds,
+            start_new_session=True,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise SourceError(f"{name} took longer than {seconds:g} s over a signature") from error
+    except OSError as error:
+        raise SourceError(f"{name} cannot be started: {error}") from error
+    return Finished(status=done.returncode, out=done.stdout, err=done.stderr)
