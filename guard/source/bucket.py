@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import accumulate
 from pathlib import Path
 from typing import TypeVar
 from weakref import WeakValueDictionary
@@ -19,11 +18,12 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from guard.base.concurrency import for_each
-from guard.base.errors import RenderError, SourceError
-from guard.source import bucketrevision, listing
+from guard.base.errors import SourceError
+from guard.source import bucketrevision
 from guard.source.bucketcopy import BucketCopy
 from guard.source.bucketcredentials import BucketCredentials
 from guard.source.buckethistory import TooFarBack, find
+from guard.source.bucketkeys import Keys
 from guard.source.bucketrevision import Held, Listed, digest_of, weakness, written
 from guard.source.buckettree import BucketTree, Files, blob_of
 from guard.source.include import Include
@@ -86,13 +86,14 @@ class BucketSource:
         self._name = name
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._pinned = pinned
-        self._include = Include(include)
+        patterns = Include(include)
+        self._keys = Keys(self._prefix, patterns)
         address = address_of(name=name, endpoint=endpoint, region=region, path_style=path_style)
         self._store = Store(address=address, credentials=credentials or BucketCredentials(), timeout=timeout)
         path = directory / f"{_slug(address.base, self._prefix, secret)}.bucket"
         self._copy = BucketCopy(path)
         self._lock = _locks.setdefault(path, asyncio.Lock())
-        self._owner = f"last {_slug(self._include.digest, pinned)}"
+        self._owner = f"last {_slug(patterns.digest, pinned)}"
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bucket")
         self._last = _Last()
         self._files: dict[str, Files] = {}
@@ -154,11 +155,10 @@ class BucketSource:
             listed = await self._store.listing(self._prefix)
             if await self._is_known(listed):
                 return self._last.digest
-            wanted = await self._call(lambda each=listed: self._checked(each))
-            known = await self._known(wanted)
-            held = known | await self._get([each for each in wanted if each not in known])
-            if len(held) == len(wanted):
-                return await self._hold([held[each] for each in wanted], listed=listed)
+            wanted, known = await self._call(lambda found=listed: self._sorted(found))
+            known |= await self._get([each for each in wanted if each not in known])
+            if len(known) == len(wanted):
+                return await self._hold([known[each] for each in wanted], listed=listed)
         raise SourceError(
             f"the bucket changes faster than it can be fetched: {ROUNDS} listings were out of date",
             hint="Guard looks again; the last good revision stays in force",
@@ -168,14 +168,13 @@ class BucketSource:
         last = self._last
         return listed == last.listed and await self._call(lambda: self._copy.is_whole(last.digest))
 
-    async def _known(self, wanted: Sequence[Listed]) -> dict[Listed, Held]:
-        """Those whose content is at hand."""
+    def _sorted(self, listed: list[Listed]) -> tuple[list[Listed], dict[Listed, Held]]:
+        """What is read of a listing, and of that what is at hand. Raises SourceError for keys that cannot be files."""
+        wanted = self._keys.wanted(listed)
         last = self._last
-        if not await self._call(lambda: self._copy.is_whole(last.digest)):
-            return await self._call(lambda: self._copy.known(wanted))
-        before = {each.listed: each for each in last.held}
-        found = {each: before[each] for each in wanted if each in before}
-        return found | await self._call(lambda: self._copy.known([each for each in wanted if each not in found]))
+        before = {each.listed: each for each in last.held} if self._copy.is_whole(last.digest) else {}
+        known = {each: before[each] for each in wanted if each in before}
+        return wanted, known | self._copy.known([each for each in wanted if each not in known])
 
     async def _fetch_pinned(self) -> str:
         digest = self._pinned
@@ -195,15 +194,8 @@ class BucketSource:
     async def _found(self, digest: str) -> Sequence[Version]:
         history = await self._store.versions(self._prefix)
 
-        def wanted(key: str) -> bool:
-            try:
-                return not key.endswith("/") and self._is_wanted(key, size=1)
-            except SourceError:
-                # No revision held it.
-                return False
-
         try:
-            found = await self._call(lambda: find(history, digest, wanted=wanted))
+            found = await self._call(lambda: find(history, digest, wanted=self._keys.could_hold))
         except TooFarBack as error:
             raise SourceError("the pinned revision is too far back in the history of the bucket to be found") from error
         if found is None:
@@ -212,30 +204,6 @@ class BucketSource:
                 hint="its versions may have been taken away, or prefix and include are not those that it was made with",
             )
         return found
-
-    def _checked(self, listed: list[Listed]) -> list[Listed]:
-        """What is read of it. Raises SourceError for keys that cannot be files."""
-        wanted = [each for each in listed if self._is_wanted(each.key, size=each.size)]
-        paths = {each.key[len(self._prefix) :] for each in wanted}
-        for path in paths:
-            parts = path.split("/")
-            if above := next((above for above in _above(parts) if above in paths), ""):
-                raise SourceError(
-                    f"the key {self._prefix + above!r} is an object, and a folder of {path!r}", hint="rename one of them"
-                )
-        return wanted
-
-    def _is_wanted(self, key: str, *, size: int) -> bool:
-        path = key[len(self._prefix) :]
-        if not size and (not path or path.endswith("/")):
-            # What consoles put where a folder shall show.
-            return False
-        try:
-            return bool(listing.checked(path.encode(), folder="", revision=self._name, wanted=self._include.wants))
-        except RenderError as error:
-            raise SourceError(
-                error.message, hint=error.hint or "rename the object, or leave it out with source.bucket.include"
-            ) from error
 
     async def _get(self, wanted: Sequence[Listed], *, versions: Mapping[Listed, str] | None = None) -> dict[Listed, Held]:
         """Fetch objects into the copy, in these versions where they are known. What is not what was listed is left out."""
@@ -282,6 +250,8 @@ class BucketSource:
         except Changed:
             if version:
                 raise
+        except SourceError as error:
+            raise SourceError(error.message, where=f"s3://{self._name}/{listed.key}", hint=error.hint) from error
         try:
             found = await self._store.versions(listed.key, only_first=True)
         except Refused as error:
@@ -296,12 +266,11 @@ class BucketSource:
         def hold() -> str:
             digest = bucketrevision.digest(held)
             self._copy.put_revision(digest, held, owner=self._owner)
+            self._last = _Last(listed=listed, held=held, digest=digest)
+            self._trust = Trust(is_fetched=True, weakness=weakness(held))
             return digest
 
-        digest = await self._call(hold)
-        self._last = _Last(listed=listed, held=held, digest=digest)
-        self._trust = Trust(is_fetched=True, weakness=weakness(held))
-        return digest
+        return await self._call(hold)
 
     def _files_of(self, digest: str) -> Files:
         found = self._files.pop(digest, None) or Files(self._copy.objects(digest), prefix=self._prefix)
@@ -313,11 +282,6 @@ class BucketSource:
 
 def _listed(version: Version) -> Listed:
     return Listed(key=version.key, etag=version.etag, size=version.size, modified=version.modified)
-
-
-def _above(parts: Sequence[str]) -> Iterator[str]:
-    """The folders of a path."""
-    return accumulate(parts[:-1], "{}/{}".format)
 
 
 def _slug(*parts: str) -> str:

@@ -99,26 +99,6 @@ class Store:
         """All objects whose keys begin with `prefix`, by key."""
         return await self._in_time(self._listing(prefix))
 
-    async def _listing(self, prefix: str) -> list[Listed]:
-        found: list[Listed] = []
-        asked = (("list-type", "2"), ("encoding-type", "url"), ("prefix", prefix))
-        more, seen = "", {""}
-        for _ in range(MOST_PAGES):
-            body = await self._page((*asked, ("continuation-token", more)) if more else asked)
-            page = await self._read(s3answers.page, body)
-            found += page.objects
-            if len(found) > MOST_LISTED:
-                raise SourceError(
-                    f"more than {MOST_LISTED:,} objects are below the prefix", hint="name a longer prefix in source.bucket.prefix"
-                )
-            more = page.more
-            if not more:
-                return _in_order(found, prefix)
-            if more in seen:
-                break
-            seen.add(more)
-        raise SourceError("the store's listing of the bucket does not come to an end")
-
     async def get(self, listed: Listed, *, version: str = "", most: int) -> Got:
         """The content of an object as it was listed, or in a version. Raises Changed where it is there no more."""
         is_large = listed.size > most
@@ -141,6 +121,31 @@ class Store:
         """All versions of what begins with `prefix`, or the first 1,000 of them; by key, the newest first."""
         return await self._in_time(self._versions(prefix, only_first=only_first))
 
+    async def close(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def _listing(self, prefix: str) -> list[Listed]:
+        found: list[Listed] = []
+        asked = (("list-type", "2"), ("encoding-type", "url"), ("prefix", prefix))
+        more, seen = "", {""}
+        for _ in range(MOST_PAGES):
+            body = await self._page((*asked, ("continuation-token", more)) if more else asked)
+            page = await self._read(s3answers.page, body)
+            found += page.objects
+            if len(found) > MOST_LISTED:
+                raise SourceError(
+                    f"more than {MOST_LISTED:,} objects are below the prefix", hint="name a longer prefix in source.bucket.prefix"
+                )
+            more = page.more
+            if not more:
+                return await asyncio.to_thread(_in_order, found, prefix)
+            if more in seen:
+                break
+            seen.add(more)
+        raise SourceError("the store's listing of the bucket does not come to an end")
+
     async def _versions(self, prefix: str, *, only_first: bool) -> list[Version]:
         found: list[Version] = []
         asked = (("versions", ""), ("encoding-type", "url"), ("prefix", prefix))
@@ -159,11 +164,6 @@ class Store:
             f"the history of what is below the prefix does not end, or has more than {MOST_VERSIONS:,} versions",
             hint="let a lifecycle rule take old versions away, or name a longer prefix",
         )
-
-    async def close(self) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
 
     async def _in_time(self, work: Awaitable[T]) -> T:
         try:

@@ -242,3 +242,21 @@ async def test_a_proxy_of_the_environment_is_used(
         monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
         with pytest.raises(SourceError, match="the proxy does not let Guard through"):
             await source.fetch()
+
+
+async def test_a_bucket_that_is_named_in_the_host(
+    opened: Opened, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a proxy, so that no name has to be resolved."""
+    domain = "localhost:8000"
+    started = S3Server.start(tmp_path / "s3", environment={"VGW_VIRTUAL_DOMAIN": domain})
+    async with started as server, connected(server) as client, Between.of(server) as proxy:
+        own = await Bucket.make(client, bucket.name)
+        await own.put("a b/ü+.yaml", "1")
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.setenv("http_proxy", proxy.url)
+        source = opened(endpoint=f"http://{domain}", credentials=credentials_for(server), path_style=False)
+
+        assert await contents(source, await source.fetch()) == {"a b/ü+.yaml": "1"}
+        assert {headers["host"] for headers in proxy.headers} == {f"{bucket.name}.{domain}"}
