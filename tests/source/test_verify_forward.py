@@ -10,6 +10,7 @@ import pytest
 
 from guard.base.errors import SourceError, VerificationError
 from guard.source import GitCredentials, GitRef, GitSource, GitVerify, Known
+from guard.source.verify.git import Mode
 from tests.source.conftest import Source
 from tests.source.githttp import serve
 from tests.source.repository import Repository
@@ -44,12 +45,24 @@ class Setting:
     def keys(self) -> dict[str, bytes]:
         return {"allowed_signers": self.key.allowed()}
 
-    def open(self, ref: GitRef | None = MAIN, *, url: str = "", credentials: GitCredentials | None = None) -> GitSource:
-        verify = GitVerify(keys=self.keys, known=self.force)
+    def open(
+        self, ref: GitRef | None = MAIN, *, url: str = "", credentials: GitCredentials | None = None, mode: Mode = "Head"
+    ) -> GitSource:
+        verify = GitVerify(keys=self.keys, mode=mode, known=self.force)
         return self._source(url or self.repository.url, ref=ref, credentials=credentials, verify=verify)
 
     def commit(self, text: str, *, signed: Sequence[str] | None = None) -> str:
         return self.repository.commit({"a.yaml": text}, signed=self.key.signs if signed is None else signed)
+
+    def tag(self, name: str) -> None:
+        self.repository.git(*self.key.signs, "tag", "--sign", f"--message={name}", name)
+
+    def commit_unsigned(self, count: int) -> None:
+        text = "commit refs/heads/main\ncommitter Ada <ada@example.com> 1700000000 +0000\ndata 1\nx\n"
+        if count:
+            script = text + "from refs/heads/main^0\n\n" + (text + "\n") * (count - 1)
+            self.repository.git("fast-import", "--quiet", stdin=script)
+            self.move("main")
 
     def commit_many(self, count: int) -> str:
         return [self.commit(f"{number} of {count}") for number in range(count)][-1]
@@ -110,8 +123,7 @@ async def test_a_branch_goes_forward_by_any_number_of_commits(setting: Setting, 
     git = setting.open()
     await setting.force.take(git)
     # What is signed last vouches for all before it.
-    for number in range(1, commits):
-        setting.commit(f"{number}", signed=())
+    setting.commit_unsigned(commits - 1)
     newest = setting.commit("last")
 
     assert await git.fetch() == f"main@sha1:{newest}"
@@ -189,10 +201,10 @@ async def test_another_default_branch_is_none_of_the_syncs_doing(setting: Settin
 
 async def test_a_version_that_is_taken_away_is_a_step_back(setting: Setting) -> None:
     tagged = setting.commit("1")
-    setting.repository.git("tag", "v1.4.0")
+    setting.tag("v1.4.0")
     setting.commit("2")
-    setting.repository.git("tag", "v1.5.0")
-    git = setting.open(GitRef(semver="^1"))
+    setting.tag("v1.5.0")
+    git = setting.open(GitRef(semver="^1"), mode="Tag")
     taken = await setting.force.take(git)
     assert taken.startswith("v1.5.0@")
     setting.repository.git("tag", "--delete", "v1.5.0")
@@ -202,9 +214,24 @@ async def test_a_version_that_is_taken_away_is_a_step_back(setting: Setting) -> 
     assert f"v1.4.0 is older than {taken}, which is in force" in error.message
     assert error.hint.endswith(f"accept-revision=v1.4.0@sha1:{tagged}")
     # A range in which what is in force is not was changed by somebody who may.
-    assert await setting.open(GitRef(semver="~1.4")).fetch() == f"v1.4.0@sha1:{tagged}"
+    assert await setting.open(GitRef(semver="~1.4"), mode="Tag").fetch() == f"v1.4.0@sha1:{tagged}"
     # A newer one need not come after it: it may be a release branch's.
     setting.move(tagged)
+    newest = setting.commit("3")
+    setting.tag("v1.6.0")
+    assert await git.fetch() == f"v1.6.0@sha1:{newest}"
+
+
+async def test_an_old_commit_under_a_new_version_is_a_step_back_where_tags_are_not_signed(setting: Setting) -> None:
+    old = setting.commit("1")
+    setting.commit("2")
+    setting.repository.git("tag", "v1.4.0")
+    git = setting.open(GitRef(semver="^1"))
+    await setting.force.take(git)
+
+    setting.repository.git("tag", "v1.5.0", old)
+    assert "does not come after v1.4.0@" in (await refused(git)).message
+
     newest = setting.commit("3")
     setting.repository.git("tag", "v1.6.0")
     assert await git.fetch() == f"v1.6.0@sha1:{newest}"
