@@ -33,7 +33,11 @@ def holds(text: Json, values: Collection[str]) -> bool:
         ("cat", ["cat"], True),
         ("", ["", " "], False),
         ("anything", [], False),
-        (5432, ["5432"], False),
+        (739184, ["739184"], True),
+        (80, ["80"], False),
+        (True, ["True"], False),
+        # As Kustomize writes what is longer than a line.
+        (base64.encodebytes(b"hunter2" * 20).decode(), ["hunter2" * 20], True),
     ],
 )
 def test_a_value_is_found_as_it_is_within_a_text_and_in_base64(text: Json, values: list[str], expected: bool) -> None:  # noqa: FBT001
