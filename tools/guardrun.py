@@ -32,8 +32,8 @@ def guard_command() -> list[str]:
 
 
 def with_tools(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment with Kustomize and Helm on its PATH, as in Guard's image."""
-    folders = dict.fromkeys(str(path.parent) for path in binaries.locate(["kustomize", "helm"]).values())
+    """The environment with Kustomize, Helm and SOPS on its PATH, as in Guard's image."""
+    folders = dict.fromkeys(str(path.parent) for path in binaries.locate(["kustomize", "helm", "sops"]).values())
     return {**environment, "PATH": os.pathsep.join([*folders, environment["PATH"]])}
 
 
