@@ -48,14 +48,11 @@ class Setting:
     def open(
         self, ref: GitRef | None = MAIN, *, url: str = "", credentials: GitCredentials | None = None, mode: Mode = "Head"
     ) -> GitSource:
-        verify = GitVerify(keys=self.keys, mode=mode, known=self.force)
+        verify = GitVerify(keys=self.keys, known=self.force, mode=mode)
         return self._source(url or self.repository.url, ref=ref, credentials=credentials, verify=verify)
 
     def commit(self, text: str, *, signed: Sequence[str] | None = None) -> str:
         return self.repository.commit({"a.yaml": text}, signed=self.key.signs if signed is None else signed)
-
-    def tag(self, name: str) -> None:
-        self.repository.git(*self.key.signs, "tag", "--sign", f"--message={name}", name)
 
     def commit_unsigned(self, count: int) -> None:
         text = "commit refs/heads/main\ncommitter Ada <ada@example.com> 1700000000 +0000\ndata 1\nx\n"
@@ -201,10 +198,10 @@ async def test_another_default_branch_is_none_of_the_syncs_doing(setting: Settin
 
 async def test_a_version_that_is_taken_away_is_a_step_back(setting: Setting) -> None:
     tagged = setting.commit("1")
-    setting.tag("v1.4.0")
+    setting.repository.git("tag", "v1.4.0")
     setting.commit("2")
-    setting.tag("v1.5.0")
-    git = setting.open(GitRef(semver="^1"), mode="Tag")
+    setting.repository.git("tag", "v1.5.0")
+    git = setting.open(GitRef(semver="^1"))
     taken = await setting.force.take(git)
     assert taken.startswith("v1.5.0@")
     setting.repository.git("tag", "--delete", "v1.5.0")
@@ -214,26 +211,38 @@ async def test_a_version_that_is_taken_away_is_a_step_back(setting: Setting) -> 
     assert f"v1.4.0 is older than {taken}, which is in force" in error.message
     assert error.hint.endswith(f"accept-revision=v1.4.0@sha1:{tagged}")
     # A range in which what is in force is not was changed by somebody who may.
-    assert await setting.open(GitRef(semver="~1.4"), mode="Tag").fetch() == f"v1.4.0@sha1:{tagged}"
-    # A newer one need not come after it: it may be a release branch's.
-    setting.move(tagged)
-    newest = setting.commit("3")
-    setting.tag("v1.6.0")
+    assert await setting.open(GitRef(semver="~1.4")).fetch() == f"v1.4.0@sha1:{tagged}"
+
+
+async def test_an_old_commit_under_the_name_of_a_newer_version_is_refused(setting: Setting) -> None:
+    old = setting.commit("1")
+    setting.commit("2")
+    setting.repository.git("tag", "v1.5.0")
+    git = setting.open(GitRef(semver="^1"))
+    taken = await setting.force.take(git)
+    setting.repository.git("tag", "v1.6.0", old)
+
+    error = await refused(git)
+
+    assert error.revision == f"v1.6.0@sha1:{old}"
+    assert f"does not come after {taken}, which is in force" in error.message
+    setting.repository.git("tag", "--delete", "v1.6.0")
+    newest = setting.commit_many(3)
+    setting.repository.git("tag", "v1.6.0")
     assert await git.fetch() == f"v1.6.0@sha1:{newest}"
 
 
-async def test_an_old_commit_under_a_new_version_is_a_step_back_where_tags_are_not_signed(setting: Setting) -> None:
-    old = setting.commit("1")
+async def test_a_newer_version_whose_tag_is_signed_need_not_come_after_the_older_one(setting: Setting) -> None:
+    tagged = setting.commit("1")
     setting.commit("2")
-    setting.repository.git("tag", "v1.4.0")
-    git = setting.open(GitRef(semver="^1"))
-    await setting.force.take(git)
-
-    setting.repository.git("tag", "v1.5.0", old)
-    assert "does not come after v1.4.0@" in (await refused(git)).message
-
+    setting.repository.git(*setting.key.signs, "tag", "--sign", "--message=v1", "v1.5.0")
+    git = setting.open(GitRef(semver="^1"), mode="Tag")
+    assert (await setting.force.take(git)).startswith("v1.5.0@")
+    # Of a release branch.
+    setting.move(tagged)
     newest = setting.commit("3")
-    setting.repository.git("tag", "v1.6.0")
+    setting.repository.git(*setting.key.signs, "tag", "--sign", "--message=v1", "v1.6.0")
+
     assert await git.fetch() == f"v1.6.0@sha1:{newest}"
 
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from guard.base.errors import SourceError
-from guard.source.verify import Fault, Signer, Verifier, keys_of
-from guard.source.verify.run import folder, run
+from guard.source.verify import Fault, Signer, Verifier, keys_of, run
 from tests.source.signing import OpenPgp, SshKey, day
 
 
@@ -208,10 +207,10 @@ def test_a_gpg_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path, monk
     script.write_text("#!/bin/sh\nsleep 600 &\nsleep 600\n")
     script.chmod(0o755)
 
-    with monkeypatch.context() as patched, folder(tmp_path) as where:
+    with monkeypatch.context() as patched, run.folder(tmp_path) as where:
         patched.setenv("PATH", str(script.parent), prepend=":")
         with pytest.raises(SourceError, match=r"gpg took longer than 0\.5 s over a signature"):
-            run("gpg", (), folder=where, stdin=b"x" * 1024 * 1024, seconds=0.5)
+            run.run("gpg", (), folder=where, stdin=b"x" * 1024 * 1024, seconds=0.5)
 
 
 def test_a_key_that_others_have_signed_ten_thousand_times_is_borne(openpgp: OpenPgp, tmp_path: Path) -> None:
@@ -224,3 +223,14 @@ def test_a_key_that_others_have_signed_ten_thousand_times_is_borne(openpgp: Open
     assert isinstance(check({"ada.gpg": public + last * 5_000}, b"text", signature, tmp_path), Signer | Fault)
     with pytest.raises(SourceError, match=r"more than 20000 packets|larger than 1024 KiB"):
         check({"ada.gpg": public + last * 21_000}, b"text", signature, tmp_path)
+
+
+def test_checks_side_by_side_are_not_in_each_others_way(tmp_path: Path) -> None:
+    def check_many(_: int) -> None:
+        for _ in range(100):
+            with run.folder(tmp_path) as folder:
+                assert folder.is_dir()
+
+    with ThreadPoolExecutor(8) as threads:
+        assert len(list(threads.map(check_many, range(8)))) == 8
+    assert list(tmp_path.iterdir()) == []

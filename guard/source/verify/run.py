@@ -41,7 +41,7 @@ def folder(directory: Path) -> Generator[Path]:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for old in directory.glob(f"{_PREFIX}*"):
-            # Others come and go meanwhile.
+            # That of another check, which Syncs do side by side, may be gone by now.
             with suppress(FileNotFoundError):
                 if time.time() - old.stat().st_mtime > _LEFT_BEHIND_SECONDS:
                     shutil.rmtree(old, ignore_errors=True)
