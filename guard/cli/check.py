@@ -34,6 +34,12 @@ STANDARD_INPUT = "-"
     help="An AdmissionReview, or manifests that a person would apply; - is standard input.",
 )
 @click.option(
+    "--decryption-keys",
+    "keys",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A folder of private keys (*.agekey, *.asc) that open what SOPS has encrypted.",
+)
+@click.option(
     "--mode", type=click.Choice(["Deny", "Warn", "Audit"]), default="Deny", show_default=True, help="As enforcement.mode."
 )
 @click.option(
@@ -45,6 +51,7 @@ def command(
     *,
     desired: Path,
     filename: str | None,
+    keys: Path | None,
     mode: Mode,
     additions: Literal["Deny", "Allow"],
     namespace: str,
@@ -59,7 +66,8 @@ def command(
     if filename is not None:
         name = "standard input" if filename == STANDARD_INPUT else filename
         asked = question(name, _read(filename, name), namespace=namespace)
-    found = asyncio.run(check(desired, asked, policy=policy(mode=mode, additions=additions), now=SystemClock().now()))
+    judged_by = policy(mode=mode, additions=additions)
+    found = asyncio.run(check(desired, asked, policy=judged_by, now=SystemClock().now(), keys=keys))
     if output != "table":
         structured(found, form=output)
     else:

@@ -19,6 +19,7 @@ from guard.cluster.builtin import built_in
 from guard.inspect.applying import applied, emptied, field_tree
 from guard.inspect.desired import LABEL, SYNC, Desired, load
 from guard.inspect.kinds import OfflineKinds
+from guard.render.keys import read as read_keys
 from guard.render.manifests import Fault, parse
 from guard.render.yaml import documents
 from guard.state.desired import Declared, View
@@ -112,9 +113,12 @@ def policy(*, mode: Mode = "Deny", additions: Literal["Deny", "Allow"] = "Deny")
     return Policy(syncs={SYNC: Enforcement(mode=mode, additions=additions)})
 
 
-async def check(directory: Path, asked: Question, *, policy: Policy, now: datetime) -> Checked:
-    """Check a folder, and what is asked of it. Raises ConfigError where the folder cannot be read."""
-    loaded = await load(directory, known=_kinds_of(asked.reviews))
+async def check(directory: Path, asked: Question, *, policy: Policy, now: datetime, keys: Path | None = None) -> Checked:
+    """Check a folder, and what is asked of it; `keys` is a folder of private keys that open what SOPS has encrypted in it. Raises
+    ConfigError where a folder cannot be read, RenderError for what is no key.
+    """
+    opened = read_keys(_files(keys), place=keys.as_posix()) if keys is not None else None
+    loaded = await load(directory, known=_kinds_of(asked.reviews), keys=opened)
     if loaded.desired is None:
         return Checked(objects=0, faults=loaded.faults, warnings=loaded.warnings)
     kinds = OfflineKinds(asked.manifests, known=loaded.desired.kinds())
@@ -123,6 +127,14 @@ async def check(directory: Path, asked: Question, *, policy: Policy, now: dateti
     verdicts += [judge.manifest(manifest, namespace=asked.namespace) for manifest in asked.manifests]
     objects = len(loaded.desired.view(LABEL).state)
     return Checked(objects=objects, warnings=(*loaded.warnings, *kinds.warnings), verdicts=tuple(verdicts))
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    """As a Secret made of the folder has them."""
+    try:
+        return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", where=str(error.filename or folder)) from error
 
 
 class _Judge:

@@ -13,8 +13,10 @@ from guard.base.codec import child
 from guard.base.errors import RenderError
 from guard.inspect.folder import FolderTree
 from guard.inspect.kinds import OfflineKinds, define
+from guard.render.decrypt import Decryption
 from guard.render.detect import Form
 from guard.render.helm import Helm
+from guard.render.keys import Keys
 from guard.render.kustomize import Kustomize
 from guard.render.manifests import Fault, FaultsError
 from guard.render.parse import Parser
@@ -40,15 +42,16 @@ class Loaded(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()
 
 
-async def load(directory: Path, *, known: Iterable[Kind] = ()) -> Loaded:
-    """Read a folder with Guard's own renderer. `known` are kinds that need not be guessed. Raises ConfigError where files cannot
-    be read.
+async def load(directory: Path, *, known: Iterable[Kind] = (), keys: Keys | None = None) -> Loaded:
+    """Read a folder with Guard's own renderer. `known` are kinds that need not be guessed, `keys` open what SOPS has encrypted.
+    Raises ConfigError where files cannot be read.
     """
     tree, texts, parser = FolderTree(directory), Texts(), Parser()
     try:
         with TemporaryDirectory() as scratch:
             make = partial(_tool, folder=tree.folder, directory=Path(scratch))
-            groups = await Renderer(parser, texts=texts).render(tree, tree.folder, tool=make)
+            opened = Decryption(keys, directory=Path(scratch), turns=parser.openings) if keys else None
+            groups = await Renderer(parser, texts=texts).render(tree, tree.folder, tool=make, decryption=opened)
     except RenderError as error:
         return Loaded(None, faults=tuple(_fault(fault, tree) for fault in _all_of(error)))
     finally:

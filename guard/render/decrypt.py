@@ -132,14 +132,14 @@ class Decryption:
         return "is encrypted with SOPS, and sops cannot read it", "`sops decrypt` of the file says more"
 
     def _unopened(self, data: bytes, told: bytes) -> tuple[str, str]:
-        secret, recipients = self.keys.secret, recipients_of(data)
+        place, recipients = self.keys.place, recipients_of(data)
         if _BAD_IDENTITY.search(told):
-            return f"an age identity of the Secret {secret} is damaged", "give it as age-keygen wrote it"
+            return f"an age identity of {place} is damaged", "give it as age-keygen wrote it"
         if _DAMAGED.search(told):
             return "what sops keeps of its keys in the file is damaged", _EDIT
         if self.keys.pgp and _UNDER_PASSPHRASE.search(told):
             return (
-                f"the OpenPGP key of the Secret {secret} that opens it is under a passphrase",
+                f"the OpenPGP key of {place} that opens it is under a passphrase",
                 "there is nobody to ask for it: put an exported key without one into the Secret",
             )
         if not recipients.keys:
@@ -148,7 +148,7 @@ class Decryption:
                 "encrypt it for an age or OpenPGP key as well",
             )
         return (
-            f"no key of the Secret {secret} opens it, which is encrypted for {recipients}",
+            f"no key of {place} opens it, which is encrypted for {recipients}",
             "put the private key of one of them into the Secret, or encrypt it for the Secret's key by `sops updatekeys`",
         )
 

@@ -27,33 +27,33 @@ _SECRET_KEY = frozenset({0xC5, 0x94, 0x95, 0x96, 0x97})
 
 
 class Keys(Struct, frozen=True):
-    """`age` is a file of identities, `pgp` a binary keyring of private keys. `secret` is whose they are, as it is told."""
+    """`age` is a file of identities, `pgp` a binary keyring of private keys. `place` is where they lie, as people are told."""
 
-    secret: str
+    place: str
     age: bytes = b""
     pgp: bytes = b""
 
     def digest(self, salt: bytes) -> str:
         """Names the keys; without the salt nothing can be tried against it."""
         told = hashlib.blake2b(key=salt, digest_size=16)
-        for part in (self.secret.encode(), self.age, self.pgp):
+        for part in (self.place.encode(), self.age, self.pgp):
             told.update(len(part).to_bytes(8, "big") + part)
         return told.hexdigest()
 
 
-def read(values: Mapping[str, bytes], *, secret: str) -> Keys:
-    """The keys in the values of a Secret (`namespace/name`). Raises RenderError, naming the entry, for what is no private key, or
-    is under a passphrase, and where there are none.
+def read(values: Mapping[str, bytes], *, place: str) -> Keys:
+    """The keys in the entries of `place` (`the Secret apps/sops`, or a folder). Raises RenderError, naming the entry, for what is
+    no private key, or is under a passphrase, and where there are none.
     """
-    age = [_identities(values[name], _entry(name, secret)) for name in sorted(values) if name.endswith(AGE_SUFFIX)]
-    pgp = [_keyring(values[name], _entry(name, secret)) for name in sorted(values) if name.endswith(PGP_SUFFIXES)]
+    age = [_identities(values[name], _entry(name, place)) for name in sorted(values) if name.endswith(AGE_SUFFIX)]
+    pgp = [_keyring(values[name], _entry(name, place)) for name in sorted(values) if name.endswith(PGP_SUFFIXES)]
     if not age and not pgp:
-        raise RenderError(f"the Secret {secret} holds no keys to decrypt with", hint=f"it takes {NAMES}")
-    return Keys(secret=secret, age=b"".join(age), pgp=b"".join(pgp))
+        raise RenderError(f"{place} holds no keys to decrypt with", hint=f"it takes {NAMES}")
+    return Keys(place=place, age=b"".join(age), pgp=b"".join(pgp))
 
 
-def _entry(name: str, secret: str) -> str:
-    return f"the entry {name} of the Secret {secret}"
+def _entry(name: str, place: str) -> str:
+    return f"the entry {name} of {place}"
 
 
 def _identities(data: bytes, entry: str) -> bytes:

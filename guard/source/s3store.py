@@ -93,7 +93,7 @@ class Store:
 
     async def begin(self) -> None:
         """Have credentials that hold for a while. To be called before what follows. Raises SourceError."""
-        self._frozen = await asyncio.to_thread(self._login.frozen)
+        self._frozen = await asyncio.to_thread(self._frozen_now)
 
     async def listing(self, prefix: str) -> list[Listed]:
         """All objects whose keys begin with `prefix`, by key."""
@@ -125,6 +125,12 @@ class Store:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+    def _frozen_now(self) -> Frozen:
+        # The first import takes 50 ms, which nobody has to wait for in here.
+        _requests()
+        _signers()
+        return self._login.frozen()
 
     async def _listing(self, prefix: str) -> list[Listed]:
         found: list[Listed] = []
@@ -223,10 +229,8 @@ class Store:
     def _signed(self, url: str, headers: dict[str, str]) -> dict[str, str]:
         if self._frozen is None:
             raise AssertionError("begin() comes first")
-        requests = cast("_Requests", importlib.import_module("botocore.awsrequest"))
-        signers = cast("_Signers", importlib.import_module("botocore.auth"))
-        request = requests.AWSRequest(method="GET", url=url, headers=headers)
-        signers.S3SigV4Auth(self._frozen, "s3", self._address.region).add_auth(request)
+        request = _requests().AWSRequest(method="GET", url=url, headers=headers)
+        _signers().S3SigV4Auth(self._frozen, "s3", self._address.region).add_auth(request)
         return dict(request.headers.items())
 
     async def _opened(self) -> aiohttp.ClientSession:
@@ -243,6 +247,14 @@ class Store:
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._session
+
+
+def _requests() -> _Requests:
+    return cast("_Requests", importlib.import_module("botocore.awsrequest"))
+
+
+def _signers() -> _Signers:
+    return cast("_Signers", importlib.import_module("botocore.auth"))
 
 
 def _trusting(authority: str) -> ssl.SSLContext:

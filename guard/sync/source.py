@@ -190,8 +190,8 @@ class SourceFolder:
         spec = sync.spec.decryption
         if spec is None:
             return None
-        secret = f"{sync.metadata.namespace}/{spec.secret_ref.name}"
-        found = keys.read(await self._values(sync, spec.secret_ref), secret=secret)
+        place = f"the Secret {sync.metadata.namespace}/{spec.secret_ref.name}"
+        found = keys.read(await self._values(sync, spec.secret_ref), place=place)
         if self._decryption is None or self._decryption.keys != found:
             self._decryption = Decryption(found, directory=self._scratch, turns=self._parser.openings)
         return self._decryption

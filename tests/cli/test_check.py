@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from guard.base import codec
+from tests.render.locksmith import Locksmith
+from tools import binaries
 from tools.guardrun import guard_command
 
 SETTINGS = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, namespace: shop}\ndata:\n  color: blue\n"
@@ -23,7 +26,8 @@ def desired(tmp_path: Path) -> Path:
 
 def guard(*arguments: str | Path, cwd: Path, text: str = "") -> subprocess.CompletedProcess[str]:
     # No HOME, no kubeconfig: nothing but the folder is needed.
-    environment = {"PATH": "/usr/bin:/bin", "KUBECONFIG": "/nonexistent"}
+    sops = binaries.locate(["sops"])["sops"].parent
+    environment = {"PATH": f"{sops}:/usr/bin:/bin", "KUBECONFIG": "/nonexistent"}
     command = [*guard_command(), "check", *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, env=environment, input=text, capture_output=True, text=True, check=False)
 
@@ -88,3 +92,41 @@ def test_a_folder_that_cannot_be_taken_is_2_where_something_is_checked_against_i
     found = guard("--desired", "desired", "-f", "desired/settings.yaml", cwd=desired.parent)
     assert found.returncode == 2
     assert "desired/bad.yaml:2:1" in found.stdout
+
+
+SECRET = """apiVersion: v1
+kind: Secret
+metadata: {name: login, namespace: shop}
+stringData:
+  password: battery-staple
+"""
+
+
+@pytest.fixture
+def locksmith() -> Iterator[Locksmith]:
+    made = Locksmith(binaries.locate(["sops", "age-keygen"]))
+    yield made
+    made.close()
+
+
+def test_what_is_encrypted_is_checked_with_its_keys_and_shown_nowhere(desired: Path, locksmith: Locksmith) -> None:
+    key = locksmith.age()
+    (desired / "login.yaml").write_text(locksmith.encrypt("login.yaml", SECRET, key))
+    keys = desired.parent / "keys"
+    keys.mkdir()
+    found = guard("--desired", "desired", cwd=desired.parent)
+    assert found.returncode == 1
+    assert found.stdout.startswith("desired/login.yaml: is encrypted with SOPS")
+    found = guard("--desired", "desired", "--decryption-keys", "keys", cwd=desired.parent)
+    assert (found.returncode, found.stderr.startswith("guard: keys holds no keys")) == (2, True)
+
+    (keys / key.entry).write_bytes(key.private)
+    found = guard("--desired", "desired", "--decryption-keys", "keys", cwd=desired.parent)
+    assert (found.returncode, found.stdout, found.stderr) == (0, "2 objects, no fault\n", "")
+    other = SECRET.replace("battery-staple", "correct-horse")
+    with_change = ("--desired", "desired", "--decryption-keys", "keys", "-f", "-", "-o", "json")
+    found = guard(*with_change, cwd=desired.parent, text=other)
+    assert found.returncode == 1
+    assert "data.password" in found.stdout
+    assert "battery-staple" not in found.stdout
+    assert "correct-horse" not in found.stdout

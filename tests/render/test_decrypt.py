@@ -47,7 +47,7 @@ async def parser() -> AsyncIterator[Parser]:
 @pytest.fixture
 def opener(parser: Parser, tmp_path: Path) -> Opener:
     def make(values: Mapping[str, bytes]) -> Decryption:
-        return Decryption(keys.read(values, secret="apps/sops"), directory=tmp_path / "scratch", turns=parser.openings)
+        return Decryption(keys.read(values, place="the Secret apps/sops"), directory=tmp_path / "scratch", turns=parser.openings)
 
     return make
 
@@ -271,7 +271,7 @@ async def test_a_key_under_a_passphrase_is_told(renderer: Renderer, opener: Open
 )
 def test_a_secret_without_a_usable_key_is_told(values: dict[str, bytes], told: str) -> None:
     with pytest.raises(RenderError) as caught:
-        keys.read(values, secret="apps/sops")
+        keys.read(values, place="the Secret apps/sops")
     assert str(caught.value).startswith(told)
 
 
@@ -298,7 +298,7 @@ async def test_time_and_memory_are_limited(renderer: Renderer, locksmith: Locksm
         (Limits(seconds=0.001), "a.yaml: sops took longer than 0.001 s"),
         (Limits(memory=4 * 1024 * 1024), "a.yaml: sops "),
     ):
-        found = keys.read(key.values, secret="apps/sops")
+        found = keys.read(key.values, place="the Secret apps/sops")
         few = Decryption(found, directory=tmp_path / "scratch", turns=asyncio.Semaphore(1), limits=limits)
         assert (await refusal(renderer, files, few)).startswith(told)
     assert list((tmp_path / "scratch").iterdir()) == []
@@ -355,4 +355,4 @@ def test_keys_are_named_by_a_digest_that_tells_nothing(opener: Opener, locksmith
     key: Key = locksmith.age()
     assert opener(key.values).digest == opener(key.values).digest
     assert opener(key.values).digest != opener(locksmith.age().values).digest
-    assert keys.read(key.values, secret="apps/sops").digest(b"salt") != opener(key.values).digest
+    assert keys.read(key.values, place="the Secret apps/sops").digest(b"salt") != opener(key.values).digest

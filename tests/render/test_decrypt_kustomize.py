@@ -90,7 +90,7 @@ def decrypted(locksmith: Locksmith, key: Key, files: dict[str, str]) -> dict[str
 
 @pytest.fixture
 def opened(key: Key, parser: Parser, workshop: Workshop) -> Decryption:
-    return Decryption(keys.read(key.values, secret="apps/sops"), directory=workshop.scratches, turns=parser.openings)
+    return Decryption(keys.read(key.values, place="the Secret apps/sops"), directory=workshop.scratches, turns=parser.openings)
 
 
 async def rendered(renderer: Renderer, tree: Tree, tool: Tool) -> list[Manifest]:

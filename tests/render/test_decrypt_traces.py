@@ -36,7 +36,7 @@ async def parser(tmp_path: Path) -> AsyncIterator[Parser]:
 
 
 def decryption(key: Key, parser: Parser, folder: Path) -> Decryption:
-    return Decryption(keys.read(key.values, secret="apps/sops"), directory=folder / "scratch", turns=parser.openings)
+    return Decryption(keys.read(key.values, place="the Secret apps/sops"), directory=folder / "scratch", turns=parser.openings)
 
 
 async def test_a_search_finds_what_is_there(parser: Parser, tmp_path: Path) -> None:
@@ -64,7 +64,9 @@ async def test_no_file_and_no_child_holds_a_value(parser: Parser, locksmith: Loc
         "c.yaml": locksmith.encrypt("c.yaml", SECRET.replace("login", "other"), pgp, options=ONLY_DATA),
     }
     opened = Decryption(
-        keys.read({**age.values, **pgp.values}, secret="apps/sops"), directory=tmp_path / "scratch", turns=parser.openings
+        keys.read({**age.values, **pgp.values}, place="the Secret apps/sops"),
+        directory=tmp_path / "scratch",
+        turns=parser.openings,
     )
     groups = await Renderer(parser).render(MemoryTree(files), "", decryption=opened)
     assert groups["c.yaml"][0].body["stringData"]["password"] == VALUE

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
@@ -185,3 +187,9 @@ async def test_secrets_reach_neither_the_disk_nor_the_wire(
     for path in (tmp_path / "data").rglob("*"):
         assert secret not in path.read_bytes()
     assert s3_server.secret_key not in repr(between.headers)
+
+
+def test_a_guard_without_buckets_does_not_pay_for_them() -> None:
+    """Botocore takes 6 MB, 10 where Guard's surroundings give the credentials."""
+    code = "import sys, guard.runtime, guard.source; print([name for name in sys.modules if 'botocore' in name])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout == "[]\n"
