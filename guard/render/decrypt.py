@@ -142,7 +142,7 @@ class Decryption:
                 f"the OpenPGP key of {place} that opens it is under a passphrase",
                 "there is nobody to ask for it: put an exported key without one into the Secret",
             )
-        if not recipients.keys:
+        if recipients.services and not recipients.keys:
             return (
                 f"is encrypted for {recipients} alone, which Guard does not ask",
                 "encrypt it for an age or OpenPGP key as well",

@@ -26,14 +26,15 @@ _YAML = re.compile(rb"""^(?:sops|"sops"|'sops'):(?=[ \t\r\n])""", re.MULTILINE)
 _INI = re.compile(rb"^\[sops\][ \t\r]*$", re.MULTILINE)
 _DOTENV = re.compile(rb"^sops_mac=", re.MULTILINE)
 
+# In front of a key stands the one above it, in some forms: `sops_pgp__list_0__map_fp`.
 _AGE = re.compile(rb"\b(?:age1[02-9ac-hj-np-z]+|ssh-(?:ed25519|rsa) [\w+/=]+)")
-_PGP = re.compile(rb"""\bfp"?[ \t]*[:=][ \t]*["']?([0-9A-Fa-f]{8,64})\b""")
+_PGP = re.compile(rb"""(?:\b|_)fp"?[ \t]*[:=][ \t]*["']?([0-9A-Fa-f]{8,64})\b""")
 _ELSEWHERE: tuple[tuple[re.Pattern[bytes], str], ...] = (
     (re.compile(rb"\barn:aws[\w-]*:kms:"), "AWS KMS"),
-    (re.compile(rb"\bresource_id\b"), "GCP KMS"),
-    (re.compile(rb"\bvault_?url\b", re.IGNORECASE), "Azure Key Vault"),
-    (re.compile(rb"\bvault_address\b"), "HashiCorp Vault"),
-    (re.compile(rb"\bhckms\b"), "HuaweiCloud KMS"),
+    (re.compile(rb"resource_id\b"), "GCP KMS"),
+    (re.compile(rb"vault_?url\b", re.IGNORECASE), "Azure Key Vault"),
+    (re.compile(rb"vault_address\b"), "HashiCorp Vault"),
+    (re.compile(rb"hckms(?:\b|_)"), "HuaweiCloud KMS"),
 )
 _MOST_NAMED = 4
 

@@ -10,11 +10,13 @@ from guard.source.git import GitSource, GitVerify
 from guard.source.poll import poll
 from guard.source.ports import Link, Signed, Source, Trust
 from guard.source.receiver import Hook, Receiver
-from guard.source.verify.git import Known
+from guard.source.verify.bucket import BucketVerify
+from guard.source.verify.known import Known
 
 __all__ = [
     "BucketCredentials",
     "BucketSource",
+    "BucketVerify",
     "GitCredentials",
     "GitRef",
     "GitSource",

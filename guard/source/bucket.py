@@ -28,11 +28,14 @@ from guard.source.bucketrevision import Held, Listed, digest_of, weakness, writt
 from guard.source.buckettree import BucketTree, Files, blob_of
 from guard.source.include import Include
 from guard.source.listing import MOST_IN_FILE
-from guard.source.ports import Link, Trust
+from guard.source.places import placed
+from guard.source.ports import Link, Signed, Trust
 from guard.source.s3address import address_of
 from guard.source.s3answers import NO_VERSION, Version
 from guard.source.s3failures import Changed, Refused
 from guard.source.s3store import AT_ONCE, Got, Store
+from guard.source.verify import sums
+from guard.source.verify.bucket import BucketVerification, BucketVerify, Content, signed_at
 
 __all__ = ["BucketSource"]
 
@@ -64,8 +67,9 @@ class BucketSource:
 
     Who shares a copy can read what is in it, so that is shared by those of one place and one `secret`, the name of where the
     credentials come from; without `credentials` those of Guard's surroundings are used. `include` are patterns of what is read at
-    all, everything if empty. With `pinned`, the digest of an earlier revision, that one is used, whatever the bucket holds now.
-    Raises ConfigError at once for an endpoint or pattern that will never work.
+    all, everything if empty; with `verify` nothing is taken that is not signed so. With `pinned`, the digest of an earlier
+    revision, that one is used, whatever the bucket holds now. Raises ConfigError at once for an endpoint or pattern that will
+    never work.
     """
 
     def __init__(
@@ -80,20 +84,25 @@ class BucketSource:
         credentials: BucketCredentials | None = None,
         secret: str = "",
         include: Iterable[str] = (),
+        verify: BucketVerify | None = None,
         directory: Path,
         timeout: float = 60,
     ) -> None:
         self._name = name
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._pinned = pinned
-        patterns = Include(include)
-        self._keys = Keys(self._prefix, patterns)
+        self._include = Include(include)
+        self._signing = frozenset(f"{self._prefix}{name}" for name in sums.FILES) if verify is not None else frozenset[str]()
+        self._keys = Keys(self._prefix, self._include, besides=self._signing)
         address = address_of(name=name, endpoint=endpoint, region=region, path_style=path_style)
         self._store = Store(address=address, credentials=credentials or BucketCredentials(), timeout=timeout)
         path = directory / f"{_slug(address.base, self._prefix, secret)}.bucket"
         self._copy = BucketCopy(path)
         self._lock = _locks.setdefault(path, asyncio.Lock())
-        self._owner = f"last {_slug(patterns.digest, pinned)}"
+        self._owner = f"last {_slug(self._include.digest, pinned, *(['signed'] if verify else []))}"
+        self._verification = (
+            BucketVerification(verify, directory=directory, is_pinned=bool(pinned)) if verify is not None else None
+        )
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bucket")
         self._last = _Last()
         self._files: dict[str, Files] = {}
@@ -147,7 +156,7 @@ class BucketSource:
             raise self._placed(error) from error
 
     def _placed(self, error: SourceError) -> SourceError:
-        return SourceError(error.message, where=error.where or f"s3://{self._name}/{self._prefix}", hint=error.hint)
+        return placed(error, f"s3://{self._name}/{self._prefix}")
 
     async def _fetch(self) -> str:
         await self._store.begin()
@@ -180,7 +189,8 @@ class BucketSource:
         digest = self._pinned
         if await self._call(lambda: self._copy.is_whole(digest)):
             held = await self._call(lambda: self._copy.objects(digest))
-            self._trust = Trust(is_fetched=True, weakness=weakness(held))
+            signed = await self._call(lambda: self._signed(held))
+            self._trust = Trust(is_fetched=True, signed=signed, weakness=weakness(held))
             return digest
         await self._store.begin()
         found = await self._found(digest)
@@ -264,20 +274,50 @@ class BucketSource:
 
     async def _hold(self, held: Sequence[Held], *, listed: list[Listed] | None = None) -> str:
         def hold() -> str:
+            signed = self._signed(held)
             digest = bucketrevision.digest(held)
             self._copy.put_revision(digest, held, owner=self._owner)
             self._last = _Last(listed=listed, held=held, digest=digest)
-            self._trust = Trust(is_fetched=True, weakness=weakness(held))
+            self._trust = Trust(is_fetched=True, signed=signed, weakness=weakness(held))
             return digest
 
         return await self._call(hold)
 
+    def _signed(self, held: Sequence[Held]) -> Signed | None:
+        """Who signed these objects, where that is asked for. Raises VerificationError."""
+        if self._verification is None:
+            return None
+        content = Content(
+            revision=written(self._name, bucketrevision.digest(held)),
+            digests={each.key[len(self._prefix) :]: each.blob for each in held},
+            read=self._read,
+            wants=self._include.wants,
+            at=self._signed_at,
+        )
+        return self._verification.check(content)
+
+    def _read(self, blob: str) -> bytes:
+        return self._copy.contents([blob])[blob]
+
+    def _signed_at(self, revision: str) -> float | None:
+        """When a revision was signed, as far as it is in the copy."""
+
+        def read() -> bytes:
+            held = self._copy.objects(digest_of(revision))
+            return self._read({each.key: each.blob for each in held}[f"{self._prefix}{sums.LIST}"])
+
+        return signed_at(read)
+
     def _files_of(self, digest: str) -> Files:
-        found = self._files.pop(digest, None) or Files(self._copy.objects(digest), prefix=self._prefix)
+        found = self._files.pop(digest, None) or Files(self._manifests(digest), prefix=self._prefix)
         while len(self._files) >= _MOST_FILES:
             del self._files[next(iter(self._files))]
         self._files[digest] = found
         return found
+
+    def _manifests(self, digest: str) -> Sequence[Held]:
+        """What a revision holds, less what is there to sign it."""
+        return [each for each in self._copy.objects(digest) if each.key not in self._signing]
 
 
 def _listed(version: Version) -> Listed:

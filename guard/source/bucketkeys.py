@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import accumulate
 
 from guard.base.errors import RenderError, SourceError
@@ -14,11 +14,12 @@ _HINT = "rename the object, or leave it out with source.bucket.include"
 
 
 class Keys:
-    """Those below `prefix`, which ends in a slash unless it is empty, that `include` lets in."""
+    """Those below `prefix`, which ends in a slash unless it is empty, that `include` lets in, and some `besides`."""
 
-    def __init__(self, prefix: str, include: Include) -> None:
+    def __init__(self, prefix: str, include: Include, *, besides: Collection[str] = ()) -> None:
         self._prefix = prefix
         self._include = include
+        self._besides = besides
 
     def wanted(self, listed: Iterable[Listed]) -> list[Listed]:
         """Raises SourceError for keys that cannot be files, or not beside one another."""
@@ -37,6 +38,8 @@ class Keys:
             return False
 
     def _is_wanted(self, key: str, *, size: int) -> bool:
+        if key in self._besides:
+            return True
         path = key[len(self._prefix) :]
         if not size and (not path or path.endswith("/")):
             # What consoles put where a folder shall show.

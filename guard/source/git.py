@@ -19,7 +19,7 @@ from typing import Literal, TypeVar
 from msgspec import Struct
 
 from guard import telemetry
-from guard.base.errors import SourceError, VerificationError
+from guard.base.errors import SourceError
 from guard.source import refs, upkeep
 from guard.source import revision as revisions
 from guard.source.address import GitRef, check_ref
@@ -29,11 +29,13 @@ from guard.source.failures import FILTER_REFUSED
 from guard.source.history import History
 from guard.source.include import Include
 from guard.source.listing import MOST_IN_FILE
+from guard.source.places import placed
 from guard.source.ports import Link, Signed, Trust
 from guard.source.remote import REMOTE, Remote
 from guard.source.tree import GitTree
 from guard.source.verify import Verifier
-from guard.source.verify.git import MOST_IN_OBJECT, GitVerification, Known, Mode, Taken
+from guard.source.verify.git import MOST_IN_OBJECT, GitVerification, Mode, Taken
+from guard.source.verify.known import Known
 from guard.source.weblinks import web_link
 
 __all__ = ["GitSource", "GitVerify"]
@@ -135,13 +137,8 @@ class GitSource:
     async def _call(self, function: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, function)
-        except VerificationError as error:
-            raise VerificationError(
-                error.message, where=error.where or self._url, hint=error.hint, revision=error.revision, signer=error.signer
-            ) from error
         except SourceError as error:
-            # Its very class: what is done about an error goes by that.
-            raise SourceError(error.message, where=error.where or self._url, hint=error.hint) from error
+            raise placed(error, self._url) from error
 
     def _fetch(self) -> str:
         with self._alone():

@@ -21,6 +21,7 @@ from guard.render.texts import Texts
 from guard.render.tool import Tool
 from guard.source import (
     BucketSource,
+    BucketVerify,
     GitRef,
     GitSource,
     GitVerify,
@@ -150,6 +151,7 @@ class SourceFolder:
         return Known(
             in_force=self._view.state.revision(sync.key) or status.revision_in_force or status.last_applied_revision,
             verified=status.signature.revision,
+            at=status.signature.at,
             accepted=sync.metadata.annotations.get(api.ACCEPT_REVISION, ""),
         )
 
@@ -158,8 +160,6 @@ class SourceFolder:
     ) -> Source:
         secret = f"{sync.metadata.namespace}/{named.secret_ref.name}" if named.secret_ref else ""
         if isinstance(named, api.BucketSource):
-            if named.verify is not None:
-                raise ConfigError("signatures of buckets cannot be checked yet")
             credentials = bucket_credentials_of(values) if named.secret_ref else None
             tenancy.check_login(sync, has_login=credentials is not None and bool(credentials.access_key))
             return BucketSource(
@@ -172,6 +172,7 @@ class SourceFolder:
                 credentials=credentials,
                 secret=secret,
                 include=named.include,
+                verify=BucketVerify(keys=keys, known=self._known) if named.verify else None,
                 directory=self._directory,
             )
         ref = named.ref

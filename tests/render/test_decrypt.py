@@ -12,6 +12,7 @@ import pytest
 from guard.base.errors import RenderError
 from guard.render import keys
 from guard.render.decrypt import Decryption
+from guard.render.encrypted import Recipients, format_of, recipients_of
 from guard.render.parse import Parser
 from guard.render.process import Limits
 from guard.render.render import Renderer
@@ -166,6 +167,17 @@ async def test_with_the_wrong_key_the_recipients_are_named(renderer: Renderer, o
         f"a.yaml: no key of the Secret apps/sops opens it, which is encrypted for {right.recipient}, {pgp.recipient} (put the "
     ), told
     assert await refusal(renderer, files, opener(locksmith.pgp().values)) == told
+
+
+@pytest.mark.parametrize("name", ["a.yaml", "a.json", "a.env", "a.ini", "a.pem"])
+def test_for_whom_a_file_is_encrypted_shows_in_each_of_its_forms(locksmith: Locksmith, name: str) -> None:
+    age, pgp = locksmith.age(), locksmith.pgp()
+    text = {"a.json": '{"a": "b"}', "a.yaml": "a: b\n"}.get(name, "a=b\n")
+    data = locksmith.encrypt(name, text, age, pgp).encode()
+    assert recipients_of(data) == Recipients(keys=(age.recipient, pgp.recipient), services=())
+    formats = {"a.yaml": "yaml", "a.json": "json", "a.env": "dotenv", "a.ini": "ini", "a.pem": "binary"}
+    assert format_of(name, data) == formats[name]
+    assert format_of(name, text.encode()) is None
 
 
 async def test_what_only_a_service_could_open_is_told(renderer: Renderer, opener: Opener, locksmith: Locksmith) -> None:

@@ -24,7 +24,7 @@ from guard.render.render import Renderer
 from guard.render.tool import Tool
 from guard.state.ids import Manifest
 from guard.state.snapshot import Tree
-from tests.render import traces
+from tests.e2e.searching import Marks
 from tests.render.locksmith import Key, Locksmith
 from tests.render.workshop import Workshop
 
@@ -159,8 +159,10 @@ async def test_nothing_of_it_is_on_a_disk_or_in_a_child(
     tree = await workshop.commit(files)
     assert len(await rendered(Renderer(parser), tree, workshop.kustomize("k", decryption=opened))) == 5
     workshop.check_clean()
-    assert traces.in_files(tmp_path, VALUE) == []
-    assert traces.in_children(VALUE) == []
+    marks = Marks()
+    marks.also(VALUE)
+    assert marks.in_files(tmp_path) == []
+    assert marks.below(os.getpid()) == []
 
 
 async def test_only_what_changed_is_decrypted_again(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from guard.render.decrypt import Decryption
 from guard.render.parse import Parser
 from guard.render.render import Renderer
 from guard.state.snapshot import File
-from tests.render import traces
+from tests.e2e.searching import Marks
 from tests.render.locksmith import Key, Locksmith, edited
 from tests.render.trees import MemoryTree
 
@@ -35,6 +36,13 @@ async def parser(tmp_path: Path) -> AsyncIterator[Parser]:
     await cache.close()
 
 
+def marking(*values: str) -> Marks:
+    marks = Marks()
+    for value in values:
+        marks.also(value)
+    return marks
+
+
 def decryption(key: Key, parser: Parser, folder: Path) -> Decryption:
     return Decryption(keys.read(key.values, place="the Secret apps/sops"), directory=folder / "scratch", turns=parser.openings)
 
@@ -42,18 +50,20 @@ def decryption(key: Key, parser: Parser, folder: Path) -> Decryption:
 async def test_a_search_finds_what_is_there(parser: Parser, tmp_path: Path) -> None:
     plain = File(path="a.yaml", blob="1", data=MAP.encode())
     await parser.parse([plain])
-    assert traces.in_files(tmp_path, "debugging-everything") == [str(tmp_path / "cache" / "manifests.db")]
+    (found,) = marking("debugging-everything").in_files(tmp_path)
+    assert "manifests.db" in found
     (tmp_path / "file").write_text("x" + VALUE.encode().hex())
-    assert traces.in_files(tmp_path, VALUE) == [str(tmp_path / "file")]
+    (found,) = marking(VALUE).in_files(tmp_path)
+    assert str(tmp_path / "file") in found
     child = await asyncio.create_subprocess_exec("cat", "-", stdin=PIPE, stdout=PIPE)
     assert child.stdin is not None
     assert child.stdout is not None
     child.stdin.write(f"{VALUE}\n".encode())
     assert await child.stdout.readline() == f"{VALUE}\n".encode()
-    found = traces.in_children(VALUE)
+    places = marking(VALUE).below(os.getpid())
     child.stdin.close()
     await child.wait()
-    assert {place.split()[0] for place in found} == {str(child.pid)}
+    assert {place.split()[0] for place in places} == {str(child.pid)}
 
 
 async def test_no_file_and_no_child_holds_a_value(parser: Parser, locksmith: Locksmith, tmp_path: Path) -> None:
@@ -72,8 +82,9 @@ async def test_no_file_and_no_child_holds_a_value(parser: Parser, locksmith: Loc
     assert groups["c.yaml"][0].body["stringData"]["password"] == VALUE
 
     secret = next(line for line in age.private.decode().splitlines() if line.startswith("AGE-SECRET-KEY"))
-    assert traces.in_files(tmp_path, VALUE, secret) == []
-    assert traces.in_children(VALUE, secret) == []
+    marks = marking(VALUE, secret)
+    assert marks.in_files(tmp_path) == []
+    assert marks.below(os.getpid()) == []
 
 
 async def test_a_failure_leaves_no_value_either(parser: Parser, locksmith: Locksmith, tmp_path: Path) -> None:
@@ -85,5 +96,5 @@ async def test_a_failure_leaves_no_value_either(parser: Parser, locksmith: Locks
     ):
         with pytest.raises(RenderError):
             await Renderer(parser).render(MemoryTree({"a.yaml": broken}), "", decryption=decryption(key, parser, tmp_path))
-    assert traces.in_files(tmp_path, VALUE) == []
-    assert traces.in_children(VALUE) == []
+    assert marking(VALUE).in_files(tmp_path) == []
+    assert marking(VALUE).below(os.getpid()) == []

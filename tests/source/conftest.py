@@ -9,7 +9,7 @@ from typing import Protocol
 
 import pytest
 
-from guard.source import BucketCredentials, BucketSource, GitCredentials, GitRef, GitSource, GitVerify
+from guard.source import BucketCredentials, BucketSource, BucketVerify, GitCredentials, GitRef, GitSource, GitVerify
 from guard.source.git import MOST_IN_FETCH
 from tests.source.between import Between
 from tests.source.repository import Repository
@@ -77,6 +77,7 @@ class Opened(Protocol):
         is_ambient: bool = False,
         secret: str = "",
         include: Sequence[str] = (),
+        verify: BucketVerify | None = None,
         directory: str = "data",
         timeout: float = 30,
     ) -> BucketSource: ...
@@ -112,6 +113,7 @@ async def opened(
         is_ambient: bool = False,
         secret: str = "",
         include: Sequence[str] = (),
+        verify: BucketVerify | None = None,
         directory: str = "data",
         timeout: float = 30,
     ) -> BucketSource:
@@ -124,6 +126,7 @@ async def opened(
             credentials=None if is_ambient else credentials or credentials_for(s3_server),
             secret=secret,
             include=include,
+            verify=verify,
             directory=tmp_path / directory,
             timeout=timeout,
         )

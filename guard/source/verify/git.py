@@ -14,6 +14,7 @@ from guard.source.address import GitRef
 from guard.source.ports import Signed
 from guard.source.semver import is_older, is_version
 from guard.source.verify import objects
+from guard.source.verify.known import Known
 from guard.source.verify.objects import SignedObject
 from guard.source.verify.verdict import Fault, Signer, moment
 from guard.source.verify.verifier import Verifier
@@ -25,16 +26,6 @@ NAMESPACE = "git"  # of signatures that git makes with SSH
 # A commit with the message of a whole release's notes has some KiB.
 MOST_IN_OBJECT = 1024 * 1024
 _SHOWN = 10
-
-
-class Known(Struct, frozen=True, kw_only=True):
-    """What is known of a Sync's revisions: `in_force` is the one that is, `verified` one whose signature was found good when it
-    was taken, and `accepted` one that an admin takes though it is a step back.
-    """
-
-    in_force: str = ""
-    verified: str = ""
-    accepted: str = ""
 
 
 class Taken(Struct, frozen=True, kw_only=True):
