@@ -1,11 +1,12 @@
-# Guard's image: Guard in a virtual environment, with the git, ssh, gpg, kustomize and helm that it runs. It needs no compiler.
+# Guard's image: Guard in a virtual environment, with the git, ssh, gpg, kustomize, helm and sops that it runs. It needs no compiler.
 #
 #   make image-test                                   # builds and runs it, where an engine and a registry are missing, too
 #   install -D "$(command -v kustomize)" build/kustomize
 #   install -D "$(command -v helm)" build/helm
+#   install -D "$(command -v sops)" build/sops
 #   docker build --build-arg VERSION=0.1.0 --tag gitops-guard:0.1.0 .
 #
-# build/ holds the Linux binaries for the image's architecture, in the versions that tools/go.mod and tools/helm/go.mod pin.
+# build/ holds the Linux binaries for the image's architecture, in the versions that the go.mod files below tools/ pin.
 # BASE_IMAGE may be any Debian with Python 3.11 or newer (bookworm, trixie), or an image made from one.
 ARG BASE_IMAGE=debian:trixie-slim
 
@@ -47,9 +48,10 @@ RUN apt-get update; \
     find / -xdev -type f -perm /6000 -exec chmod a-s {} +; \
     echo 'guard:x:65532:65532::/var/lib/guard:/usr/sbin/nologin' >> /etc/passwd; \
     install -d -o 65532 -g 65532 -m 0700 /var/lib/guard
-COPY build/kustomize build/helm /usr/local/bin/
+COPY build/kustomize build/helm build/sops /usr/local/bin/
 COPY --from=build /opt/guard /opt/guard
-# The user has a name since ssh does not run for one without. The data folder is the one place it writes to, besides /tmp.
+# The user has a name since ssh does not run for one without. The data folder is the one place it writes to, besides /tmp,
+# and /dev/shm for what it decrypts.
 ENV PATH=/opt/guard/bin:/usr/local/bin:/usr/bin:/bin \
     HOME=/var/lib/guard \
     GUARD_DATA_DIR=/var/lib/guard

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator
 
@@ -50,7 +51,13 @@ def parse(opened: Opened) -> Parsed:
 
 
 def secrets_of(opened: Opened) -> list[str]:
-    """What the encrypted values of a file stand for. Raises RenderError where it cannot be read."""
+    """What the encrypted values of a file stand for, and all of it as a Secret's data has it. Raises RenderError where it cannot
+    be read.
+    """
+    return [base64.b64encode(opened.data).decode(), *_values_in(opened)]
+
+
+def _values_in(opened: Opened) -> list[str]:
     if opened.format == "binary":
         return [opened.data.decode(errors="replace")]
     if opened.format in _BY_LINE:

@@ -7,6 +7,7 @@ arguments and security context, and the host's network in place of a Service. DO
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import secrets
 import subprocess
@@ -19,13 +20,16 @@ import yaml
 
 from guard.base import codec
 from tests.manifests.incluster import DEPLOYMENT, SYNC, colour, declare, install, make_repository, paint
+from tests.render.locksmith import Locksmith
+from tools import binaries
 from tools.controlplane import ControlPlane
-from tools.guardrun import eventually, free_port
+from tools.guardrun import Repository, eventually, free_port, sync_document
 
 DOCKER = "/usr/bin/docker"
 GROUP = 65532
 ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 STARTING_SECONDS = 60.0
+BRANCH = "encrypted"
 
 
 def say(text: str) -> None:
@@ -55,6 +59,13 @@ def empty_directory(path: Path) -> Path:
     return path
 
 
+def mounted(mount: dict[str, str], directory: Path, *, in_memory: bool) -> str:
+    """An emptyDir of the pod, in its place."""
+    if in_memory:
+        return f"--tmpfs={mount['mountPath']}:mode=2777,gid={GROUP}"
+    return f"--volume={empty_directory(directory / mount['name'])}:{mount['mountPath']}"
+
+
 def run_options(plane: ControlPlane, directory: Path) -> list[str]:
     """`docker run` for the Deployment's pod."""
     pod = yaml.safe_load(DEPLOYMENT.read_text())["spec"]["template"]["spec"]
@@ -63,13 +74,14 @@ def run_options(plane: ControlPlane, directory: Path) -> list[str]:
     if not secure["readOnlyRootFilesystem"] or secure["capabilities"]["drop"] != ["ALL"] or secure["allowPrivilegeEscalation"]:
         raise SystemExit(f"{DEPLOYMENT} is laxer than this run")
     address = urlsplit(plane.url)
+    in_memory = {volume["name"] for volume in pod["volumes"] if volume["emptyDir"].get("medium") == "Memory"}
     return [
         "--network=host",
         "--read-only",
         "--cap-drop=ALL",
         "--security-opt=no-new-privileges",
         f"--user={pod['securityContext']['runAsUser']}:{pod['securityContext']['runAsGroup']}",
-        *(f"--volume={empty_directory(directory / mount['name'])}:{mount['mountPath']}" for mount in container["volumeMounts"]),
+        *(mounted(mount, directory, in_memory=mount["name"] in in_memory) for mount in container["volumeMounts"]),
         f"--volume={directory / 'account'}:{ACCOUNT}:ro",
         f"--volume={directory / 'repository'}:/srv/repository:ro",
         f"--env=KUBERNETES_SERVICE_HOST={address.hostname}",
@@ -96,15 +108,49 @@ async def exercise(plane: ControlPlane, directory: Path, *, image: str) -> None:
     repository = make_repository(directory / "repository")
     mount_account(directory / "account", plane, token=token)
     await declare(plane, repository=Path("/srv/repository"))
+    password = await declare_encrypted(plane, repository)
     name = f"guard-{secrets.token_hex(4)}"
     docker("run", "--detach", f"--name={name}", *run_options(plane, directory), image, *run_arguments())
     try:
+        await decrypted(plane, password)
         await follow(plane, name, commit=repository.git("rev-parse", "HEAD"))
     except BaseException:
         say(f"it failed; the container says:\n{docker('logs', '--tail=40', name)}")
         raise
     finally:
         docker("rm", "--force", "--volumes", name)
+
+
+async def declare_encrypted(plane: ControlPlane, repository: Repository) -> str:
+    """A Sync of another branch, in which Kustomize makes a Secret of an encrypted file. Returns what is in that."""
+    smith, password = Locksmith(binaries.locate(["sops", "age-keygen"])), secrets.token_hex(8)
+    try:
+        key = smith.age()
+        repository.git("checkout", "-q", "--orphan", BRANCH)
+        made = "namespace: default\nsecretGenerator: [{name: made, files: [password], options: {disableNameSuffixHash: true}}]\n"
+        repository.commit(
+            {"settings.yaml": None, "kustomization.yaml": made, "password": smith.encrypt("password", password, key)}
+        )
+        repository.git("checkout", "-q", "main")
+    finally:
+        smith.close()
+    values = {name: base64.b64encode(value).decode() for name, value in key.values.items()}
+    await plane.call("POST", "/api/v1/namespaces/guard-system/secrets", body={"metadata": {"name": "keys"}, "data": values})
+    source = {"git": {"url": "/srv/repository", "ref": {"branch": BRANCH}}, "interval": "1s"}
+    sync = sync_document(BRANCH, "", source=source, decryption={"secretRef": {"name": "keys"}})
+    await plane.kubectl("apply", "--validate=strict", "--filename=-", identity="admin", input=codec.pretty(sync))
+    return password
+
+
+async def decrypted(plane: ControlPlane, password: str) -> None:
+    async def applied() -> bool:
+        shown = await plane.kubectl(
+            "get", "secret", "made", "--ignore-not-found", "--output=jsonpath={.data.password}", identity="admin"
+        )
+        return base64.b64decode(shown.stdout).decode() == password
+
+    await eventually(applied, what="a Secret of an encrypted file is applied", seconds=STARTING_SECONDS)
+    say("ok: a Secret is made of an encrypted file")
 
 
 async def follow(plane: ControlPlane, name: str, *, commit: str) -> None:

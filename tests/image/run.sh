@@ -18,6 +18,7 @@ cd "$root"
 binary() { "$python" -c 'import sys; from tools import binaries; print(binaries.locate([sys.argv[1]])[sys.argv[1]])' "$1"; }
 kustomize=$(binary kustomize)
 helm=$(binary helm)
+sops=$(binary sops)
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/guard-image.XXXXXX")
 engine=
@@ -109,6 +110,7 @@ git ls-files -z --cached --others --exclude-standard | while IFS= read -rd '' fi
 done | tar -c --null --files-from - | tar -xC "$context"
 install -D -m 0755 "$kustomize" "$context/build/kustomize"
 install -D -m 0755 "$helm" "$context/build/helm"
+install -D -m 0755 "$sops" "$context/build/sops"
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/pyproject.toml")
 quietly build docker build --network host --build-arg BASE_IMAGE=guard-test-base --build-arg "VERSION=$version" --tag "gitops-guard:$version" "$context"
 say "built gitops-guard:$version: $(size "gitops-guard:$version"), of which the base $(size guard-test-base)"
@@ -129,6 +131,9 @@ expect "git" "git version" "$(inside 'git --version | cut -d" " -f1-2')"
 expect "ssh" "hostname git.example.com" "$(inside 'ssh -F /dev/null -G git.example.com | grep ^hostname')"
 expect "kustomize" "$("$kustomize" version)" "$(inside 'kustomize version')"
 expect "helm" "$("$helm" version --short)" "$(inside 'helm version --short')"
+expect "sops" "$("$sops" --disable-version-check --version)" "$(inside 'sops --disable-version-check --version')"
+# What Kustomize needs of decrypted values is put together there.
+expect "what its user can write to in memory" "tmpfs" "$(inside 'rmdir "$(mktemp -d /dev/shm/test.XXXXXX)" && stat -f -c %T /dev/shm')"
 expect "files that its user could change outside the data folder" "" \
   "$(inside 'find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /var/tmp -o -path /run/lock -o -path /var/lib/guard \) -prune -o ! -type l -writable -print 2>/dev/null')"
 expect "files that run as another user" "" "$(inside 'find / -xdev -path /proc -prune -o -type f -perm /6000 -print 2>/dev/null')"

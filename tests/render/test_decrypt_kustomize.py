@@ -153,6 +153,36 @@ async def test_what_a_replacement_copies_is_confidential(
     assert not found["Deployment/web"].confidential
 
 
+@pytest.mark.parametrize("name", ["app.env", "app.json", "app.ini", "cert.pem", "values.txt.enc"])
+async def test_a_whole_file_that_a_replacement_copies_in_base64_is_confidential(
+    workshop: Workshop, parser: Parser, files: dict[str, str], opened: Decryption, name: str
+) -> None:
+    kustomization = (
+        "resources: [settings.yaml]\n"
+        f"secretGenerator: [{{name: files, files: [copied={name}]}}]\n"
+        "replacements:\n"
+        "  - source: {kind: Secret, name: files, fieldPath: data.copied}\n"
+        "    targets: [{select: {kind: ConfigMap}, fieldPaths: [data.level]}]\n"
+    )
+    tree = await workshop.commit(files | {"k/kustomization.yaml": kustomization})
+    found = named(await rendered(Renderer(parser), tree, workshop.kustomize("k", decryption=opened)))
+    assert found["ConfigMap/settings"].confidential
+
+
+async def test_a_number_that_a_patch_brings_is_confidential(
+    workshop: Workshop, parser: Parser, locksmith: Locksmith, key: Key, opened: Decryption
+) -> None:
+    door = "apiVersion: example.com/v1\nkind: Door\nmetadata: {name: front}\nspec: {pin: PIN}\n"
+    patch = locksmith.encrypt("patch.yaml", door.replace("PIN", "739184"), key, options=("--encrypted-regex", "^pin$"))
+    kustomization = "resources: [door.yaml]\npatches: [{path: patch.yaml}]\n"
+    tree = await workshop.commit(
+        {"k/door.yaml": door.replace("PIN", "1"), "k/patch.yaml": patch, "k/kustomization.yaml": kustomization}
+    )
+    (found,) = await rendered(Renderer(parser), tree, workshop.kustomize("k", decryption=opened))
+    assert found.body["spec"] == {"pin": 739184}
+    assert found.confidential
+
+
 async def test_nothing_of_it_is_on_a_disk_or_in_a_child(
     workshop: Workshop, parser: Parser, files: dict[str, str], opened: Decryption, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from guard.base.errors import SourceError, VerificationError
 from guard.source import GitCredentials, GitRef, GitSource, GitVerify, Known
+from guard.source.verify.git import Mode
 from tests.source.conftest import Source
 from tests.source.githttp import serve
 from tests.source.repository import Repository
@@ -44,8 +45,10 @@ class Setting:
     def keys(self) -> dict[str, bytes]:
         return {"allowed_signers": self.key.allowed()}
 
-    def open(self, ref: GitRef | None = MAIN, *, url: str = "", credentials: GitCredentials | None = None) -> GitSource:
-        verify = GitVerify(keys=self.keys, known=self.force)
+    def open(
+        self, ref: GitRef | None = MAIN, *, url: str = "", credentials: GitCredentials | None = None, mode: Mode = "Head"
+    ) -> GitSource:
+        verify = GitVerify(keys=self.keys, known=self.force, mode=mode)
         return self._source(url or self.repository.url, ref=ref, credentials=credentials, verify=verify)
 
     def commit(self, text: str, *, signed: Sequence[str] | None = None) -> str:
@@ -203,10 +206,37 @@ async def test_a_version_that_is_taken_away_is_a_step_back(setting: Setting) -> 
     assert error.hint.endswith(f"accept-revision=v1.4.0@sha1:{tagged}")
     # A range in which what is in force is not was changed by somebody who may.
     assert await setting.open(GitRef(semver="~1.4")).fetch() == f"v1.4.0@sha1:{tagged}"
-    # A newer one need not come after it: it may be a release branch's.
+
+
+async def test_an_old_commit_under_the_name_of_a_newer_version_is_refused(setting: Setting) -> None:
+    old = setting.commit("1")
+    setting.commit("2")
+    setting.repository.git("tag", "v1.5.0")
+    git = setting.open(GitRef(semver="^1"))
+    taken = await setting.force.take(git)
+    setting.repository.git("tag", "v1.6.0", old)
+
+    error = await refused(git)
+
+    assert error.revision == f"v1.6.0@sha1:{old}"
+    assert f"does not come after {taken}, which is in force" in error.message
+    setting.repository.git("tag", "--delete", "v1.6.0")
+    newest = setting.commit_many(3)
+    setting.repository.git("tag", "v1.6.0")
+    assert await git.fetch() == f"v1.6.0@sha1:{newest}"
+
+
+async def test_a_newer_version_whose_tag_is_signed_need_not_come_after_the_older_one(setting: Setting) -> None:
+    tagged = setting.commit("1")
+    setting.commit("2")
+    setting.repository.git(*setting.key.signs, "tag", "--sign", "--message=v1", "v1.5.0")
+    git = setting.open(GitRef(semver="^1"), mode="Tag")
+    assert (await setting.force.take(git)).startswith("v1.5.0@")
+    # Of a release branch.
     setting.move(tagged)
     newest = setting.commit("3")
-    setting.repository.git("tag", "v1.6.0")
+    setting.repository.git(*setting.key.signs, "tag", "--sign", "--message=v1", "v1.6.0")
+
     assert await git.fetch() == f"v1.6.0@sha1:{newest}"
 
 

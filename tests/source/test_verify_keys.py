@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from guard.base.errors import SourceError
-from guard.source.verify import Fault, Signer, Verifier, keys_of
+from guard.source.verify import Fault, Signer, Verifier, keys_of, run
 from tests.source.signing import OpenPgp, SshKey, day
 
 
@@ -184,3 +185,14 @@ def test_long_paths_and_folders_that_cannot_be_written(openpgp: OpenPgp, tmp_pat
     (tmp_path / "data").write_text("a file")
     with pytest.raises(SourceError, match="no folder can be made to check signatures in"):
         check(values, b"text", signature, tmp_path)
+
+
+def test_checks_side_by_side_are_not_in_each_others_way(tmp_path: Path) -> None:
+    def check_many(_: int) -> None:
+        for _ in range(100):
+            with run.folder(tmp_path) as folder:
+                assert folder.is_dir()
+
+    with ThreadPoolExecutor(8) as threads:
+        assert len(list(threads.map(check_many, range(8)))) == 8
+    assert list(tmp_path.iterdir()) == []

@@ -137,7 +137,9 @@ class GitVerification:
         if self._ref.semver and before.name != taken.name:
             if is_older(taken.name, before.name, text=self._ref.semver):
                 raise self._back(taken, f"{taken.name} is older than {known.in_force}, which is in force")
-            return
+            if self.wants_tag:
+                # The name was signed, too. Where the commit alone was, whoever can push may call an old one as he likes.
+                return
         if self._forward is None or self._forward[:2] != (known.in_force, taken):
             is_parent = before.commit in _parsed(taken, lambda: objects.commit(read("commit", taken.commit))).parents
             self._forward = known.in_force, taken, is_parent or leads_to(before.commit, taken.commit)

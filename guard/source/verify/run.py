@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -40,8 +40,10 @@ def folder(directory: Path) -> Generator[Path]:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for old in directory.glob(f"{_PREFIX}*"):
-            if time.time() - old.stat().st_mtime > _LEFT_BEHIND_SECONDS:
-                shutil.rmtree(old, ignore_errors=True)
+            # That of another check, which Syncs do side by side, may be gone by now.
+            with suppress(FileNotFoundError):
+                if time.time() - old.stat().st_mtime > _LEFT_BEHIND_SECONDS:
+                    shutil.rmtree(old, ignore_errors=True)
         made = tempfile.TemporaryDirectory(prefix=_PREFIX, dir=directory, ignore_cleanup_errors=True)
     except OSError as error:
         raise SourceError(f"no folder can be made to check signatures in: {error}", where=str(directory)) from error
