@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import cast
+from typing import Protocol, cast
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree as ET
 
@@ -17,6 +17,12 @@ NO_VERSION = "null"
 MOST_ELEMENTS, MOST_DEPTH = 40_000, 8
 # Nothing else of Guard runs while the parser works on a piece: of what takes it the longest, ten milliseconds.
 _PIECE = 16 * 1024
+
+
+class _Parser(Protocol):
+    def feed(self, data: str) -> None: ...
+    def close(self) -> object: ...
+    def read_events(self) -> Iterator[tuple[str, ET.Element]]: ...
 
 
 class NotS3(ValueError):
@@ -137,13 +143,13 @@ def _parsed(text: str) -> ET.Element | None:
     """In pieces, and no further than what is longer, deeper or more than anything in S3: a page of eight megabytes that is made
     for it would keep the parser, and with it the whole of Guard, busy for seconds.
     """
-    parser = ET.XMLPullParser(("start", "end"))
+    parser = cast("_Parser", ET.XMLPullParser(("start", "end")))
     root: ET.Element | None = None
     elements = depth = 0
     for at in range(0, len(text), _PIECE):
         piece, before = text[at : at + _PIECE], (elements, depth)
         parser.feed(piece)
-        for event, element in cast("Iterator[tuple[str, ET.Element]]", parser.read_events()):
+        for event, element in parser.read_events():
             root = element if root is None else root
             elements += event == "start"
             depth += 1 if event == "start" else -1
