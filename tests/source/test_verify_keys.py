@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -185,6 +186,43 @@ def test_long_paths_and_folders_that_cannot_be_written(openpgp: OpenPgp, tmp_pat
     (tmp_path / "data").write_text("a file")
     with pytest.raises(SourceError, match="no folder can be made to check signatures in"):
         check(values, b"text", signature, tmp_path)
+
+
+def test_many_checks_at_once_do_not_disturb_one_another(openpgp: OpenPgp, tmp_path: Path) -> None:
+    ada = openpgp.key("Ada")
+    values, signature = {"ada.asc": openpgp.public(ada)}, openpgp.sign(b"text", ada)
+    (tmp_path / "data" / "verify-left").mkdir(parents=True)
+    os.utime(tmp_path / "data" / "verify-left", (0, 0))
+
+    with ThreadPoolExecutor(8) as pool:
+        found = [pool.submit(check, values, b"text", signature, tmp_path) for _ in range(24)]
+
+    assert all(isinstance(one.result(), Signer) for one in found)
+    assert not list((tmp_path / "data").iterdir())
+
+
+def test_a_gpg_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "bin" / "gpg"
+    script.parent.mkdir()
+    script.write_text("#!/bin/sh\nsleep 600 &\nsleep 600\n")
+    script.chmod(0o755)
+
+    with monkeypatch.context() as patched, run.folder(tmp_path) as where:
+        patched.setenv("PATH", str(script.parent), prepend=":")
+        with pytest.raises(SourceError, match=r"gpg took longer than 0\.5 s over a signature"):
+            run.run("gpg", (), folder=where, stdin=b"x" * 1024 * 1024, seconds=0.5)
+
+
+def test_a_key_that_others_have_signed_ten_thousand_times_is_borne(openpgp: OpenPgp, tmp_path: Path) -> None:
+    ada = openpgp.key("Ada")
+    public = openpgp.gpg("--export", ada)
+    # The binding signature of the name, over and over.
+    last = public[-(len(public) - public.rindex(b"\x88")) :]
+    signature = openpgp.sign(b"text", ada)
+
+    assert isinstance(check({"ada.gpg": public + last * 5_000}, b"text", signature, tmp_path), Signer | Fault)
+    with pytest.raises(SourceError, match=r"more than 20000 packets|larger than 1024 KiB"):
+        check({"ada.gpg": public + last * 21_000}, b"text", signature, tmp_path)
 
 
 def test_checks_side_by_side_are_not_in_each_others_way(tmp_path: Path) -> None:

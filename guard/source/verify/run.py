@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -67,18 +68,24 @@ def run(name: str, arguments: Sequence[str], *, folder: Path, stdin: bytes, seco
         "TZ": "UTC",
     }
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             ["sh", "-c", _LIMITED, "sh", path, *arguments],
             cwd=folder,
             env=environment,
-            input=stdin,
-            capture_output=True,
-            timeout=seconds,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             start_new_session=True,
-            check=False,
         )
-    except subprocess.TimeoutExpired as error:
-        raise SourceError(f"{name} took longer than {seconds:g} s over a signature") from error
     except OSError as error:
         raise SourceError(f"{name} cannot be started: {error}") from error
-    return Finished(status=done.returncode, out=done.stdout, err=done.stderr)
+    with process:
+        try:
+            out, err = process.communicate(stdin, timeout=seconds)
+        except subprocess.TimeoutExpired as error:
+            raise SourceError(f"{name} took longer than {seconds:g} s over a signature") from error
+        finally:
+            # With all that it started, or reading its output would not end.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    return Finished(status=process.returncode, out=out, err=err)
