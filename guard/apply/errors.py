@@ -88,7 +88,9 @@ def told(error: ClusterError, secrecy: Secrecy) -> str:
     not where it looks at none, for want of the right to ask).
     """
     if is_denied(error):
-        return f"{error.message} (bind this user a Role or ClusterRole that allows it)"
+        # The rules that a role would give away, which are its values, stand in lines of their own.
+        said = error.message if secrecy.is_open else error.message.partition("\n")[0].rstrip(":")
+        return f"{said} (bind this user a Role or ClusterRole that allows it)"
     if not secrecy.is_open and isinstance(error, ApiStatusError) and not isinstance(error, ImmutableField):
         return f"the API server refused it: {error.code} {error.reason} ({secrecy.excuse})"
     return f"{error.message} ({error.hint})" if error.hint else error.message

@@ -24,11 +24,20 @@ DENIED = (
 )
 
 
+@pytest.mark.case(39)
+def test_the_rules_of_a_role_that_is_encrypted_in_git_are_not_repeated() -> None:
+    error = forbidden(_GRANTING)
+    assert "APIGroups" in told(error, Secrecy.OPEN)
+    assert told(error, Secrecy.CONFIDENTIAL).endswith(
+        "grant RBAC permissions not currently held (bind this user a Role or ClusterRole that allows it)"
+    )
+
+
 @pytest.mark.parametrize("message", DENIED)
 def test_who_has_not_the_right_is_told_what_to_do(message: str) -> None:
     error = forbidden(message)
     assert is_denied(error)
-    assert told(error, Secrecy.SECRET) == f"{message} (bind this user a Role or ClusterRole that allows it)"
+    assert told(error, Secrecy.OPEN) == f"{message} (bind this user a Role or ClusterRole that allows it)"
 
 
 @pytest.mark.parametrize(

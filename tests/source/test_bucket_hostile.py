@@ -48,6 +48,12 @@ def listing(text: Callable[[web.Request], str], *, others: str = "1") -> Answer:
         "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>",
         '<!DOCTYPE a [<!ENTITY b "c">]><ListBucketResult>&b;</ListBucketResult>',
         "<a>" * 100_000,
+        # Well-formed, and made to keep a parser busy.
+        page("<a/>" * 50_000),
+        page("<a>" * 10 + "</a>" * 10),
+        page("<a" + "".join(f" a{number}='>'" for number in range(5_000)) + "/>"),
+        page(f"<?a {' ' * 100_000}?>"),
+        page("<Other>" + "x" * 100_000 + "</Other>"),
     ],
 )
 async def test_what_is_no_listing_is_refused(opened: Opened, between: Between, text: str) -> None:
