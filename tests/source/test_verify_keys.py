@@ -216,8 +216,8 @@ def test_a_gpg_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path, monk
 def test_a_key_that_others_have_signed_ten_thousand_times_is_borne(openpgp: OpenPgp, tmp_path: Path) -> None:
     ada = openpgp.key("Ada")
     public = openpgp.gpg("--export", ada)
-    # The binding signature of the name, over and over.
-    last = public[-(len(public) - public.rindex(b"\x88")) :]
+    # The signature that binds the name, over and over.
+    last = public.partition(b"ada@example.com>")[2]
     signature = openpgp.sign(b"text", ada)
 
     assert isinstance(check({"ada.gpg": public + last * 5_000}, b"text", signature, tmp_path), Signer | Fault)

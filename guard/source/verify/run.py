@@ -82,10 +82,11 @@ def run(name: str, arguments: Sequence[str], *, folder: Path, stdin: bytes, seco
     with process:
         try:
             out, err = process.communicate(stdin, timeout=seconds)
-        except subprocess.TimeoutExpired as error:
-            raise SourceError(f"{name} took longer than {seconds:g} s over a signature") from error
-        finally:
+        except BaseException as error:
             # With all that it started, or reading its output would not end.
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise SourceError(f"{name} took longer than {seconds:g} s over a signature") from error
+            raise
     return Finished(status=process.returncode, out=out, err=err)
