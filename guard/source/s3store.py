@@ -11,6 +11,7 @@ import asyncio
 import importlib
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar, cast
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -24,6 +25,7 @@ from guard.base.errors import SourceError
 from guard.source import s3answers
 from guard.source.bucketcredentials import BucketCredentials, Frozen, Login
 from guard.source.bucketrevision import Listed
+from guard.source.names import Names
 from guard.source.s3address import S3Address
 from guard.source.s3answers import NotS3, Version
 from guard.source.s3failures import TRANSIENT, Changed, not_s3, refused
@@ -90,10 +92,12 @@ class Store:
         self._timeout = timeout
         self._session: aiohttp.ClientSession | None = None
         self._frozen: Frozen | None = None
+        # Waits on others: on the name service, and on who gives credentials.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
 
     async def begin(self) -> None:
         """Have credentials that hold for a while. To be called before what follows. Raises SourceError."""
-        self._frozen = await asyncio.to_thread(self._frozen_now)
+        self._frozen = await asyncio.get_running_loop().run_in_executor(self._thread, self._frozen_now)
 
     async def listing(self, prefix: str) -> list[Listed]:
         """All objects whose keys begin with `prefix`, by key."""
@@ -125,6 +129,7 @@ class Store:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _frozen_now(self) -> Frozen:
         # The first import takes 50 ms, which nobody has to wait for in here.
@@ -238,7 +243,7 @@ class Store:
             # Reading the machine's authorities takes some milliseconds.
             context = await asyncio.to_thread(_trusting, self._authority)
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=AT_ONCE, ssl=context),
+                connector=aiohttp.TCPConnector(limit=AT_ONCE, ssl=context, resolver=Names(self._thread)),
                 timeout=aiohttp.ClientTimeout(total=self._timeout, sock_connect=min(CONNECT_SECONDS, self._timeout)),
                 # The content as it is stored.
                 auto_decompress=False,
