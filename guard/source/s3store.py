@@ -12,6 +12,8 @@ import importlib
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Protocol, TypeVar, cast
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -117,6 +119,9 @@ class Store:
         if not is_large and (answer.body is None or len(answer.body) != listed.size):
             raise SourceError(f"the store sends another size of {listed.key!r} than it lists")
         told = answer.headers.get("x-amz-version-id", "")
+        if told and not version and not _is_same_second(answer.headers.get("last-modified", ""), listed.modified):
+            # The same content was put again, which is another version.
+            raise Changed("the object is not what was listed")
         if not told.isprintable() or len(told) > 1024:  # noqa: PLR2004 (as S3 bounds it)
             raise not_s3()
         return Got(version=s3answers.version_of(told), data=None if is_large else answer.body)
@@ -281,6 +286,14 @@ async def _bounded(response: aiohttp.ClientResponse, most: int) -> bytes | None:
             response.close()
             return None
     return bytes(body)
+
+
+def _is_same_second(told: str, listed: str) -> bool:
+    """Of a header and of a listing, as far as they can be read."""
+    try:
+        return parsedate_to_datetime(told).timestamp() == int(datetime.fromisoformat(listed).timestamp())
+    except (ValueError, OverflowError):
+        return True
 
 
 def _in_order(found: list[Listed], prefix: str) -> list[Listed]:
