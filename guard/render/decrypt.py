@@ -17,7 +17,6 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from guard.base.errors import RenderError
 from guard.render import process
 from guard.render.encrypted import Format, recipients_of
 from guard.render.keys import Keys
@@ -28,8 +27,8 @@ from guard.render.scratch import scratch
 from guard.state.snapshot import File
 
 _NAME = "sops"
-# A file of 1 MiB took sops 0.1 s and 60 MB. It has no more than the file to give out.
-LIMITS = Limits(seconds=60, memory=512 * 1024 * 1024, output=32 * 1024 * 1024)
+# A file of 15 MiB took sops 4 s on a machine with five times the work that it could do. It has no more than the file to give out.
+LIMITS = Limits(seconds=30, memory=512 * 1024 * 1024, output=32 * 1024 * 1024)
 
 # Exit codes of sops (its cmd/sops/codes).
 _ALTERED, _MAC_MISMATCH, _NO_KEY = 25, 51, 128
@@ -68,7 +67,7 @@ class Decryption:
         self._held: dict[tuple[str, str], Opened] = {}
 
     async def open(self, files: Sequence[Encrypted]) -> list[Opened]:
-        """The same files decrypted, in their order. Raises FaultsError; another RenderError where none can be decrypted."""
+        """The same files decrypted, in their order. Raises FaultsError; another RenderError where sops fails itself."""
         if not files:
             return []
         binary = process.find(_NAME)
@@ -80,24 +79,25 @@ class Decryption:
 
                 async def run(encrypted: Encrypted) -> Opened | Fault:
                     async with self._turns:
-                        try:
-                            done = await process.run(
-                                binary,
-                                ["decrypt", f"--input-type={encrypted.format}", f"--output-type={encrypted.format}"],
-                                folder=made.files,
-                                scratch=made,
-                                limits=self._limits,
-                                where=encrypted.file.path,
-                                given=encrypted.file.data,
-                                descriptors=(age, pgp),
-                                environment=environment,
-                            )
-                        except RenderError as error:
-                            return Fault(where=error.where, message=error.message, hint=error.hint)
+                        done = await process.run(
+                            binary,
+                            ["decrypt", f"--input-type={encrypted.format}", f"--output-type={encrypted.format}"],
+                            folder=made.files,
+                            scratch=made,
+                            limits=self._limits,
+                            where=encrypted.file.path,
+                            given=encrypted.file.data,
+                            descriptors=(age, pgp),
+                            environment=environment,
+                        )
                     return self._opened(encrypted, done)
 
-                async with asyncio.TaskGroup() as group:
-                    runs = [group.create_task(run(file)) for file in files]
+                try:
+                    async with asyncio.TaskGroup() as group:
+                        runs = [group.create_task(run(file)) for file in files]
+                except BaseExceptionGroup as errors:
+                    # A file that takes too long or too much ends it for all: its like would take the turns of all Syncs.
+                    raise errors.exceptions[0] from None
         found = [each.result() for each in runs]
         if faults := [each for each in found if isinstance(each, Fault)]:
             raise FaultsError(faults)

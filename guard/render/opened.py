@@ -80,12 +80,12 @@ def _assigned(text: bytes) -> Iterator[tuple[str, str]]:
 def _documents(opened: Opened) -> list[tuple[Document, Document]]:
     """The documents of both that hold more than sops's metadata."""
     path = opened.file.path
-    before = [document for document in documents(path, opened.file.data) if _holds_something(document)]
     try:
         after = [document for document in documents(path, opened.data) if _holds_something(document)]
     except RenderError:
         # What is wrong with a text may quote it.
         raise RenderError("is no YAML that kubectl could read, once it is decrypted", where=path) from None
+    before = [document for document in documents(path, opened.file.data) if _holds_something(document)]
     if len(before) != len(after):
         raise RenderError("holds other documents once it is decrypted", where=path, hint="encrypt it again with sops")
     return list(zip(before, after, strict=True))

@@ -83,11 +83,15 @@ class Parser:
 
     async def parse_opened(self, files: Sequence[Opened]) -> list[Parsed]:
         """The same of decrypted files. What they hold is kept nowhere, and the child that reads them ends before this returns."""
-        return await self._alone([Request(opened=file) for file in files], where=[file.file.path for file in files])
+        child = _Child(self._timeout, is_quoted=False)
+        try:
+            return [await child.parsed_of(Request(opened=file), where=file.file.path) for file in files]
+        finally:
+            await child.close()
 
     async def parse_alone(self, files: Sequence[File]) -> list[Parsed]:
-        """The same of files as they are, for what is made of decrypted ones."""
-        return await self._alone([Request(file=file) for file in files], where=[file.path for file in files])
+        """The same of what a tool has made of decrypted ones."""
+        return await self.parse_opened([Opened(file=file, format="yaml", data=file.data) for file in files])
 
     async def secrets_of(self, files: Sequence[Opened]) -> frozenset[str]:
         """What the encrypted values of files stand for. Raises RenderError where one cannot be read."""
@@ -104,13 +108,6 @@ class Parser:
         finally:
             await child.close()
         return frozenset(found)
-
-    async def _alone(self, requests: Sequence[Request], *, where: Sequence[str]) -> list[Parsed]:
-        child = _Child(self._timeout, is_quoted=False)
-        try:
-            return [await child.parsed_of(request, where=path) for request, path in zip(requests, where, strict=True)]
-        finally:
-            await child.close()
 
     async def left_out(self, paths: list[str], files: dict[str, bytes]) -> frozenset[str]:
         """Which of the paths the ignore files leave out, by their contents. Raises RenderError, also for a bad pattern."""

@@ -25,6 +25,7 @@ from guard.source import Trust
 from guard.state.desired import Declared
 from guard.state.ids import ObjectKey
 from guard.sync import entry, gate, plan, rights, tenancy
+from guard.sync.accepting import spend
 from guard.sync.applying import APPLIES_AT_ONCE, Done, learn_all
 from guard.sync.attempt import Attempt
 from guard.sync.deletion import keep
@@ -269,6 +270,7 @@ class Reconciler:
             revision = await self._source.fetch()
             goal = goal_of(attempt.sync, revision)
             if self._is_done(goal):
+                await spend(self._client, attempt.sync, revision=revision)
                 return await self._go_on_pruning(attempt, revision)
             self._dependencies(attempt.sync, revision)
             resolved = await self._resolver.resolve(revision)
@@ -308,6 +310,7 @@ class Reconciler:
             await self._index.settle(self.name)
             # Before the status says that it is in force.
             await self._source.keep(revision)
+            await spend(self._client, attempt.sync, revision=revision)
         except GuardError as error:
             await self._reporter.failed(attempt, error, revision=revision)
             return False

@@ -190,6 +190,7 @@ class SourceFolder:
         """What opens encrypted files, the same as long as the keys are."""
         spec = sync.spec.decryption
         if spec is None:
+            self._decryption = None
             return None
         place = f"the Secret {sync.metadata.namespace}/{spec.secret_ref.name}"
         found = keys.read(await self._values(sync, spec.secret_ref), place=place)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from guard.base import codec
 from guard.base.codec import JsonObject, child, children
 from tests.e2e.conftest import PAST_THE_WEBHOOK, config_map
+from tests.source.signing import SshKey
 from tools.controlplane import ControlPlane
 from tools.guardrun import GuardProcess, eventually, free_port, running, sync_document
 from tools.s3client import Bucket, connected
@@ -189,6 +192,47 @@ async def test_an_object_that_leaves_the_bucket_is_pruned(stored: Stored) -> Non
         return "leaves-again" not in await stored.maps()
 
     await eventually(is_gone, what=f"the object is pruned; the log ends:\n{stored.guard.tail()}")
+
+
+async def test_of_a_signed_bucket_half_an_upload_is_not_taken_and_the_whole_is(stored: Stored, tmp_path: Path) -> None:
+    key = SshKey(tmp_path, "ada")
+    values = {"allowed_signers": key.allowed().decode()}
+    await stored.plane.call("POST", SECRETS, body={"metadata": {"name": "signers"}, "stringData": values})
+    bucket = await Bucket.make(stored.bucket.client, "signed")
+    first, second = (config_map("signed", "default", f"  color: {color}") for color in ("blue", "green"))
+    await bucket.put("map.yaml", first)
+    body = sync_of("signed", stored.server.url, bucket.name)
+    body["spec"]["source"]["bucket"]["verify"] = {"secretRef": {"name": "signers"}}
+    await stored.plane.call("POST", SYNCS, body=body)
+
+    async def refused() -> bool:
+        return (await stored.condition("SourceVerified", sync="signed")).get("status") == "False"
+
+    async def trusted() -> bool:
+        return (await stored.condition("SourceVerified", sync="signed")).get("status") == "True"
+
+    await eventually(refused, what=f"an unsigned bucket is refused; the log ends:\n{stored.guard.tail()}")
+    assert "signed" not in await stored.maps()
+    await sign(bucket, key, {"map.yaml": first})
+    await stored.becomes("blue", name="signed")
+    await eventually(trusted, what="the Sync says who signed")
+    assert key.fingerprint in str((await stored.condition("SourceVerified", sync="signed"))["message"])
+
+    await bucket.put("map.yaml", second)
+    await eventually(refused, what="half an upload is refused")
+    assert (await stored.maps())["signed"] == {"color": "blue"}
+    assert [record for record in stored.guard.records() if record["event"] == "revision-refused"]
+    await sign(bucket, key, {"map.yaml": second})
+    await stored.becomes("green", name="signed")
+    await stored.plane.call("DELETE", f"{SYNCS}/signed")
+
+
+async def sign(bucket: Bucket, key: SshKey, files: Mapping[str, str]) -> None:
+    """As docs/sources.md has it."""
+    lines = [f"{hashlib.sha256(text.encode()).hexdigest()}  {path}" for path, text in files.items()]
+    told = "\n".join((f"# signed: {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", *lines, "")).encode()
+    await bucket.put("SHA256SUMS.sig", key.sign(told, namespace="bucket@gitopsguard.dev"))
+    await bucket.put("SHA256SUMS", told)
 
 
 async def test_a_bucket_without_versions_is_said_to_be_weaker(stored: Stored) -> None:

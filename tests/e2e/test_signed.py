@@ -109,6 +109,12 @@ async def test_an_old_signed_commit_comes_back_only_if_an_admin_says_so(signed: 
     await signed.applied(old)
     assert await signed.color() == "blue"
 
+    # It was said of that one step.
+    await signed.applied(signed.repository.commit({"map.yaml": signed.colored("yellow")}))
+    signed.repository.git("reset", "--hard", old)
+    await signed.says(f"main@sha1:{old} is signed by", reason="SignatureRefused")
+    assert await signed.color() == "yellow"
+
 
 async def test_a_key_that_counts_no_more_is_told_and_what_is_in_force_stays(signed: Signed, tmp_path: Path) -> None:
     bob = SshKey(tmp_path / "keys", "bob")

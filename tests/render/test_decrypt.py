@@ -316,6 +316,23 @@ async def test_time_and_memory_are_limited(renderer: Renderer, locksmith: Locksm
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
+async def test_a_file_that_takes_too_long_does_not_hold_up_those_of_others(
+    renderer: Renderer, locksmith: Locksmith, tmp_path: Path
+) -> None:
+    key = locksmith.age()
+    # sops looks for keys that stand twice by comparing each with each.
+    slow = "".join(f"k{number}: v\n" for number in range(200_000)) + locksmith.encrypt("a.yaml", SECRET, key)
+    few = Decryption(
+        keys.read(key.values, place="the Secret apps/sops"),
+        directory=tmp_path / "scratch",
+        turns=asyncio.Semaphore(1),
+        limits=Limits(seconds=2),
+    )
+    async with asyncio.timeout(60):
+        told = await refusal(renderer, {f"{number}.yaml": f"{slow}# {number}\n" for number in range(50)}, few)
+    assert told == "0.yaml: sops took longer than 2 s"
+
+
 async def test_what_did_not_change_is_not_decrypted_again(renderer: Renderer, opener: Opener, locksmith: Locksmith) -> None:
     key = locksmith.age()
     decryption = opener(key.values)
