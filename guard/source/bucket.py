@@ -266,11 +266,14 @@ class BucketSource:
             found = await self._store.versions(listed.key, only_first=True)
         except Refused as error:
             raise Changed(error.message) from error
-        for each in found:
-            # Of the same content it is the newest one; not all stores tell of old versions when they came.
-            if each.version and (each.key, each.etag, each.size) == (listed.key, listed.etag, listed.size):
-                return await self._store.get(listed, version=each.version, most=MOST_IN_FILE)
-        raise Changed("the object is not there any more as it was listed")
+        same = [
+            each for each in found if each.version and (each.key, each.etag, each.size) == (listed.key, listed.etag, listed.size)
+        ]
+        if not same:
+            raise Changed("the object is not there any more as it was listed")
+        # Not all stores tell of old versions when they came, but all do of the latest; otherwise it is the newest.
+        likeliest = min(same, key=lambda each: (each.modified != listed.modified, each.is_latest))
+        return await self._store.get(listed, version=likeliest.version, most=MOST_IN_FILE)
 
     async def _hold(self, held: Sequence[Held], *, listed: list[Listed] | None = None) -> str:
         def hold() -> str:

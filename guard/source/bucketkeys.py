@@ -10,6 +10,8 @@ from guard.source.bucketrevision import Listed
 from guard.source.include import Include
 from guard.source.listing import checked
 
+# Characters, of which S3 has at most as many as bytes.
+_LONGEST = 1024
 _HINT = "rename the object, or leave it out with source.bucket.include"
 
 
@@ -43,6 +45,9 @@ class Keys:
         path = key[len(self._prefix) :]
         if not size and (not path or path.endswith("/")):
             # What consoles put where a folder shall show.
+            return False
+        # S3 has longer names, and deeper folders, than files do: those can be left out as well.
+        if len(path) <= _LONGEST and not self._include.wants(path):
             return False
         try:
             return bool(checked(path.encode(), folder="", revision="", wanted=self._include.wants))

@@ -106,7 +106,7 @@ def checked(name: bytes, *, folder: str, revision: str, wanted: Callable[[str], 
         raise RenderError(f"the file name {path!r} holds control characters or is not UTF-8", where=revision)
     # git itself makes none of these, but a tree can be forged.
     if not {b"", b".", b".."}.isdisjoint(parts):
-        raise RenderError(f"the path {path!r} leads out of its folder", where=revision)
+        raise RenderError(f"the path {path!r} leads out of its folder, or has an empty name in it", where=revision)
     return path
 
 

@@ -11,6 +11,9 @@ import asyncio
 import importlib
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Protocol, TypeVar, cast
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -24,6 +27,7 @@ from guard.base.errors import SourceError
 from guard.source import s3answers
 from guard.source.bucketcredentials import BucketCredentials, Frozen, Login
 from guard.source.bucketrevision import Listed
+from guard.source.names import Names
 from guard.source.s3address import S3Address
 from guard.source.s3answers import NotS3, Version
 from guard.source.s3failures import TRANSIENT, Changed, not_s3, refused
@@ -90,10 +94,12 @@ class Store:
         self._timeout = timeout
         self._session: aiohttp.ClientSession | None = None
         self._frozen: Frozen | None = None
+        # Waits on others: on the name service, and on who gives credentials.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
 
     async def begin(self) -> None:
         """Have credentials that hold for a while. To be called before what follows. Raises SourceError."""
-        self._frozen = await asyncio.to_thread(self._frozen_now)
+        self._frozen = await asyncio.get_running_loop().run_in_executor(self._thread, self._frozen_now)
 
     async def listing(self, prefix: str) -> list[Listed]:
         """All objects whose keys begin with `prefix`, by key."""
@@ -113,6 +119,9 @@ class Store:
         if not is_large and (answer.body is None or len(answer.body) != listed.size):
             raise SourceError(f"the store sends another size of {listed.key!r} than it lists")
         told = answer.headers.get("x-amz-version-id", "")
+        if told and not version and not _is_same_second(answer.headers.get("last-modified", ""), listed.modified):
+            # The same content was put again, which is another version.
+            raise Changed("the object is not what was listed")
         if not told.isprintable() or len(told) > 1024:  # noqa: PLR2004 (as S3 bounds it)
             raise not_s3()
         return Got(version=s3answers.version_of(told), data=None if is_large else answer.body)
@@ -125,6 +134,7 @@ class Store:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _frozen_now(self) -> Frozen:
         # The first import takes 50 ms, which nobody has to wait for in here.
@@ -238,7 +248,7 @@ class Store:
             # Reading the machine's authorities takes some milliseconds.
             context = await asyncio.to_thread(_trusting, self._authority)
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=AT_ONCE, ssl=context),
+                connector=aiohttp.TCPConnector(limit=AT_ONCE, ssl=context, resolver=Names(self._thread)),
                 timeout=aiohttp.ClientTimeout(total=self._timeout, sock_connect=min(CONNECT_SECONDS, self._timeout)),
                 # The content as it is stored.
                 auto_decompress=False,
@@ -276,6 +286,14 @@ async def _bounded(response: aiohttp.ClientResponse, most: int) -> bytes | None:
             response.close()
             return None
     return bytes(body)
+
+
+def _is_same_second(told: str, listed: str) -> bool:
+    """Of a header and of a listing, as far as they can be read."""
+    try:
+        return parsedate_to_datetime(told).timestamp() == int(datetime.fromisoformat(listed).timestamp())
+    except (ValueError, OverflowError):
+        return True
 
 
 def _in_order(found: list[Listed], prefix: str) -> list[Listed]:

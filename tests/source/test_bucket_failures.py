@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +18,7 @@ from guard.base.errors import SourceError
 from guard.source import BucketCredentials
 from guard.source.bucketrevision import digest_of
 from tests.source.between import Answer, Between
-from tests.source.conftest import Opened, credentials_for
+from tests.source.conftest import Opened, credentials_for, until
 from tests.source.test_bucket import contents
 from tools.s3client import Bucket, connected
 from tools.s3server import S3Server
@@ -112,6 +115,31 @@ async def test_an_authority_that_is_none(opened: Opened) -> None:
 async def test_an_unknown_host(opened: Opened) -> None:
     with pytest.raises(SourceError, match=r"the host nowhere\.invalid is unknown"):
         await opened(endpoint="https://nowhere.invalid").fetch()
+
+
+async def test_a_name_service_that_says_nothing_holds_up_nothing_else(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop's own threads, of which asyncio makes so many, stay free for others."""
+    threads = min(32, (os.cpu_count() or 1) + 4)
+    answered = threading.Event()
+    asked: list[str] = []
+
+    def silent(host: str, *_: object, **__: object) -> list[object]:
+        asked.append(host)
+        answered.wait(60)
+        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+    sources = [opened(endpoint=f"https://{number}.invalid", directory=str(number)) for number in range(threads)]
+    fetches = [asyncio.create_task(source.fetch()) for source in sources]
+    try:
+        await until(lambda: len(asked) >= threads)
+        async with asyncio.timeout(20):
+            await asyncio.to_thread(lambda: None)
+    finally:
+        answered.set()
+    for fetch in fetches:
+        with pytest.raises(SourceError, match=r"the host \d+\.invalid is unknown"):
+            await fetch
 
 
 async def test_a_store_that_is_down(opened: Opened, tmp_path: Path, bucket: Bucket) -> None:

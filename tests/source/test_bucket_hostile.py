@@ -143,12 +143,12 @@ async def test_an_object_of_another_etag_than_listed_counts_as_changed(opened: O
 @pytest.mark.parametrize(
     ("key", "said"),
     [
-        ("prod//a.yaml", "leads out of its folder"),
+        ("prod//a.yaml", "has an empty name in it"),
         ("prod/a/../../b.yaml", "leads out of its folder"),
         ("prod/./a.yaml", "leads out of its folder"),
         ("prod/a%0Ab.yaml", "holds control characters"),
         ("prod/a%E2%80%AEb.yaml", "holds control characters"),
-        ("prod/folder/", "leads out of its folder"),
+        ("prod/folder/", "has an empty name in it"),
         (f"prod/{'n' * 256}", "is too long"),
         (f"prod/{'d/' * 101}a", "is too long"),
     ],
@@ -163,8 +163,7 @@ async def test_keys_that_cannot_be_files_are_refused_unless_left_out(
     with pytest.raises(SourceError, match=said) as caught:
         await opened(prefix="prod").fetch()
     assert str(caught.value).isprintable()
-    if "too long" not in said:
-        await opened(prefix="prod", include=["*.yml"]).fetch()
+    await opened(prefix="prod", include=["*.yml"]).fetch()
 
 
 async def test_a_key_that_is_file_and_folder_at_once_is_refused(opened: Opened, between: Between) -> None:

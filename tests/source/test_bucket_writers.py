@@ -48,6 +48,28 @@ async def test_what_was_listed_is_fetched_though_it_was_replaced_meanwhile(
     assert await contents(source, await source.fetch()) == {"a.yaml": "1", "b.yaml": "2"}
 
 
+async def test_the_version_that_was_listed_is_fetched_though_the_same_was_put_again_meanwhile(
+    opened: Opened, bucket: Bucket, between: Between
+) -> None:
+    """Otherwise the revision would be a state that never was, with this version beside older ones of what changed before it."""
+    await bucket.put_all({"a.yaml": "1", "b.yaml": "1"})
+    undisturbed = await opened(directory="other").fetch()
+    source = opened()
+
+    async def put() -> None:
+        # S3 tells times by the second.
+        await asyncio.sleep(1.1)
+        await bucket.put("a.yaml", "2")
+        await bucket.put("b.yaml", "1")
+
+    between.before = once("b.yaml", put)
+
+    assert await source.fetch() == undisturbed
+    latest = await source.fetch()
+    assert latest == await opened(directory="other").fetch() != undisturbed
+    assert await contents(source, latest) == {"a.yaml": "2", "b.yaml": "1"}
+
+
 async def test_what_was_listed_is_fetched_though_it_was_deleted_meanwhile(
     opened: Opened, bucket: Bucket, between: Between
 ) -> None:
