@@ -84,10 +84,19 @@ class BucketCopy:
         self._with_database(write)
 
     def put_revision(self, digest: str, objects: Sequence[Held], *, owner: str) -> None:
-        """Hold a revision as the last one of `owner`, and let go of what nobody holds."""
+        """Hold a revision as the last one of `owner`, and let go of what nobody holds. Raises SourceError where it was another
+        content before: what may be in force, and verified, never changes under its name.
+        """
         data = codec.encode(objects)
 
         def write(database: sqlite3.Connection) -> None:
+            row = cast("tuple[bytes, bytes] | None", database.execute(_OBJECTS + " WHERE digest = ?", (digest,)).fetchone())
+            before = _decoded(row) if row is not None else None
+            if before is not None and (key := _other_content(before, objects)):
+                raise SourceError(
+                    f"the store gives out other content under the same version of {key!r}",
+                    hint="a version of S3 never changes: check the endpoint; what was read first stays in the copy",
+                )
             database.execute(
                 "INSERT OR REPLACE INTO revisions (digest, objects, check_, is_whole) VALUES (?, ?, ?, 1)",
                 (digest, data, hashlib.sha256(data).digest()),
@@ -228,6 +237,12 @@ class BucketCopy:
             [row for row in rows if tuple(row) not in used],
         )
         database.execute("DELETE FROM blobs WHERE blob NOT IN (SELECT blob FROM objects)")
+
+
+def _other_content(before: Iterable[Held], objects: Iterable[Held]) -> str:
+    """A key whose content is not what it was; empty where there is none."""
+    known = {each.key: each.blob for each in before}
+    return next((each.key for each in objects if known.get(each.key, each.blob) != each.blob), "")
 
 
 def _decoded(row: tuple[bytes, bytes]) -> tuple[Held, ...] | None:

@@ -43,6 +43,10 @@ class Between:
         self.headers.append({name.lower(): value for name, value in request.headers.items()})
         if self.before and (answer := await self.before(request)) is not None:
             return answer
+        return await self.passed_on(request)
+
+    async def passed_on(self, request: web.Request) -> web.Response:
+        """What the real server answers."""
         assert self._session is not None
         # A proxy is asked for a whole URL.
         asked = URL(request.raw_path, encoded=True)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
-from guard.base.errors import VerificationError
+from guard.base.errors import SourceError, VerificationError
 from guard.source import BucketSource, BucketVerify, Known
 from guard.source.verify.sums import LIST, differences, parse
 from guard.source.verify.verdict import moment
+from tests.source.between import Between
 from tests.source.conftest import Opened
 from tests.source.signing import OpenPgp, SshKey, day
+from tests.source.test_bucket import contents
 from tools.s3client import Bucket
 
 NAMESPACE = "bucket@gitopsguard.dev"
@@ -264,3 +268,42 @@ def test_an_object_that_is_too_large_to_be_read_is_not_vouched_for() -> None:
     sums = parse(b"# signed: 2026-01-02T03:04:05Z\n" + b"a" * 64 + b"  large\n")
 
     assert differences(sums, {"large": f"-{'a' * 64}"}, wants=lambda _path: True) == ("large is too large to be read",)
+
+
+async def test_other_content_under_the_names_of_signed_versions_is_refused(
+    opened: Opened, signer: Signer, between: Between
+) -> None:
+    await signer.put(FILES)
+    source = opened(prefix="prod", verify=signer.verify)
+    revision = await signer.take(source)
+    before = await contents(source, revision)
+
+    async def answer(request: web.Request) -> web.Response | None:
+        """As the real store has it, but newer, and one object with other bytes as the same version."""
+        real = await between.passed_on(request)
+        assert isinstance(real.body, bytes)
+        if "list-type" in request.query:
+            later = re.sub("(?<=<LastModified>)[^<]*", "2026-01-02T03:04:05.000Z", real.body.decode())
+            return web.Response(text=later, content_type="application/xml")
+        return web.Response(body=b"9", headers=real.headers) if request.path.endswith("/prod/a.yaml") else None
+
+    between.before = answer
+    for each in (source, opened(prefix="prod", verify=signer.verify)):
+        assert "a.yaml is not what was signed" in (await refused(each)).message
+    with pytest.raises(SourceError, match=r"gives out other content under the same version of 'prod/a\.yaml'"):
+        await opened(prefix="prod").fetch()
+
+    # Nor does it take the place of what is in the copy, from which a start reads what is in force.
+    assert await contents(opened(prefix="prod", verify=signer.verify), revision) == before
+
+
+async def test_an_old_list_under_the_name_of_what_is_in_force_is_a_step_back(opened: Opened, signer: Signer) -> None:
+    at = time.time() - 60
+    await signer.put(FILES, at=at)
+    revision = await signer.take(opened(prefix="prod", verify=signer.verify))
+    signer.known = Known(in_force=revision, verified=revision, at=moment(at + 30))
+
+    # The copy is gone, so nothing but the status tells what was in force.
+    error = await refused(opened(prefix="prod", verify=signer.verify, directory="other"))
+
+    assert "somebody may have put an old one back" in error.message

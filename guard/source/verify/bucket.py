@@ -55,16 +55,18 @@ class BucketVerification:
         self._known = verify.known
         self._is_pinned = is_pinned
         self._now = now
-        self._good: tuple[Signed, Sums] | None = None
+        self._good: tuple[Content, Signed, Sums] | None = None
 
     def check(self, content: Content) -> Signed:
         """Who signed it. Blocks. Raises VerificationError for what is not to be taken, SourceError."""
         known = self._known()
-        if self._good is None or self._good[0].revision != content.revision:
+        good = self._good
+        # A revision is made of names of versions, which are the store's word.
+        if good is None or (good[0].revision, good[0].digests) != (content.revision, content.digests):
             self._good = None
-            self._good = self._checked(content, known)
-        signed, listed = self._good
-        if not self._is_pinned and content.revision not in {known.in_force, known.accepted}:
+            good = self._good = content, *self._checked(content, known)
+        _, signed, listed = good
+        if not self._is_pinned and content.revision != known.accepted:
             self._check_forward(signed, listed, known, content)
         return signed
 
