@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from guard.base.codec import child
 from guard.base.errors import RenderError
 from guard.inspect.folder import FolderTree
 from guard.inspect.kinds import OfflineKinds, define
+from guard.render import scratch
 from guard.render.decrypt import Decryption
 from guard.render.detect import Form
 from guard.render.helm import Helm
@@ -47,10 +49,12 @@ async def load(directory: Path, *, known: Iterable[Kind] = (), keys: Keys | None
     Raises ConfigError where files cannot be read.
     """
     tree, texts, parser = FolderTree(directory), Texts(), Parser()
+    if keys:
+        await asyncio.to_thread(scratch.sweep_abandoned)
     try:
-        with TemporaryDirectory() as scratch:
-            make = partial(_tool, folder=tree.folder, directory=Path(scratch))
-            opened = Decryption(keys, directory=Path(scratch), turns=parser.openings) if keys else None
+        with TemporaryDirectory() as folder:
+            make = partial(_tool, folder=tree.folder, directory=Path(folder))
+            opened = Decryption(keys, directory=Path(folder), turns=parser.openings) if keys else None
             groups = await Renderer(parser, texts=texts).render(tree, tree.folder, tool=make, decryption=opened)
     except RenderError as error:
         return Loaded(None, faults=tuple(_fault(fault, tree) for fault in _all_of(error)))

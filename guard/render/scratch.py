@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 
@@ -27,6 +29,9 @@ POINTER = "is only a pointer of Git LFS, whose content Guard does not fetch"
 # Where every Linux and every container has a file system in memory; Kubernetes gives a pod 64 MiB of it.
 MEMORY = Path("/dev/shm")  # noqa: S108 (folders in it are made under names that nobody knows before)
 _IN_MEMORY = ("tmpfs", "ramfs")
+_OURS = "guard-"
+# Between a folder and its lock there are microseconds.
+_SETTLED_SECONDS = 60.0
 _NOTHING: Mapping[str, bytes] = MappingProxyType({})
 
 # The API server stores no object over 1.5 MiB; a file of more than ten times that is nothing that manifests are made of.
@@ -53,10 +58,25 @@ async def scratch(directory: Path, *, in_memory: bool = False) -> AsyncGenerator
     """
     root = await asyncio.to_thread(_make_in_memory if in_memory else _make, directory)
     try:
-        yield Scratch(files=root / "files", home=root / "home")
+        with _held(root):
+            yield Scratch(files=root / "files", home=root / "home")
     finally:
         # The thread goes on where this task is cancelled once more.
         await asyncio.shield(asyncio.to_thread(shutil.rmtree, root, ignore_errors=True))
+
+
+@contextmanager
+def _held(root: Path) -> Generator[None]:
+    """Locked for as long as the process is there: a lock goes with who holds it, however that ends."""
+    try:
+        file = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise _disk(error, on=root) from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(file)
 
 
 def _make(directory: Path, *, prefix: str = PREFIX) -> Path:
@@ -94,7 +114,7 @@ def is_in_memory(folder: Path, mounts: Path) -> bool:
 def _prefix(directory: Path) -> str:
     """Whose the folders in memory are: that of one data folder and user."""
     name = f"{os.getuid()} {os.path.realpath(directory)}"
-    return f"guard-{hashlib.sha256(name.encode()).hexdigest()[:16]}-"
+    return f"{_OURS}{hashlib.sha256(name.encode()).hexdigest()[:16]}-"
 
 
 def folders(directory: Path) -> tuple[Path, ...]:
@@ -106,6 +126,24 @@ def sweep(directory: Path) -> None:
     """Take away what a Guard that was killed left behind. To be called before anything is built."""
     for left in folders(directory):
         shutil.rmtree(left, ignore_errors=True)
+
+
+def sweep_abandoned() -> None:
+    """Take away what any killed process of this user left in memory: the next run of a command has another folder, so that
+    `sweep` would not find it.
+    """
+    for left in MEMORY.glob(f"{_OURS}*"):
+        # It may be gone by now.
+        with suppress(OSError):
+            about = left.lstat()
+            if about.st_uid != os.getuid() or time.time() - about.st_mtime < _SETTLED_SECONDS:
+                continue
+            file = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left, ignore_errors=True)
+            finally:
+                os.close(file)
 
 
 def unfit(entries: Iterable[Entry]) -> Iterator[tuple[Entry, str]]:

@@ -164,10 +164,10 @@ class BucketSource:
             listed = await self._store.listing(self._prefix)
             if await self._is_known(listed):
                 return self._last.digest
-            wanted, known = await self._call(lambda found=listed: self._sorted(found))
-            known |= await self._get([each for each in wanted if each not in known])
+            wanted, known, lacking = await self._call(lambda found=listed: self._sorted(found))
+            known |= await self._get(lacking)
             if len(known) == len(wanted):
-                return await self._hold([known[each] for each in wanted], listed=listed)
+                return await self._hold(lambda wanted=wanted, known=known: [known[each] for each in wanted], listed=listed)
         raise SourceError(
             f"the bucket changes faster than it can be fetched: {ROUNDS} listings were out of date",
             hint="Guard looks again; the last good revision stays in force",
@@ -177,13 +177,16 @@ class BucketSource:
         last = self._last
         return listed == last.listed and await self._call(lambda: self._copy.is_whole(last.digest))
 
-    def _sorted(self, listed: list[Listed]) -> tuple[list[Listed], dict[Listed, Held]]:
-        """What is read of a listing, and of that what is at hand. Raises SourceError for keys that cannot be files."""
+    def _sorted(self, listed: list[Listed]) -> tuple[list[Listed], dict[Listed, Held], list[Listed]]:
+        """What is read of a listing, and of that what is at hand and what is not. Raises SourceError for keys that cannot be
+        files.
+        """
         wanted = self._keys.wanted(listed)
         last = self._last
         before = {each.listed: each for each in last.held} if self._copy.is_whole(last.digest) else {}
         known = {each: before[each] for each in wanted if each in before}
-        return wanted, known | self._copy.known([each for each in wanted if each not in known])
+        known |= self._copy.known([each for each in wanted if each not in known])
+        return wanted, known, [each for each in wanted if each not in known]
 
     async def _fetch_pinned(self) -> str:
         digest = self._pinned
@@ -199,7 +202,7 @@ class BucketSource:
         got = known | await self._get([each for each in versions if each not in known], versions=versions)
         if len(got) < len(versions):
             raise SourceError("an object of the pinned revision is not in the bucket any more", hint="pin another revision")
-        return await self._hold([msgspec.structs.replace(got[_listed(each)], version=each.version) for each in found])
+        return await self._hold(lambda: [msgspec.structs.replace(got[_listed(each)], version=each.version) for each in found])
 
     async def _found(self, digest: str) -> Sequence[Version]:
         history = await self._store.versions(self._prefix)
@@ -223,27 +226,19 @@ class BucketSource:
                 hint="name a longer prefix, or say in source.bucket.include what is wanted",
             )
         found: dict[Listed, Held] = {}
-        piece: list[Held] = []
-        contents: dict[str, bytes] = {}
+        piece: dict[Listed, Got] = {}
 
         async def flush() -> None:
-            objects, data = tuple(piece), dict(contents)
+            some = dict(piece)
             piece.clear()
-            contents.clear()
-            await self._call(lambda: self._copy.put_objects(objects, data))
+            found.update(await self._call(lambda: self._put(some)))
 
         async def get(each: Listed) -> None:
             try:
-                got = await self._got(each, version=(versions or {}).get(each, ""))
+                piece[each] = await self._got(each, version=(versions or {}).get(each, ""))
             except Changed:
                 return
-            blob = blob_of(got.data, etag=each.etag)
-            held = Held(key=each.key, etag=each.etag, size=each.size, modified=each.modified, version=got.version, blob=blob)
-            found[each] = held
-            piece.append(held)
-            if got.data is not None:
-                contents[blob] = got.data
-            if len(piece) >= _MOST_IN_PIECE or sum(map(len, contents.values())) > _PIECE:
+            if len(piece) >= _MOST_IN_PIECE or sum(len(got.data or b"") for got in piece.values()) > _PIECE:
                 await flush()
 
         try:
@@ -251,6 +246,20 @@ class BucketSource:
         finally:
             if piece:
                 await flush()
+        return found
+
+    def _put(self, got: Mapping[Listed, Got]) -> dict[Listed, Held]:
+        """Put what came in into the copy."""
+        found: dict[Listed, Held] = {}
+        contents: dict[str, bytes] = {}
+        for each, one in got.items():
+            blob = blob_of(one.data, etag=each.etag)
+            found[each] = Held(
+                key=each.key, etag=each.etag, size=each.size, modified=each.modified, version=one.version, blob=blob
+            )
+            if one.data is not None:
+                contents[blob] = one.data
+        self._copy.put_objects(found.values(), contents)
         return found
 
     async def _got(self, listed: Listed, *, version: str) -> Got:
@@ -275,8 +284,9 @@ class BucketSource:
         likeliest = min(same, key=lambda each: (each.modified != listed.modified, each.is_latest))
         return await self._store.get(listed, version=likeliest.version, most=MOST_IN_FILE)
 
-    async def _hold(self, held: Sequence[Held], *, listed: list[Listed] | None = None) -> str:
+    async def _hold(self, objects: Callable[[], Sequence[Held]], *, listed: list[Listed] | None = None) -> str:
         def hold() -> str:
+            held = objects()
             signed = self._signed(held)
             digest = bucketrevision.digest(held)
             self._copy.put_revision(digest, held, owner=self._owner)

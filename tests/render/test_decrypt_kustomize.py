@@ -323,3 +323,29 @@ async def test_what_a_killed_guard_leaves_in_memory_goes_at_the_next_start(tmp_p
     assert left.exists()
     scratch.sweep(tmp_path / "scratch")
     assert not left.exists()
+
+
+async def test_what_a_killed_command_leaves_in_memory_goes_with_the_next_one(tmp_path: Path) -> None:
+    children = [
+        await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED, str(tmp_path / name), stdout=PIPE)
+        for name in ("killed", "running")
+    ]
+    for child in children:
+        assert child.stdout is not None
+        await child.stdout.readline()
+    killed, running = children
+    killed.send_signal(signal.SIGKILL)
+    await killed.wait()
+    (left,), (used,) = scratch.folders(tmp_path / "killed"), scratch.folders(tmp_path / "running")
+    try:
+        scratch.sweep_abandoned()
+        assert left.exists(), "it may be about to be locked"
+        for folder in (left, used):
+            os.utime(folder, (0, 0))
+        scratch.sweep_abandoned()
+        assert not left.exists()
+        assert (used / "files" / "secret").exists()
+    finally:
+        running.kill()
+        await running.wait()
+        scratch.sweep(tmp_path / "running")
