@@ -159,7 +159,7 @@ _STEPS = {
     "Unreadable": "the Sync was written for another version of Guard: mend it, or run the Guard that fits",
     "SourceFailed": "check what source says in the Sync, and the Secrets that it names; Guard tries again by itself",
     "SignatureRefused": "do what the message says, or have something newer signed by a key of the Secret that verify names",
-    "RevisionRejected": "mend it in Git, or as the message says: the next good revision goes through, the last one stays in force",
+    "RevisionRejected": "mend it in Git, or as the message says: the next good revision goes through, the last stays in force",
     "InvalidSpec": "mend the Sync, or the rights of its service account; Guard looks again when that changes",
     "DependencyCycle": "take one of the Syncs out of the others' dependsOn",
     "HealthCheckFailed": "the condition Healthy names what is not well; kubectl describe says why",
