@@ -13,6 +13,7 @@ from guard.api.status import HealthCounts, HeldBack, ObjectCounts, Progress
 from guard.api.sync import REQUESTED_AT, SUSPEND_REASON, Sync, parse_sync
 from guard.base.codec import JsonObject
 from guard.base.errors import ConfigError
+from guard.base.naming import source_of
 from guard.state.ids import GUARD_NAMESPACE
 
 
@@ -156,9 +157,9 @@ _STEPS = {
     "NotLookedAt": "is Guard running? kubectl -n guard-system get pods, or guard run",
     "Changed": "is Guard running? kubectl -n guard-system get pods, or guard run",
     "Unreadable": "the Sync was written for another version of Guard: mend it, or run the Guard that fits",
-    "SourceFailed": "check url, ref and the Secret that secretRef names; Guard tries again by itself",
-    "SignatureRefused": "have it signed by a key that the Sync trusts, or add the key to the Secret that verify names",
-    "RevisionRejected": "mend it in Git: the next good commit goes through, and what was in force stays in force",
+    "SourceFailed": "check what source says in the Sync, and the Secrets that it names; Guard tries again by itself",
+    "SignatureRefused": "do what the message says, or have something newer signed by a key of the Secret that verify names",
+    "RevisionRejected": "mend it in Git, or as the message says: the next good revision goes through, the last stays in force",
     "InvalidSpec": "mend the Sync, or the rights of its service account; Guard looks again when that changes",
     "DependencyCycle": "take one of the Syncs out of the others' dependsOn",
     "HealthCheckFailed": "the condition Healthy names what is not well; kubectl describe says why",
@@ -171,7 +172,7 @@ def _next_steps(found: Standing) -> Iterator[str]:
     if found.suspended:
         yield f"guard resume {name}"
     elif found.ready != "True" and found.reason in _STEPS:
-        yield _STEPS[found.reason]
+        yield _STEPS[found.reason].replace("Git", source_of(found.attempted_revision))
     yield from (
         f"guard status {one.sync.removeprefix(f'{GUARD_NAMESPACE}/')}" for one in found.depends_on if one.ready == "False"
     )

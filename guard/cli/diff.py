@@ -44,24 +44,25 @@ def command(*, sync: str, namespace: str, data_dir: Path, output: str) -> int:
         structured(found, form=output)
     else:
         for difference in found.differences:
-            _show(difference, sync=difference.sync if len(found.revisions) > 1 else "")
+            source = naming.source_of(found.revisions.get(difference.sync, ""))
+            _show(difference, sync=difference.sync if len(found.revisions) > 1 else "", source=source)
         for name, why in found.not_compared.items():
             line(f"{name}: {why}", bold=True)
         line(_counted(found))
     return FOUND if found.differences or found.not_compared else 0
 
 
-def _show(difference: Difference, *, sync: str) -> None:
+def _show(difference: Difference, *, sync: str, source: str) -> None:
     named = naming.titled(kind=difference.kind, namespace=difference.namespace, name=difference.name)
     where = naming.listed(difference.origin, sync)
-    said = _SAID[difference.what] + (f": {difference.problem}" if difference.problem else "")
+    said = _SAID[difference.what].replace("Git", source) + (f": {difference.problem}" if difference.problem else "")
     line(f"{named} ({where}): {said}" if where else f"{named}: {said}", bold=True)
     for field in difference.fields:
         line(f"  {field.path}{_about(field, file=difference.file)}")
         if field.live:
             line(f"    - cluster: {field.live}", colour="red")
         if field.git:
-            line(f"    + Git:     {field.git}", colour="green")
+            line(f"    + {source.removeprefix('the ') + ':':<8} {field.git}", colour="green")
 
 
 def _about(field: FieldDifference, *, file: str) -> str:

@@ -51,7 +51,10 @@ def _show(found: Explanation) -> None:
         [(who.manager, who.operation, who.subresource, who.time, str(len(who.fields))) for who in found.managers],
     )
     if found.state != "undeclared":
-        _section(("PEOPLE MAY CHANGE", "BY"), [(able.what, able.why) for able in found.may_change])
+        _section(
+            ("PEOPLE MAY CHANGE", "BY"),
+            [(able.what, able.why.replace("Git", naming.source_of(found.revision))) for able in found.may_change],
+        )
     _section(("TIME", "EVENT", "BY", "WHAT", "REFERENCE"), [_row(record) for record in found.records])
 
 
@@ -60,15 +63,16 @@ def _show_declared(found: Explanation, named: str) -> None:
     line(f"{named} is declared by {found.sync}: {naming.place(found.file, found.line)} ({made})", bold=True)
     if found.url:
         line(found.url)
+    source = naming.source_of(found.revision)
     match found.state:
         case "same":
-            line("It is as Git says.", colour="green")
+            line(f"It is as {source} says.", colour="green")
         case "missing":
             line("It is missing in the cluster.", colour="red")
         case "unknown":
-            line("Whether it is as Git says, the API server would not tell.", colour="red")
+            line(f"Whether it is as {source} says, the API server would not tell.", colour="red")
         case _:
-            line("It differs from Git.", colour="red")
+            line(f"It differs from {source}.", colour="red")
     if found.problem:
         line(f"The API server says: {found.problem}")
     if found.terminating:
@@ -80,7 +84,7 @@ def _show_declared(found: Explanation, named: str) -> None:
         heal = "on" if enforced.heal else "off"
         line(f"Enforcement: mode {enforced.mode}, additions {enforced.additions}, heal {heal}")
     _section(
-        ("", "DECLARED FIELD", "GIT", "LIVE", "LINE", "MANAGED BY"),
+        ("", "DECLARED FIELD", source.removeprefix("the ").upper(), "LIVE", "LINE", "MANAGED BY"),
         [
             ("" if field.same else "!", field.path, field.git, field.live, str(field.line or ""), ", ".join(field.managed_by))
             for field in found.fields
@@ -92,7 +96,7 @@ def _show_declared(found: Explanation, named: str) -> None:
     )
     if any(not field.same for field in found.fields) or any(field.addition for field in found.others):
         line()
-        line("! is not as Git says" + (", and is healed" if found.enforcement and found.enforcement.heal else ""))
+        line(f"! is not as {source} says" + (", and is healed" if found.enforcement and found.enforcement.heal else ""))
 
 
 def _show_undeclared(found: Explanation, named: str) -> None:

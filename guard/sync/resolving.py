@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from guard import telemetry
 from guard.api import Sync, SyncStatus
-from guard.base.errors import ClusterError, NothingDeclared
+from guard.base.errors import ClusterError, NothingDeclared, RenderError
 from guard.cluster import Client
 from guard.sync.doubt import CONFIRM
 from guard.sync.goal import manifests_from
@@ -70,12 +70,15 @@ class Resolver:
         """
         sync, status = self._sync(), self._status()
         revision = status.revision_in_force or status.last_applied_revision
+        confidential = sync.decrypts
         try:
             if revision and status.manifests_from in ("", manifests_from(sync.spec)):
                 return AtHand(revision=revision, resolved=await self.resolve(revision))
         except ClusterError:
             raise
         except Exception as error:  # noqa: BLE001 (a copy may be damaged in any way)
+            # It was rendered before. What it was made of cannot be opened any more, so some of it may be encrypted.
+            confidential = confidential or isinstance(error, RenderError)
             said = telemetry.told(error)
             _log.warning("the copy of what was in force last cannot be read", sync=sync.key, revision=revision, error=said)
         if not status.kinds:
@@ -86,7 +89,7 @@ class Resolver:
             sync=sync.key,
             label=sync.label,
             served=await self._index.served(fresh=False),
-            confidential=sync.decrypts,
+            confidential=confidential,
         )
         _log.warning("what is in force was read off the cluster", sync=sync.key, objects=len(found.resolved.plan.objects))
         return AtHand(revision=revision, resolved=found.resolved, read_off=found)

@@ -104,6 +104,20 @@ def test_what_it_waits_for_is_told_as_far_as_it_is_known() -> None:
     assert found.next_steps == ("guard status a", "guard status team/b")
 
 
+@pytest.mark.parametrize(
+    ("revision", "source"), [("main@sha1:3f2c1ab", "Git"), ("deploy@sha256:3f2c1ab", "the bucket"), ("", "Git")]
+)
+def test_what_to_mend_is_told_by_the_name_of_its_source(*, revision: str, source: str) -> None:
+    found = stands(condition("False", "RevisionRejected"), status={"lastAttemptedRevision": revision})
+    (step,) = found.next_steps
+    assert step.startswith(f"mend it in {source}, ")
+
+
+def test_what_is_signed_and_refused_all_the_same_is_not_to_be_signed_again() -> None:
+    (step,) = stands(condition("False", "SignatureRefused")).next_steps
+    assert step.startswith("do what the message says, or have something newer signed")
+
+
 def test_a_sync_that_cannot_be_read_stands_among_the_others() -> None:
     found = standings([body(WELL, name="b"), body(WELL, name="a") | {"spec": {"sauce": {}}}, body(name="c")])
     assert [(one.sync, one.word) for one in found] == [

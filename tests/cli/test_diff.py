@@ -132,6 +132,16 @@ async def test_the_last_line_sums_it_up(guard: Answering, found: Comparison, cod
     assert all(f"{name}: {why}\n" in sent for name, why in found.not_compared.items())
 
 
+async def test_of_a_bucket_it_is_the_bucket_that_is_named(guard: Answering) -> None:
+    guard.found = Comparison(
+        objects=2, differences=(CHANGED, PRUNABLE), revisions={"guard-system/apps": "deploy@sha256:" + 64 * "0"}
+    )
+    _, sent = await shown(guard)
+    assert "    - cluster: red\n    + bucket:  blue\n" in sent
+    assert "ConfigMap shop/old: no longer in the bucket, to be pruned\n" in sent
+    assert "Git" not in sent
+
+
 async def test_of_several_syncs_each_object_names_its_own(guard: Answering) -> None:
     guard.found = Comparison(objects=2, differences=(MISSING,), revisions={**REVISION, "a/b": "x"})
     _, sent = await shown(guard)

@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from guard.api import Sync, parse_sync
+from guard.base import codec
 from guard.base.codec import JsonObject
-from guard.base.errors import SourceError
+from guard.base.errors import RenderError, SourceError
 from guard.cluster import Client, object_path
 from guard.state import DesiredState
 from guard.state.ids import Manifest, Origin
@@ -43,6 +44,18 @@ class Remembered:
     async def close(self) -> None: ...
 
 
+class Closed(Remembered):
+    """A source whose copy cannot be read as manifests any more."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self._error = error
+
+    async def groups(self, revision: str) -> Groups:
+        assert revision == REVISION
+        raise self._error
+
+
 def sync(*, heal: bool = True) -> Sync:
     ready = {"type": "Ready", "status": "True", "reason": "Applied", "message": "", "lastTransitionTime": "2026-01-02T03:04:05Z"}
     body: JsonObject = {
@@ -50,7 +63,12 @@ def sync(*, heal: bool = True) -> Sync:
         "kind": "Sync",
         "metadata": {"name": "of-the-tests", "namespace": "guard-system", "generation": 1},
         "spec": {"source": {"git": {"url": "https://git.example.com/deploy"}}, "enforcement": {"heal": heal}},
-        "status": {"lastAppliedRevision": REVISION, "observedGeneration": 1, "conditions": [ready]},
+        "status": {
+            "lastAppliedRevision": REVISION,
+            "observedGeneration": 1,
+            "conditions": [ready],
+            "kinds": [codec.plain(CONFIG_MAP)],
+        },
     }
     return parse_sync(body, where="test")
 
@@ -164,3 +182,24 @@ async def test_an_empty_revision_stays_out_while_anything_is_in_force_whatever_t
     reconciler = await rounds(client, Emptied(manifest("mine", namespace, v="1")), index)
     assert reconciler.sync.status.objects.declared == 0
     assert [declared.key.name for declared in index.state] == ["mine"]
+
+
+@pytest.mark.case(39)
+@pytest.mark.parametrize(
+    ("error", "is_hidden"),
+    [(RenderError("is encrypted with SOPS", where="a.yaml"), True), (SourceError("there is no local copy yet"), False)],
+)
+async def test_what_could_be_opened_once_is_shown_to_nobody_when_it_is_read_off_the_cluster(
+    client: Client, namespace: str, error: Exception, *, is_hidden: bool
+) -> None:
+    index = Indexed(DesiredState())
+    index.up = True
+    await rounds(client, Remembered(manifest("mine", namespace, v="1")), index)
+
+    # The Sync names no keys any more, and Guard starts again.
+    index = Indexed(DesiredState())
+    index.up = True
+    await rounds(client, Closed(error), index)
+
+    found = [one for one in index.state.of_sync("guard-system/of-the-tests").values() if one.key.namespace == namespace]
+    assert [(one.key.name, one.confidential) for one in found] == [("mine", is_hidden)]
