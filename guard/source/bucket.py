@@ -107,6 +107,8 @@ class BucketSource:
         self._last = _Last()
         self._files: dict[str, Files] = {}
         self._trust = Trust()
+        # The history in which a pinned revision was looked for last, and why it was not found.
+        self._in_vain = (0, "")
 
     async def fetch(self) -> str:
         """Look what the bucket holds, and get what is new. Returns the revision.
@@ -160,16 +162,17 @@ class BucketSource:
 
     async def _fetch(self) -> str:
         await self._store.begin()
+        lacking: list[Listed] = []
         for _ in range(ROUNDS):
             listed = await self._store.listing(self._prefix)
             if await self._is_known(listed):
                 return self._last.digest
             wanted, known, lacking = await self._call(lambda found=listed: self._sorted(found))
             known |= await self._get(lacking)
-            if len(known) == len(wanted):
+            if not (lacking := [each for each in lacking if each not in known]):
                 return await self._hold(lambda wanted=wanted, known=known: [known[each] for each in wanted], listed=listed)
         raise SourceError(
-            f"the bucket changes faster than it can be fetched: {ROUNDS} listings were out of date",
+            f"the bucket changes faster than it can be fetched: {ROUNDS} listings were out of date, as in {lacking[0].key!r}",
             hint="Guard looks again; the last good revision stays in force",
         )
 
@@ -207,14 +210,24 @@ class BucketSource:
     async def _found(self, digest: str) -> Sequence[Version]:
         history = await self._store.versions(self._prefix)
 
-        try:
-            found = await self._call(lambda: find(history, digest, wanted=self._keys.could_hold))
-        except TooFarBack as error:
-            raise SourceError("the pinned revision is too far back in the history of the bucket to be found") from error
-        if found is None:
+        def search() -> tuple[Version, ...] | str:
+            """What it consisted of, or why that is not known. It takes up to ten seconds of a core, so once for each history."""
+            looked_at = hash(tuple(history))
+            if looked_at != self._in_vain[0]:
+                try:
+                    found = find(history, digest, wanted=self._keys.could_hold)
+                except TooFarBack:
+                    self._in_vain = looked_at, "the pinned revision is too far back in the history of the bucket to be found"
+                else:
+                    if found is not None:
+                        return found
+                    self._in_vain = looked_at, "the pinned revision is neither in Guard's copy nor in the history of the bucket"
+            return self._in_vain[1]
+
+        found = await self._call(search)
+        if isinstance(found, str):
             raise SourceError(
-                "the pinned revision is neither in Guard's copy nor in the history of the bucket",
-                hint="its versions may have been taken away, or prefix and include are not those that it was made with",
+                found, hint="its versions may have been taken away, or prefix and include are not those that it was made with"
             )
         return found
 

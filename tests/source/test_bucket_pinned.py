@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import pytest
 
 from guard.base.errors import SourceError
+from guard.source import bucket as buckets
+from guard.source import buckethistory
 from guard.source.bucketrevision import digest_of
+from guard.source.s3answers import Version
 from tests.source.between import Between
 from tests.source.conftest import Opened
 from tests.source.test_bucket import contents
@@ -71,6 +76,35 @@ async def test_one_that_never_was_is_told(opened: Opened, bucket: Bucket) -> Non
     await bucket.put("a.yaml", "1")
     with pytest.raises(SourceError, match="neither in Guard's copy nor in the history of the bucket"):
         await opened(pinned="0" * 64).fetch()
+
+
+async def test_one_that_is_not_there_is_looked_for_once_in_each_history(
+    opened: Opened, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Playing a long history backwards takes seconds of a core."""
+    searches: list[int] = []
+
+    def counted(versions: Sequence[Version], digest: str, *, wanted: Callable[[str], bool]) -> tuple[Version, ...] | None:
+        searches.append(len(versions))
+        return buckethistory.find(versions, digest, wanted=wanted)
+
+    monkeypatch.setattr(buckets, "find", counted)
+    await bucket.put("a.yaml", "1")
+    source = opened(pinned="0" * 64)
+    for _ in range(3):
+        with pytest.raises(SourceError, match="neither in Guard's copy nor in the history"):
+            await source.fetch()
+    assert searches == [1]
+    await bucket.put("a.yaml", "2")
+    with pytest.raises(SourceError, match="neither in Guard's copy nor in the history"):
+        await source.fetch()
+    assert searches == [1, 2]
+    monkeypatch.setattr(buckethistory, "MOST_HASHED", 0)
+    pinned = opened(pinned="1" * 64)
+    for _ in range(2):
+        with pytest.raises(SourceError, match="too far back in the history"):
+            await pinned.fetch()
+    assert searches == [1, 2, 2]
 
 
 async def test_one_whose_versions_were_taken_away_is_told(opened: Opened, bucket: Bucket) -> None:
