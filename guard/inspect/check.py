@@ -132,9 +132,9 @@ async def check(directory: Path, asked: Question, *, policy: Policy, now: dateti
 
 def _offline(fault: Fault) -> Fault:
     """There is no Sync here that could name a Secret."""
-    return (
-        structs.replace(fault, hint="give its private key in a folder by --decryption-keys") if fault.hint == NO_KEYS else fault
-    )
+    if fault.hint != NO_KEYS:
+        return fault
+    return msgspec.structs.replace(fault, hint="give its private key in a folder by --decryption-keys")
 
 
 def _files(folder: Path) -> dict[str, bytes]:
