@@ -43,7 +43,9 @@ class Decryption(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
 
     secret_ref: Annotated[
         SecretReference,
-        Meta(description="Holds the private keys: age identities in files `*.agekey`, OpenPGP keys in files `*.asc`."),
+        Meta(
+            description="Holds the private keys: age identities in files `*.agekey`, OpenPGP keys in files `*.asc` and `*.gpg`."
+        ),
     ]
 
 

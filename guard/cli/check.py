@@ -37,7 +37,7 @@ STANDARD_INPUT = "-"
     "--decryption-keys",
     "keys",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="A folder of private keys (*.agekey, *.asc) that open what SOPS has encrypted.",
+    help="A folder of private keys (*.agekey, *.asc, *.gpg) that open what SOPS has encrypted.",
 )
 @click.option(
     "--mode", type=click.Choice(["Deny", "Warn", "Audit"]), default="Deny", show_default=True, help="As enforcement.mode."

@@ -19,6 +19,7 @@ from guard.cluster.builtin import built_in
 from guard.inspect.applying import applied, emptied, field_tree
 from guard.inspect.desired import LABEL, SYNC, Desired, load
 from guard.inspect.kinds import OfflineKinds
+from guard.render.decrypt import NO_KEYS
 from guard.render.keys import read as read_keys
 from guard.render.manifests import Fault, parse
 from guard.render.yaml import documents
@@ -120,13 +121,20 @@ async def check(directory: Path, asked: Question, *, policy: Policy, now: dateti
     opened = read_keys(_files(keys), place=keys.as_posix()) if keys is not None else None
     loaded = await load(directory, known=_kinds_of(asked.reviews), keys=opened)
     if loaded.desired is None:
-        return Checked(objects=0, faults=loaded.faults, warnings=loaded.warnings)
+        return Checked(objects=0, faults=tuple(map(_offline, loaded.faults)), warnings=loaded.warnings)
     kinds = OfflineKinds(asked.manifests, known=loaded.desired.kinds())
     judge = _Judge(loaded.desired, kinds=kinds, policy=policy, now=now)
     verdicts = [judge.review(where, found) for where, found in asked.reviews]
     verdicts += [judge.manifest(manifest, namespace=asked.namespace) for manifest in asked.manifests]
     objects = len(loaded.desired.view(LABEL).state)
     return Checked(objects=objects, warnings=(*loaded.warnings, *kinds.warnings), verdicts=tuple(verdicts))
+
+
+def _offline(fault: Fault) -> Fault:
+    """There is no Sync here that could name a Secret."""
+    if fault.hint != NO_KEYS:
+        return fault
+    return msgspec.structs.replace(fault, hint="give its private key in a folder by --decryption-keys")
 
 
 def _files(folder: Path) -> dict[str, bytes]:

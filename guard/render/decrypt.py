@@ -41,7 +41,7 @@ _BAD_VERSION = re.compile(rb"Version\s+string\s+empty|No\s+Major\.Minor\.Patch")
 # None of them is guessable by anybody who reads what it helped to name.
 _SALT = secrets.token_bytes(32)
 
-_NO_KEYS = "name the Secret that holds its private key in spec.decryption.secretRef of the Sync"
+NO_KEYS = "name the Secret that holds its private key in spec.decryption.secretRef of the Sync"
 _EDITED = "it was edited without sops, or put together of others"
 _EDIT = "change it by `sops edit`, or encrypt it again, and commit what that writes"
 
@@ -156,7 +156,7 @@ class Decryption:
 def needed(decryption: Decryption | None, files: Sequence[Encrypted]) -> Decryption:
     """What opens files that are there. Raises FaultsError, naming all of them, where there is nothing."""
     if decryption is None:
-        raise FaultsError([Fault(where=each.file.path, message="is encrypted with SOPS", hint=_NO_KEYS) for each in files])
+        raise FaultsError([Fault(where=each.file.path, message="is encrypted with SOPS", hint=NO_KEYS) for each in files])
     return decryption
 
 

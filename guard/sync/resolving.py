@@ -52,15 +52,15 @@ class Resolver:
         """The plan of a revision. Raises RenderError, SourceError or ClusterError."""
         sync = self._sync()
         groups: Groups = {}
-        nothing = ""
+        nothing = check = ""
         try:
             groups = await self._source.groups(revision)
         except NothingDeclared as error:
-            nothing = error.message
+            nothing, check = error.message, f"{error.hint}; " if error.hint else ""
         if not any(groups.values()) and not self._may_be_empty(revision):
             raise NothingDeclared(
                 nothing or f"the revision declares nothing below {sync.spec.path}",
-                hint=f"nothing is changed or pruned; to have all of it pruned, annotate the Sync with {CONFIRM}={revision}",
+                hint=f"{check}nothing is changed or pruned; to have all pruned, annotate the Sync with {CONFIRM}={revision}",
             )
         return await self._in_force.resolve(groups, namespace=sync.spec.target_namespace)
 

@@ -116,7 +116,9 @@ def test_what_is_encrypted_is_checked_with_its_keys_and_shown_nowhere(desired: P
     keys.mkdir()
     found = guard("--desired", "desired", cwd=desired.parent)
     assert found.returncode == 1
-    assert found.stdout.startswith("desired/login.yaml: is encrypted with SOPS")
+    assert found.stdout.startswith(
+        "desired/login.yaml: is encrypted with SOPS (give its private key in a folder by --decryption-keys)"
+    )
     found = guard("--desired", "desired", "--decryption-keys", "keys", cwd=desired.parent)
     assert (found.returncode, found.stderr.startswith("guard: keys holds no keys")) == (2, True)
 

@@ -251,9 +251,10 @@ async def test_a_bucket_that_is_emptied_prunes_nothing(stored: Stored) -> None:
     await stored.weak.delete("map.yaml")
 
     async def is_told() -> bool:
-        return (await stored.condition("Ready", sync="weak"))["status"] == "False"
+        ready = await stored.condition("Ready", sync="weak")
+        return ready["status"] == "False" and "(check name and prefix of the bucket" in ready["message"]
 
-    await eventually(is_told, what="the Sync says that nothing is there")
+    await eventually(is_told, what="the Sync says that nothing is there, and what to look at")
     assert child(await stored.map("weak"), "data") == {"color": "kept"}
 
 

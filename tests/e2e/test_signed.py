@@ -96,6 +96,7 @@ async def test_somebody_elses_commit_changes_nothing(signed: Signed, tmp_path: P
     await signed.applied(commit)
 
 
+@pytest.mark.case(30)
 async def test_an_old_signed_commit_comes_back_only_if_an_admin_says_so(signed: Signed) -> None:
     old = signed.repository.git("rev-parse", "HEAD")
     await signed.applied(signed.repository.commit({"map.yaml": signed.colored("green")}))

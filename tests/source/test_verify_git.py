@@ -219,6 +219,7 @@ async def test_an_ssh_key_for_files_does_not_sign_commits(repository: Repository
     error = await refused(source(repository.url, verify=asked({"allowed_signers": ada.allowed('namespaces="file"')})))
 
     assert error.message.endswith("whose key is not allowed for 'git'")
+    assert error.hint == "if it may be, add that to the namespaces of the key in allowed_signers"
 
 
 @pytest.mark.parametrize("kind", ["openpgp", "ssh"])

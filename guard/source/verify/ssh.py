@@ -84,7 +84,11 @@ class _Check:
             )
         by = shown(lines[0].principals)
         if not any(line.serves(self._namespace) for line in lines):
-            return self._fault(f"{{what}} is signed by {{signer}}, whose key is not allowed for {self._namespace!r}", by=by)
+            return self._fault(
+                f"{{what}} is signed by {{signer}}, whose key is not allowed for {self._namespace!r}",
+                by=by,
+                hint=f"if it may be, add that to the namespaces of the key in {signers.FILE}",
+            )
         return self._fault(f"{{what}} is signed by {{signer}}, {self._out_of_time(lines)}", by=by)
 
     def _out_of_time(self, lines: list[Allowed]) -> str:
