@@ -74,8 +74,8 @@ def weakness(objects: Iterable[Held]) -> str:
     if not without:
         return ""
     return (
-        f"{without:,} of {total:,} objects have no version in the bucket, so an earlier revision cannot be fetched again: only Guard's "
-        "own copy has it (turn versioning on, and put again what was there before)"
+        f"{without:,} of {total:,} objects have no version in the bucket, so an earlier revision cannot be fetched again: only "
+        "Guard's own copy has it (turn versioning on, and put again what was there before)"
     )
 
 
