@@ -240,7 +240,7 @@ async def test_a_bucket_without_versions_is_said_to_be_weaker(stored: Stored) ->
     await stored.becomes("green", name="weak")
 
     async def is_told() -> bool:
-        return (await stored.condition("Versioned", sync="weak"))["reason"] == "BucketNotVersioned"
+        return (await stored.condition("Versioned", sync="weak")).get("reason") == "BucketNotVersioned"
 
     await eventually(is_told, what="the Sync says so when what is put is in force, as it was before the bucket was empty")
     said = await stored.condition("Versioned", sync="weak")
