@@ -73,10 +73,10 @@ def weakness(objects: Iterable[Held]) -> str:
         without += not each.version
     if not without:
         return ""
-    which = (
-        "the bucket is not versioned" if without == total else f"{without:,} of {total:,} objects have no version in the bucket"
+    return (
+        f"{without:,} of {total:,} objects have no version in the bucket, so an earlier revision cannot be fetched again: only "
+        "Guard's own copy has it (turn versioning on, and put again what was there before)"
     )
-    return f"{which}, so an earlier revision cannot be fetched again: only Guard's own copy has it"
 
 
 def _key(held: Held) -> str:

@@ -180,7 +180,7 @@ class Reporter:
         reason = next((reason for kind, reason in _REASONS.items() if isinstance(error, kind)), "ClusterFailed")
         message = str(error)
         if message != self._failed_message:
-            _log.warning("sync failed", sync=self._name, revision=revision, reason=reason, error=message)
+            _log.warning("sync failed", sync=self._name, revision=revision or _refused(error), reason=reason, error=message)
             self._tell_failure(error, revision, reason=reason)
             self._failed_message = message
         self._synced(self._name, "failed")

@@ -72,6 +72,8 @@ async def test_an_unsigned_commit_changes_nothing_and_a_signed_one_is_applied(si
 
     await signed.says(f"commit {unsigned[:10]} is not signed", reason="SignatureRefused")
     await signed.as_it_was()
+    log = signed.world.guard.log.read_text().splitlines()
+    assert any('"sync failed"' in line and f'"revision":"main@sha1:{unsigned}"' in line for line in log)
 
     signed.signing(signed.key)
     commit = signed.repository.commit({"map.yaml": signed.colored("green")})

@@ -103,5 +103,5 @@ def test_how_far_a_revision_can_be_relied_on() -> None:
     without = Held(key="b", etag="", size=1, modified="", version="", blob="")
 
     assert weakness([with_version]) == weakness([]) == ""
-    assert weakness([without]).startswith("the bucket is not versioned, so an earlier revision cannot be fetched again")
+    assert weakness([without]).startswith("1 of 1 objects have no version in the bucket, so an earlier revision cannot")
     assert weakness([with_version, without]).startswith("1 of 2 objects have no version in the bucket")
