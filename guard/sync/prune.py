@@ -7,18 +7,19 @@ from collections.abc import Collection, Iterable, Mapping
 import msgspec
 
 from guard import telemetry
-from guard.api import SYNC, HeldBack, Sync
+from guard.api import HeldBack, Sync
 from guard.apply import Writer
 from guard.base.clock import Clock
 from guard.base.errors import ApiStatusError, ClusterError
-from guard.cluster import Client, object_path
+from guard.cluster import Client
 from guard.state.desired import Declared
-from guard.state.ids import FIELD_MANAGER, NAMESPACE, Kind, ObjectKey
+from guard.state.ids import NAMESPACE, Kind, ObjectKey
 from guard.sync import doubt
 from guard.sync.doubt import CONFIRM, NOTHING_HELD
 from guard.sync.leftovers import Found, Leftover, Looking, served_as
 from guard.sync.ports import Index
 from guard.sync.removing import Removed, Remover
+from guard.sync.spending import take_away
 
 # Past that a listing of each kind costs the API server less.
 LOOKED_FOR_ONE_BY_ONE = 20
@@ -167,12 +168,8 @@ class Pruner:
 
     async def _settle(self, sync: Sync) -> None:
         """A confirmation counts once: the same revision under another path is another matter."""
-        path = object_path(SYNC, namespace=sync.metadata.namespace, name=sync.metadata.name)
-        pointer = f"/metadata/annotations/{CONFIRM.replace('/', '~1')}"
-        value = sync.metadata.annotations[CONFIRM]
         try:
-            operations = [{"op": "test", "path": pointer, "value": value}, {"op": "remove", "path": pointer}]
-            await self._client.json_patch(path, operations, manager=FIELD_MANAGER)
+            await take_away(self._client, sync, CONFIRM)
         except ApiStatusError as error:
             _log.info("the confirmation of a prune stays", sync=sync.key, error=error.message)
 

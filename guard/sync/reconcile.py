@@ -25,7 +25,6 @@ from guard.source import Trust
 from guard.state.desired import Declared
 from guard.state.ids import ObjectKey
 from guard.sync import entry, gate, plan, rights, tenancy
-from guard.sync.accepting import spend
 from guard.sync.applying import APPLIES_AT_ONCE, Done, learn_all
 from guard.sync.attempt import Attempt
 from guard.sync.deletion import keep
@@ -38,6 +37,7 @@ from guard.sync.prune import Pruned
 from guard.sync.rebuild import Rebuilt
 from guard.sync.reporting import Reporter
 from guard.sync.resolving import Resolver
+from guard.sync.spending import spend
 from guard.sync.status import Health
 
 RETRY_FIRST_SECONDS, RETRY_MOST_SECONDS = 2.0, 60.0
@@ -270,7 +270,7 @@ class Reconciler:
             revision = await self._source.fetch()
             goal = goal_of(attempt.sync, revision)
             if self._is_done(goal):
-                await spend(self._client, attempt.sync, revision=revision)
+                await spend(self._client, attempt.sync, revision=revision, held=self.status.held_back.revision)
                 return await self._go_on_pruning(attempt, revision)
             self._dependencies(attempt.sync, revision)
             resolved = await self._resolver.resolve(revision)
@@ -310,7 +310,7 @@ class Reconciler:
             await self._index.settle(self.name)
             # Before the status says that it is in force.
             await self._source.keep(revision)
-            await spend(self._client, attempt.sync, revision=revision)
+            await spend(self._client, attempt.sync, revision=revision, held=pruned.held.revision)
         except GuardError as error:
             await self._reporter.failed(attempt, error, revision=revision)
             return False

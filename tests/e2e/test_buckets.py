@@ -263,6 +263,33 @@ async def test_a_bucket_that_is_emptied_prunes_nothing(stored: Stored) -> None:
     assert child(await stored.map("weak"), "data") == {"color": "kept"}
 
 
+@pytest.mark.case(26)
+async def test_a_confirmation_that_came_too_late_does_not_prune_the_bucket_that_is_empty_later(stored: Stored) -> None:
+    empty = f"unversioned@sha256:{hashlib.sha256(b'').hexdigest()}"
+    await stored.weak.put("map.yaml", config_map("weak", "default", "  color: filled"))
+    await stored.becomes("filled", name="weak")
+    confirm = "gitopsguard.dev/confirm-prune"
+    await stored.plane.kubectl("annotate", "sync", "weak", "-n", "guard-system", f"{confirm}={empty}", identity="admin")
+
+    async def is_withdrawn() -> bool:
+        return confirm not in (await stored.guard.sync("weak"))["metadata"].get("annotations", {})
+
+    await eventually(is_withdrawn, what="the confirmation is taken away")
+    await stored.weak.delete("map.yaml")
+
+    async def is_told() -> bool:
+        return empty in str((await stored.condition("Ready", sync="weak"))["message"])
+
+    await eventually(is_told, what="the Sync asks for a confirmation")
+    assert (await stored.maps())["weak"] == {"color": "filled"}
+    await stored.plane.kubectl("annotate", "sync", "weak", "-n", "guard-system", f"{confirm}={empty}", identity="admin")
+
+    async def is_gone() -> bool:
+        return "weak" not in await stored.maps()
+
+    await eventually(is_gone, what=f"what was confirmed is pruned; the log ends:\n{stored.guard.tail()}")
+
+
 @pytest.mark.case(34)
 async def test_with_the_bucket_gone_a_restarted_guard_protects_and_heals_what_is_in_force(stored: Stored) -> None:
     await stored.writes("standing")
