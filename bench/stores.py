@@ -15,8 +15,8 @@ import msgspec
 from bench.manifests import Manifests
 from guard.base.concurrency import for_each
 from guard.source import BucketCredentials, BucketSource
-from guard.source.s3address import address_of
-from guard.source.s3store import AT_ONCE, Store
+from guard.source.bucket.address import address_of
+from guard.source.bucket.store import AT_ONCE, Store
 from tools.s3client import Bucket, S3Client, connected
 from tools.s3server import S3Server
 

@@ -3,8 +3,7 @@ credentials are passed in.
 """
 
 from guard.source.address import GitRef
-from guard.source.bucket import BucketSource
-from guard.source.bucketcredentials import BucketCredentials, bucket_credentials_of
+from guard.source.bucket import BucketCredentials, BucketSource, bucket_credentials_of
 from guard.source.credentials import GitCredentials, credentials_of
 from guard.source.git import GitSource, GitVerify
 from guard.source.poll import poll

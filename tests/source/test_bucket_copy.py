@@ -14,8 +14,9 @@ import pytest
 from aiohttp import web
 
 from guard.base.errors import SourceError
-from guard.source import BucketSource, bucketcopy
-from guard.source.bucketrevision import digest_of
+from guard.source import BucketSource
+from guard.source.bucket import localcopy as bucketcopy
+from guard.source.bucket.revision import digest_of
 from tests.source.between import Between
 from tests.source.conftest import Opened, until
 from tests.source.test_bucket import contents

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from guard.base.errors import SourceError
 from guard.source import BucketCredentials
-from guard.source.bucketrevision import digest_of
+from guard.source.bucket.revision import digest_of
 from tests.source.between import Answer, Between
 from tests.source.conftest import Opened, credentials_for, until
 from tests.source.test_bucket import contents

@@ -9,8 +9,9 @@ import pytest
 from aiohttp import web
 
 from guard.base.errors import RenderError, SourceError
-from guard.source import bucket as buckets
-from guard.source import buckettree, s3store
+from guard.source.bucket import source as buckets
+from guard.source.bucket import store as s3store
+from guard.source.bucket import tree as buckettree
 from tests.source.between import Answer, Between
 from tests.source.conftest import Opened
 from tests.source.test_bucket import contents

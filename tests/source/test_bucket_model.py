@@ -6,7 +6,7 @@ import random
 
 from guard.base.errors import NothingDeclared
 from guard.source import BucketSource
-from guard.source.bucketrevision import digest_of
+from guard.source.bucket.revision import digest_of
 from tests.source.conftest import Opened
 from tests.source.test_bucket import contents
 from tools.s3client import Bucket

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from guard.base.errors import SourceError
-from guard.source import bucket as buckets
-from guard.source import buckethistory
-from guard.source.bucketrevision import digest_of
-from guard.source.s3answers import Version
+from guard.source.bucket import history as buckethistory
+from guard.source.bucket import source as buckets
+from guard.source.bucket.answers import Version
+from guard.source.bucket.revision import digest_of
 from tests.source.between import Between
 from tests.source.conftest import Opened
 from tests.source.test_bucket import contents

@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 
 from guard.base.errors import SourceError
-from guard.source import bucket as buckets
-from guard.source import s3answers
+from guard.source.bucket import answers as s3answers
+from guard.source.bucket import source as buckets
 from tests.source.between import Between
 from tests.source.conftest import Opened
 from tests.source.test_bucket import contents

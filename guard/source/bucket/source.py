@@ -19,21 +19,21 @@ import msgspec
 
 from guard.base.concurrency import for_each
 from guard.base.errors import SourceError
-from guard.source import bucketrevision
-from guard.source.bucketcopy import BucketCopy
-from guard.source.bucketcredentials import BucketCredentials
-from guard.source.buckethistory import TooFarBack, find
-from guard.source.bucketkeys import Keys
-from guard.source.bucketrevision import Held, Listed, digest_of, weakness, written
-from guard.source.buckettree import BucketTree, Files, blob_of
+from guard.source.bucket import revision as revisions
+from guard.source.bucket.address import address_of
+from guard.source.bucket.answers import NO_VERSION, Version
+from guard.source.bucket.credentials import BucketCredentials
+from guard.source.bucket.failures import Changed, Refused
+from guard.source.bucket.history import TooFarBack, find
+from guard.source.bucket.keys import Keys
+from guard.source.bucket.localcopy import BucketCopy
+from guard.source.bucket.revision import Held, Listed, digest_of, weakness, written
+from guard.source.bucket.store import AT_ONCE, Got, Store
+from guard.source.bucket.tree import BucketTree, Files, blob_of
 from guard.source.include import Include
 from guard.source.listing import MOST_IN_FILE
 from guard.source.places import placed
 from guard.source.ports import Link, Signed, Trust
-from guard.source.s3address import address_of
-from guard.source.s3answers import NO_VERSION, Version
-from guard.source.s3failures import Changed, Refused
-from guard.source.s3store import AT_ONCE, Got, Store
 from guard.source.verify import sums
 from guard.source.verify.bucket import BucketVerification, BucketVerify, Content, signed_at
 
@@ -301,7 +301,7 @@ class BucketSource:
         def hold() -> str:
             held = objects()
             signed = self._signed(held)
-            digest = bucketrevision.digest(held)
+            digest = revisions.digest(held)
             self._copy.put_revision(digest, held, owner=self._owner)
             self._last = _Last(listed=listed, held=held, digest=digest)
             self._trust = Trust(is_fetched=True, signed=signed, weakness=weakness(held))
@@ -314,7 +314,7 @@ class BucketSource:
         if self._verification is None:
             return None
         content = Content(
-            revision=written(self._name, bucketrevision.digest(held)),
+            revision=written(self._name, revisions.digest(held)),
             digests={each.key[len(self._prefix) :]: each.blob for each in held},
             read=self._read,
             wants=self._include.wants,

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from guard.base.errors import SourceError
-from guard.source import s3answers
-from guard.source.s3answers import Refusal
+from guard.source.bucket import answers
+from guard.source.bucket.answers import Refusal
 
 # Statuses after which the same question may get another answer; 503 says SlowDown.
 TRANSIENT = frozenset({429, 500, 502, 503, 504})
@@ -56,7 +56,7 @@ def not_s3() -> SourceError:
 
 def refused(status: int, headers: Mapping[str, str], body: bytes, *, signed_at: str) -> SourceError:
     """The error for an answer that is one. `signed_at` is the time in the request, `20260102T030405Z`."""
-    found = s3answers.refusal(body)
+    found = answers.refusal(body)
     code = _printable(found.code)
     region = _printable(found.region or headers.get("x-amz-bucket-region", ""))
     if code in {"PreconditionFailed", "NoSuchKey", "NoSuchVersion"} or status == _PRECONDITION_FAILED:

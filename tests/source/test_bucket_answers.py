@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from guard.source import s3answers
+from guard.source.bucket import answers as s3answers
 
 ONE = '<Contents><Key>{key}</Key><ETag>"1"</ETag><Size>1</Size></Contents>'
 

@@ -15,7 +15,7 @@ from typing import TypeVar, cast
 from guard import telemetry
 from guard.base import codec
 from guard.base.errors import SourceError
-from guard.source.bucketrevision import Held, Listed
+from guard.source.bucket.revision import Held, Listed
 
 # Revisions that nobody keeps, beside the last of each Sync: so many looks can be told what changed since.
 MOST_REVISIONS = 20

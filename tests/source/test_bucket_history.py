@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard.source import buckethistory
-from guard.source.buckethistory import TooFarBack, find
-from guard.source.bucketrevision import Held, digest, weakness
-from guard.source.s3answers import Version
+from guard.source.bucket import history as buckethistory
+from guard.source.bucket.answers import Version
+from guard.source.bucket.history import TooFarBack, find
+from guard.source.bucket.revision import Held, digest, weakness
 
 # What happens to which key, and how many seconds after the thing before.
 STEPS = st.lists(st.tuples(st.sampled_from("abcd"), st.booleans(), st.integers(1, 3)), max_size=20)

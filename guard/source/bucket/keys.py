@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import accumulate
 
 from guard.base.errors import RenderError, SourceError
-from guard.source.bucketrevision import Listed
+from guard.source.bucket.revision import Listed
 from guard.source.include import Include
 from guard.source.listing import checked
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
-from guard.source.bucketrevision import line
-from guard.source.s3answers import Version
+from guard.source.bucket.answers import Version
+from guard.source.bucket.revision import line
 
 # Ten seconds of a core: 1,000 objects (100 KB of lines) are looked at in 80,000 states, 10,000 in 8,000.
 MOST_HASHED = 8 * 1024**3

@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 from guard.base import codec
 from guard.base.errors import NothingDeclared, RenderError, SourceError
-from guard.source.bucketcopy import BucketCopy
-from guard.source.bucketrevision import Held, digest_of
+from guard.source.bucket.localcopy import BucketCopy
+from guard.source.bucket.revision import Held, digest_of
 from guard.source.listing import MOST_IN_FILE
 from guard.source.tree import MOST_IN_ALL, Call, normal
 from guard.state.snapshot import Changes, Entry

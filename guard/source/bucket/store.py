@@ -24,13 +24,13 @@ from yarl import URL
 
 from guard.base.backoff import Backoff
 from guard.base.errors import SourceError
-from guard.source import s3answers
-from guard.source.bucketcredentials import BucketCredentials, Frozen, Login
-from guard.source.bucketrevision import Listed
-from guard.source.names import Names
-from guard.source.s3address import S3Address
-from guard.source.s3answers import NotS3, Version
-from guard.source.s3failures import TRANSIENT, Changed, not_s3, refused
+from guard.source.bucket import answers
+from guard.source.bucket.address import S3Address
+from guard.source.bucket.answers import NotS3, Version
+from guard.source.bucket.credentials import BucketCredentials, Frozen, Login
+from guard.source.bucket.failures import TRANSIENT, Changed, not_s3, refused
+from guard.source.bucket.names import Names
+from guard.source.bucket.revision import Listed
 
 # As many files as a folder may hold (tree.MOST_ENTRIES); versions are what a history of them makes of it.
 MOST_LISTED, MOST_VERSIONS = 100_000, 200_000
@@ -124,7 +124,7 @@ class Store:
             raise Changed("the object is not what was listed")
         if not told.isprintable() or len(told) > 1024:  # noqa: PLR2004 (as S3 bounds it)
             raise not_s3()
-        return Got(version=s3answers.version_of(told), data=None if is_large else answer.body)
+        return Got(version=answers.version_of(told), data=None if is_large else answer.body)
 
     async def versions(self, prefix: str, *, only_first: bool = False) -> list[Version]:
         """All versions of what begins with `prefix`, or the first 1,000 of them; by key, the newest first."""
@@ -148,7 +148,7 @@ class Store:
         more, seen = "", {""}
         for _ in range(MOST_PAGES):
             body = await self._page((*asked, ("continuation-token", more)) if more else asked)
-            page = await self._read(s3answers.page, body)
+            page = await self._read(answers.page, body)
             found += page.objects
             if len(found) > MOST_LISTED:
                 raise SourceError(
@@ -168,7 +168,7 @@ class Store:
         more, seen = ("", ""), {("", "")}
         for _ in range(MOST_PAGES):
             query = (*asked, ("key-marker", more[0]), ("version-id-marker", more[1])) if more[0] else asked
-            page = await self._read(s3answers.versions, await self._page(query))
+            page = await self._read(answers.versions, await self._page(query))
             found += page.versions
             if page.more is None or only_first:
                 return found

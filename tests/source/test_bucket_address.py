@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from guard.base.errors import ConfigError
-from guard.source.s3address import address_of
+from guard.source.bucket.address import address_of
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 from msgspec import Struct
 
-from guard.source.bucketrevision import Listed
+from guard.source.bucket.revision import Listed
 
 # What was put while the bucket was not versioned, and is replaced in place.
 NO_VERSION = "null"
