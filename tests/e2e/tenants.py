@@ -31,11 +31,13 @@ class Tenant:
     def path(self) -> str:
         return f"/apis/gitopsguard.dev/v1alpha1/namespaces/{self.namespace}/syncs"
 
-    async def follow(self, *, account: str = ACCOUNT, url: str = "", **spec: Json) -> None:
-        """Make the Sync, as an administrator."""
-        source = {"url": url or self._server.url("repository/.git"), "ref": {"branch": "main"}}
+    async def follow(self, *, account: str = ACCOUNT, url: str = "", signers: str = "", **spec: Json) -> None:
+        """Make the Sync, as an administrator. `signers` names the Secret of those who may sign."""
+        source: JsonObject = {"url": url or self._server.url("repository/.git"), "ref": {"branch": "main"}}
         if not url:
             source["secretRef"] = {"name": "git"}
+        if signers:
+            source["verify"] = {"secretRef": {"name": signers}}
         body = {
             "apiVersion": "gitopsguard.dev/v1alpha1",
             "kind": "Sync",
