@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from guard.base.errors import NothingDeclared, SourceError
 from guard.source import BucketSource, Source
@@ -197,3 +199,28 @@ async def test_the_copy_is_for_its_owner_alone(opened: Opened, bucket: Bucket, t
     assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
     for path in (tmp_path / "data").iterdir():
         assert path.stat().st_mode & 0o777 == 0o600
+
+
+async def test_large_objects_are_few_at_a_time(opened: Opened, bucket: Bucket, between: Between) -> None:
+    await bucket.put_all({f"{number}.yaml": b"#" * (1024 * 1024 + number) for number in range(1, 7)})
+    await bucket.put_all({f"small-{number}.yaml": "1" for number in range(6)})
+    under_way, most = 0, 0
+
+    async def before(request: web.Request) -> web.StreamResponse | None:
+        nonlocal under_way, most
+        if request.path.rpartition("/")[2].startswith("small-") or "list-type" in request.query:
+            return None
+        under_way += 1
+        most = max(most, under_way)
+        # Long enough for others to come, if they may.
+        await asyncio.sleep(0.05)
+        under_way -= 1
+        return None
+
+    between.before = before
+    source = opened()
+
+    revision = await source.fetch()
+
+    assert len(await source.tree(revision).entries("")) == 12
+    assert most == 2

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -47,6 +48,8 @@ MOST_IN_FETCH = 1024**3
 ROUNDS = 5
 # What came in is put on disk in pieces of so many bytes, or objects, so that whatever ends Guard does not end all of it.
 _PIECE, _MOST_IN_PIECE = 4 * 1024 * 1024, 200
+# Few are so large that it takes a hand of them to fill the memory of a Guard with ten such buckets; these come in twos.
+_LARGE, _LARGE_AT_ONCE = 1024 * 1024, 2
 # The revision in force and the one that may come next.
 _MOST_FILES = 2
 
@@ -240,6 +243,7 @@ class BucketSource:
             )
         found: dict[Listed, Held] = {}
         piece: dict[Listed, Got] = {}
+        large = asyncio.Semaphore(_LARGE_AT_ONCE)
 
         async def flush() -> None:
             some = dict(piece)
@@ -247,12 +251,13 @@ class BucketSource:
             found.update(await self._call(lambda: self._put(some)))
 
         async def get(each: Listed) -> None:
-            try:
-                piece[each] = await self._got(each, version=(versions or {}).get(each, ""))
-            except Changed:
-                return
-            if len(piece) >= _MOST_IN_PIECE or sum(len(got.data or b"") for got in piece.values()) > _PIECE:
-                await flush()
+            async with large if each.size > _LARGE else nullcontext():
+                try:
+                    piece[each] = await self._got(each, version=(versions or {}).get(each, ""))
+                except Changed:
+                    return
+                if len(piece) >= _MOST_IN_PIECE or sum(len(got.data or b"") for got in piece.values()) > _PIECE:
+                    await flush()
 
         try:
             await for_each(wanted, get, at_once=AT_ONCE)
