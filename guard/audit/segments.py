@@ -38,8 +38,9 @@ class Segment:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        head = file.readline(HEAD)
+        # In this order: a first line that is written in between is then in the head as well, by which the file is known again.
         status = os.fstat(file.fileno())
+        head = file.readline(HEAD)
         self.end = Position(inode=status.st_ino, head=head, offset=self._whole_lines(status.st_size))
 
     def lines(self, start: int = 0) -> Iterator[bytes]:

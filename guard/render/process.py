@@ -46,6 +46,8 @@ _INTERPRETER = ("LD_LIBRARY_PATH", "PYTHONHOME")
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 _READ_AT_ONCE = 256 * 1024
+# How Go's runtime itself, and no program in it, begins to say that it is at its end: at an allocation that failed unnoticed.
+_CRASHED = b"SIGSEGV: segmentation violation"
 _MEMORY_WORDS = (b"out of memory", b"cannot allocate memory", b"failed to create new OS thread")
 
 
@@ -195,6 +197,8 @@ def _check(binary: Binary, status: int, told: bytes, limits: Limits) -> None:
         raise RenderError(f"{binary.name} {last}")
     if status < 0:
         raise RenderError(f"{binary.name} was ended by signal {-status}, as happens when memory or time runs out")
+    if status and told.startswith(_CRASHED):
+        raise RenderError(f"{binary.name} crashed, as it may where it needs more than {limits.memory // 2**20} MiB of memory")
     if status and any(word in told for word in _MEMORY_WORDS):
         raise RenderError(f"{binary.name} needs more than {limits.memory // 2**20} MiB of memory")
 

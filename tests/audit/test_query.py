@@ -179,6 +179,30 @@ async def test_follow_waits_for_a_journal_that_is_not_there_yet(tmp_path: Path) 
         assert await waiting == [0, 1]
 
 
+async def test_a_first_line_that_comes_while_the_file_is_opened_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path)
+    known = os.fstat
+
+    def write_meanwhile(descriptor: int) -> os.stat_result:
+        if not read_lines(tmp_path):
+            journal.write(record(0))
+        return known(descriptor)
+
+    monkeypatch.setattr(segments.os, "fstat", write_meanwhile)
+    async with aclosing(follow(tmp_path, Filter())) as following:
+        waiting = asyncio.ensure_future(take(following, 2))
+        await asyncio.sleep(0.05)
+        journal.write(record(1))
+        assert await waiting == [0, 1]
+    journal.close()
+
+
+def read_lines(directory: Path) -> list[bytes]:
+    return [line for file in directory.iterdir() for line in file.read_bytes().splitlines()]
+
+
 async def test_follow_gives_what_the_filter_admits(tmp_path: Path) -> None:
     async with aclosing(follow(tmp_path, Filter(events=("denied",)))) as following:
         waiting = asyncio.ensure_future(take(following, 3))

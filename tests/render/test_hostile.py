@@ -362,7 +362,8 @@ async def _bounded(workshop: Workshop, made_by: Tool, files: dict[str, str]) -> 
         ('{{ range until 10000 }}---\n{x: {{ repeat 1000 "x" }}}\n{{ end }}', "helm gives out more than 8 MiB"),
         ('{{ define "a" }}{{ include "a" . }}{{ end }}{{ include "a" . }}', "rendering template has a nested reference name: a"),
         ('{{ define "a" }}{{ template "a" . }}{{ end }}{{ template "a" . }}', "exceeded maximum template depth"),
-        ('{{ $_ := set .Values "t" "{{ tpl .Values.t . }}" }}{{ tpl .Values.t . }}', "helm needs more than 512 MiB of memory"),
+        # Where memory runs out in its garbage collector, Go crashes.
+        ('{{ $_ := set .Values "t" "{{ tpl .Values.t . }}" }}{{ tpl .Values.t . }}', "needs more than 512 MiB of memory"),
     ],
 )
 async def test_a_template_without_end_is_ended(template: str, complaint: str, workshop: Workshop) -> None:
