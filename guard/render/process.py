@@ -147,10 +147,13 @@ async def _outputs(process: Process, name: str, limits: Limits, *, given: bytes)
     output, told = bytearray(), bytearray()
 
     async def results(stream: asyncio.StreamReader) -> None:
-        while len(output) <= limits.output and (chunk := await stream.read(_READ_AT_ONCE)):
+        while chunk := await stream.read(_READ_AT_ONCE):
+            if len(output) > limits.output:
+                # Read to its end all the same: what is waited for is the process's, and that of its pipes.
+                continue
             output.extend(chunk)
-        if len(output) > limits.output:
-            _kill(process)
+            if len(output) > limits.output:
+                _kill(process)
 
     async def words(stream: asyncio.StreamReader) -> None:
         while chunk := await stream.read(_READ_AT_ONCE):
