@@ -10,12 +10,14 @@ import asyncio
 import os
 import secrets
 import socket
+import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tools.binaries import locate
+from tools.controlplane.processes import LEASH
 
 START_SECONDS = 30
 
@@ -62,6 +64,8 @@ class S3Server:
         log = directory / "log"
         with log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
+                # Whatever ends the tests ends it.
+                *(sys.executable, "-I", "-S", str(LEASH), str(os.getpid())),
                 str(locate(["versitygw"])["versitygw"]),
                 *options,
                 *("posix", "--versioning-dir", str(versions), str(data)),
