@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, cast
 
 from msgspec import Meta, Struct, structs
 
@@ -72,16 +72,19 @@ AT_MOST_ONE = {
 }
 
 
+Signers: TypeAlias = Annotated[
+    SecretReference,
+    Meta(
+        description="Who may sign: files `*.asc` and `*.gpg` hold OpenPGP keys, `allowed_signers` SSH keys as ssh-keygen(1) "
+        "has them, `revoked_keys` those that count no more."
+    ),
+]
+
+
 class GitVerify(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
     """Whose signature a revision has to carry to be taken."""
 
-    secret_ref: Annotated[
-        SecretReference,
-        Meta(
-            description="Who may sign: files `*.asc` and `*.gpg` hold OpenPGP keys, `allowed_signers` SSH keys as ssh-keygen(1) "
-            "has them, `revoked_keys` those that count no more."
-        ),
-    ]
+    secret_ref: Signers
     mode: Annotated[
         VerifyMode, Meta(description="What has to be signed: the commit, the annotated tag that the ref names, or both.")
     ] = "Head"
@@ -128,6 +131,16 @@ class GitSource(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
             raise ValueError(f"url {HOLDS_LOGIN}")
         _check_single_line(self.url)
 
+    @property
+    def address(self) -> str:
+        """Where it is, as people write it."""
+        return self.url
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """The same for all Syncs to which a revision of the same name is the same, whatever they take of the repository."""
+        return (self.url,)
+
 
 class BucketRef(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
     """None means what the bucket holds now."""
@@ -156,13 +169,7 @@ class BucketRef(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
 class BucketVerify(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
     """Whose signature over what a bucket holds a revision has to carry to be taken."""
 
-    secret_ref: Annotated[
-        SecretReference,
-        Meta(
-            description="Who may sign: files `*.asc` and `*.gpg` hold OpenPGP keys, `allowed_signers` SSH keys as ssh-keygen(1) "
-            "has them, `revoked_keys` those that count no more."
-        ),
-    ]
+    secret_ref: Signers
 
 
 FOLDER_OF_BUCKET = "prefix must be a folder of the bucket, without .."
@@ -179,7 +186,7 @@ class BucketSource(Struct, frozen=True, forbid_unknown_fields=True, omit_default
         Meta(
             description="The URL of the store; that of AWS in the region if empty. Credentials go into secretRef.",
             max_length=2048,
-            extra_json_schema={"pattern": r"^(https?://[^/@?#\s]+(/[^@?#\s]*)?)?$"},
+            extra_json_schema={"pattern": f"^({ENDPOINT})?$"},
         ),
     ] = ""
     region: Annotated[
@@ -217,7 +224,7 @@ class BucketSource(Struct, frozen=True, forbid_unknown_fields=True, omit_default
     verify: Annotated[BucketVerify | None, Meta(description="Take only what is signed.")] = None
 
     def __post_init__(self) -> None:
-        if self.endpoint and not re.fullmatch(r"https?://[^/@?#\s]+(/[^@?#\s]*)?", self.endpoint):
+        if self.endpoint and not re.fullmatch(ENDPOINT, self.endpoint):
             raise ValueError("endpoint must be a URL of HTTP, without user, query and fragment")
         if not re.fullmatch("[a-z0-9-]*", self.region):
             raise ValueError("region must be a name such as eu-central-1")
@@ -226,6 +233,16 @@ class BucketSource(Struct, frozen=True, forbid_unknown_fields=True, omit_default
         _check_single_line(self.name)
         # The one way msgspec offers to normalise a field of a frozen Struct, meant for this place.
         structs.force_setattr(self, "prefix", "/".join(part for part in self.prefix.split("/") if part))
+
+    @property
+    def address(self) -> str:
+        """Where it is, as people write it: `s3://<bucket>/<prefix>`."""
+        return f"s3://{'/'.join(filter(None, (self.name, self.prefix)))}"
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """As a repository's; but a revision is made of what is taken."""
+        return (self.endpoint, self.name, self.prefix, *self.include)
 
 
 class Push(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
@@ -273,32 +290,6 @@ class Source(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
         return duration.seconds(self.interval)
 
     @property
-    def address(self) -> str:
-        """Where it is, as people write it: the URL of a repository, or `s3://<bucket>/<prefix>`."""
-        if self.git is not None:
-            return self.git.url
-        return f"s3://{'/'.join(filter(None, (self.bucket.name, self.bucket.prefix)))}" if self.bucket is not None else ""
-
-    @property
-    def identity(self) -> tuple[str, ...]:
-        """The same for all Syncs to which a revision of the same name is the same. A repository's is whatever they take of it; a
-        bucket's is made of what they take.
-        """
-        if self.git is not None:
-            return (self.git.url,)
-        bucket = self.bucket
-        return (bucket.endpoint, bucket.name, bucket.prefix, *bucket.include) if bucket is not None else ()
-
-    @property
-    def include(self) -> tuple[str, ...]:
-        found = self.git or self.bucket
-        return found.include if found is not None else ()
-
-    @property
-    def ref(self) -> GitRef | BucketRef:
-        return self.git.ref if self.git is not None else self.bucket.ref if self.bucket is not None else GitRef()
-
-    @property
-    def verify(self) -> GitVerify | BucketVerify | None:
-        found = self.git or self.bucket
-        return found.verify if found is not None else None
+    def named(self) -> GitSource | BucketSource:
+        """Which of the two it is; __post_init__ has seen to it that one is."""
+        return cast("GitSource | BucketSource", self.git or self.bucket)

@@ -106,7 +106,7 @@ def standing(sync: Sync, *, others: Mapping[str, Sync | None]) -> Standing:
         health=status.health,
         progress=status.progress,
         held_back=status.held_back,
-        source=f"{spec.source.address} {_ref(spec.source.ref)}",
+        source=f"{spec.source.named.address} {_ref(spec.source.named.ref)}",
         path=spec.path,
         interval=spec.source.interval,
         mode=spec.enforcement.mode,

@@ -36,7 +36,7 @@ def check(sync: Sync, revision: str, *, find: Find) -> None:
 
 def is_same_source(one: Sync, other: Sync) -> bool:
     """Whether both follow the same branch, tag, range or commit of the same repository, or the same bucket."""
-    first, second = one.spec.source, other.spec.source
+    first, second = one.spec.source.named, other.spec.source.named
     return (first.identity, first.ref) == (second.identity, second.ref)
 
 

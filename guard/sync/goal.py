@@ -34,7 +34,7 @@ def goal_of(sync: Sync, revision: str) -> Goal:
 
 def manifests_from(spec: SyncSpec) -> str:
     """A digest of what of the spec makes other manifests of the same revision."""
-    source = spec.source
+    source = spec.source.named
     parts = (source.identity, source.include, spec.path, spec.target_namespace, spec.renderer, spec.kustomize, spec.helm)
     return codec.digest(codec.plain(parts)).hex()
 

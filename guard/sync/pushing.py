@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from guard import telemetry
-from guard.api import Source
+from guard.api import BucketSource, Source
 from guard.source import Hook
 from guard.source.repositories import repository
 from guard.sync.reconcile import Reconciler
@@ -37,6 +37,5 @@ def wake_all(syncs: Mapping[str, Reconciler], name: str) -> None:
 
 def _place(source: Source) -> tuple[str, ...]:
     """The same for all that a push is news of: a repository, or a bucket, whatever of it is read."""
-    if source.bucket is not None:
-        return (source.bucket.endpoint, source.bucket.name)
-    return (repository(source.git.url),) if source.git is not None else ()
+    named = source.named
+    return (named.endpoint, named.name) if isinstance(named, BucketSource) else (repository(named.url),)

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from guard import api
-from guard.base.errors import ConfigError
 from guard.cluster import Served
 from guard.render import keys
 from guard.render.decrypt import Decryption
@@ -61,7 +60,7 @@ class SourceFolder:
         self._view = view
         self._directory = directory
         self._scratch = scratch
-        self._open: object = None
+        self._open: tuple[api.GitSource | api.BucketSource, dict[str, bytes], dict[str, bytes]] | None = None
         self._source: Source | None = None
         # Of the revision in force and the one that may come next.
         self._texts = Texts()
@@ -74,7 +73,7 @@ class SourceFolder:
         return await (await self._opened()).fetch()
 
     async def groups(self, revision: str) -> Groups:
-        source = await self._opened()
+        source = await self._held()
         sync = self._sync()
         spec, folder = sync.spec, _folder(sync.spec.path)
 
@@ -110,7 +109,7 @@ class SourceFolder:
 
     async def keep(self, revision: str) -> None:
         self._texts.keep({revision})
-        await (await self._opened()).keep(revision, owner=self._sync().key)
+        await (await self._held()).keep(revision, owner=self._sync().key)
 
     def locate(self, declared: Declared, paths: tuple[FieldPath, ...]) -> tuple[tuple[int, ...], str]:
         """The lines in which the fields of a declared object stand in Git, and a link to the first of them; from memory."""
@@ -121,18 +120,25 @@ class SourceFolder:
         return lines, link(origin.file, line) if link else ""
 
     async def close(self) -> None:
-        if self._source is not None:
-            await self._source.close()
+        # What is to take its place may turn out to be unusable, and then what was open before may be asked for again.
+        source, self._source = self._source, None
+        if source is not None:
+            await source.close()
 
     def trust(self) -> Trust:
         """How far what was fetched last can be relied on."""
         return self._source.trust if self._source is not None else Trust()
 
+    async def _held(self) -> Source:
+        """What was fetched from last: reading and keeping what it holds asks for no Secret again."""
+        if self._source is not None and self._open is not None and self._open[0] == self._sync().spec.source.named:
+            return self._source
+        return await self._opened()
+
     async def _opened(self) -> Source:
+        """As the Sync and its Secrets have it now."""
         sync = self._sync()
-        named = sync.spec.source.git or sync.spec.source.bucket
-        if named is None:
-            raise ConfigError("the Sync names no source")
+        named = sync.spec.source.named
         verify = named.verify
         keys = await self._values(sync, verify.secret_ref) if verify is not None else {}
         wanted = (named, await self._values(sync, named.secret_ref), keys)

@@ -20,7 +20,7 @@ def conditions(sync: Sync, trust: Trust, *, refused: str) -> Mapping[str, Wanted
     for a bucket: whether its revisions are immutable. What was found out before stays where nothing new is known.
     """
     source, wanted = sync.spec.source, dict[str, Wanted]()
-    if source.verify is None:
+    if source.named.verify is None:
         wanted["SourceVerified"] = None
     elif refused:
         wanted["SourceVerified"] = ("False", REFUSED, refused)

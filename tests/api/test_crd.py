@@ -232,7 +232,7 @@ async def test_the_api_server_takes_a_bucket_that_parsing_takes(installed: Contr
     source = {"bucket": bucket, "push": {"type": "S3", "secretRef": {"name": "hook"}}}
     body = {**SYNC, "spec": {"source": source, "decryption": {"secretRef": {"name": "sops"}}}}
     parsed = parse_sync(body, where="").spec.source
-    assert parsed.address == "s3://deploy/clusters/prod"
+    assert parsed.named.address == "s3://deploy/clusters/prod"
     assert parsed.bucket is not None
     assert parsed.bucket.ref.digest == "a" * 64
     await installed.kubectl("apply", "-f", "-", "--dry-run=server", identity="admin", input=codec.pretty(body))

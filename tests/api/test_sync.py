@@ -43,7 +43,7 @@ def test_what_is_left_out_has_the_documented_default() -> None:
     assert sync.spec.source.interval_seconds == 60
     assert (sync.spec.path, sync.spec.prune) == (".", True)
     assert sync.spec.enforcement == Enforcement(mode="Deny", heal=None, additions="Deny")
-    assert sync.spec.source.ref == GitRef()
+    assert sync.spec.source.named.ref == GitRef()
     assert sync.status.conditions == ()
 
 
