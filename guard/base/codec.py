@@ -5,6 +5,7 @@ msgspec keeps integers past 2^53 as integers (orjson makes 2^64 a float), so two
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from hashlib import blake2b
 from typing import Any, TypeAlias, TypeGuard, TypeVar
@@ -29,6 +30,19 @@ def is_object(value: Json) -> TypeGuard[JsonObject]:
 
 def is_array(value: Json) -> TypeGuard[list[Json]]:
     return isinstance(value, list)
+
+
+def leaves(value: Json) -> Iterator[Json]:
+    """All that is neither an object nor an array, in no order."""
+    pending = [value]
+    while pending:
+        part = pending.pop()
+        if is_object(part):
+            pending.extend(part.values())
+        elif is_array(part):
+            pending.extend(part)
+        else:
+            yield part
 
 
 def child(value: JsonObject, name: str) -> JsonObject:

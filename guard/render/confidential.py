@@ -8,7 +8,7 @@ from itertools import starmap
 
 from msgspec import Struct, structs
 
-from guard.base.codec import Json, is_array, is_object
+from guard.base.codec import Json, leaves
 from guard.state.ids import Manifest
 
 # Shorter ones stand for too much within other texts, and count only as a whole.
@@ -90,14 +90,8 @@ def _holds_within(text: str, sought: _Sought) -> bool:
 
 
 def _texts(body: Json) -> Iterator[str]:
-    pending = [body]
-    while pending:
-        part = pending.pop()
-        if is_object(part):
-            pending.extend(part.values())
-        elif is_array(part):
-            pending.extend(part)
-        elif isinstance(part, str):
+    for part in leaves(body):
+        if isinstance(part, str):
             yield part
         elif isinstance(part, int | float) and len(told := str(part)) >= _SHORTEST_WITHIN and not isinstance(part, bool):
             yield told

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from guard.base import codec
-from guard.base.codec import Json, JsonObject, is_array, is_object
+from guard.base.codec import Json, JsonObject, leaves
 from guard.base.errors import RenderError
 from guard.render import process, scratch, tool
 from guard.render.encrypted import format_of
@@ -239,14 +239,8 @@ def _leaves(files: Path, inline: JsonObject) -> frozenset[str] | None:
 
 
 def _texts(value: Json) -> Iterator[str]:
-    pending = [value]
-    while pending:
-        part = pending.pop()
-        if is_object(part):
-            pending.extend(part.values())
-        elif is_array(part):
-            pending.extend(part)
-        elif isinstance(part, str):
+    for part in leaves(value):
+        if isinstance(part, str):
             yield part
             yield from (word for word in _BETWEEN_WORDS.split(part) if len(word) >= _SHORTEST_WORD)
         elif isinstance(part, (int, float)) and not isinstance(part, bool):

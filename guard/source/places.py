@@ -1,8 +1,13 @@
-"""Says where an error of a source is."""
+"""Says where an error of a source is, and what others wrote."""
 
 from __future__ import annotations
 
 from guard.base.errors import SourceError, VerificationError
+
+
+def shown(text: str, *, most: int = 200) -> str:
+    """What somebody else wrote, for a terminal and a status."""
+    return "".join(filter(str.isprintable, text))[:most]
 
 
 def placed(error: SourceError, where: str) -> SourceError:

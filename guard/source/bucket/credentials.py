@@ -9,6 +9,7 @@ from typing import Protocol, cast
 from msgspec import Struct
 
 from guard.base.errors import SourceError
+from guard.source.places import shown
 
 # Keys of a Secret: as users of Flux know them, and as AWS names them in an environment.
 KEYS = {
@@ -127,7 +128,7 @@ class Login:
         except errors as error:
             self._ambient = None
             raise SourceError(
-                f"Guard's surroundings give it no credentials: {_told(error)}",
+                f"Guard's surroundings give it no credentials: {shown(str(error), most=300)}",
                 hint="check the web identity or role that Guard runs with, or name a Secret in secretRef",
             ) from None
         raise SourceError(
@@ -164,8 +165,3 @@ class _Exceptions(Protocol):
 def _errors() -> tuple[type[Exception], ...]:
     exceptions = cast("_Exceptions", importlib.import_module("botocore.exceptions"))
     return (exceptions.BotoCoreError, exceptions.ClientError, OSError)
-
-
-def _told(error: Exception) -> str:
-    """A server's words may be among them."""
-    return "".join(filter(str.isprintable, str(error)))[:300]

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from guard.base.errors import SourceError
 from guard.source.bucket import answers
 from guard.source.bucket.answers import Refusal
+from guard.source.places import shown
 
 # Statuses after which the same question may get another answer; 503 says SlowDown.
 TRANSIENT = frozenset({429, 500, 502, 503, 504})
@@ -57,8 +58,8 @@ def not_s3() -> SourceError:
 def refused(status: int, headers: Mapping[str, str], body: bytes, *, signed_at: str) -> SourceError:
     """The error for an answer that is one. `signed_at` is the time in the request, `20260102T030405Z`."""
     found = answers.refusal(body)
-    code = _printable(found.code)
-    region = _printable(found.region or headers.get("x-amz-bucket-region", ""))
+    code = shown(found.code)
+    region = shown(found.region or headers.get("x-amz-bucket-region", ""))
     if code in {"PreconditionFailed", "NoSuchKey", "NoSuchVersion"} or status == _PRECONDITION_FAILED:
         return Changed("the object is not what was listed")
     if code == "RequestTimeTooSkewed":
@@ -74,7 +75,7 @@ def refused(status: int, headers: Mapping[str, str], body: bytes, *, signed_at: 
         return Refused(message, code=code, hint=hint)
     if not code:
         return not_s3()
-    return Refused(f"the store refuses: {code}: {_printable(found.message)}"[:_LONGEST], code=code)
+    return Refused(f"the store refuses: {code}: {shown(found.message)}"[:_LONGEST], code=code)
 
 
 def _skew(found: Refusal, headers: Mapping[str, str], signed_at: str) -> str:
@@ -82,7 +83,7 @@ def _skew(found: Refusal, headers: Mapping[str, str], signed_at: str) -> str:
         there = datetime.fromisoformat(found.server_time).astimezone(UTC)
         here = datetime.strptime(signed_at, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError:
-        return f"the clocks of Guard and of the store differ too much; the store's says {_printable(headers.get('date', ''))}"
+        return f"the clocks of Guard and of the store differ too much; the store's says {shown(headers.get('date', ''))}"
     seconds = int((there - here).total_seconds())
     return f"the store's clock is {_span(abs(seconds))} {'ahead of' if seconds > 0 else 'behind'} Guard's"
 
@@ -91,7 +92,3 @@ def _span(seconds: int) -> str:
     hours, rest = divmod(seconds, 3600)
     minutes, rest = divmod(rest, 60)
     return " ".join(f"{number} {unit}" for number, unit in ((hours, "h"), (minutes, "min"), (rest, "s")) if number) or "0 s"
-
-
-def _printable(text: str) -> str:
-    return "".join(filter(str.isprintable, text))[:_LONGEST]

@@ -15,7 +15,7 @@ from guard.api import ACCEPT_REVISION
 from guard.base.errors import SourceError, VerificationError
 from guard.source.ports import Signed
 from guard.source.verify import sums
-from guard.source.verify.known import Known
+from guard.source.verify.known import Known, trusted
 from guard.source.verify.sums import LIST, SIGNATURES, Sums
 from guard.source.verify.verdict import Fault, Signer, moment
 from guard.source.verify.verifier import CLOCK_SKEW_SECONDS, Verifier
@@ -101,21 +101,16 @@ class BucketVerification:
 
     def _signer(self, data: bytes, signature: bytes, listed: Sums, content: Content, known: Known) -> Signer:
         verdict = self._verifier.check(LIST, data, signature, namespace=NAMESPACE, at=listed.at)
-        if isinstance(verdict, Fault):
-            if verdict.has_aged and verdict.signer is not None and known.verified == content.revision:
-                # It was good when it was taken, and is in force.
-                return verdict.signer
-            signer = str(verdict.signer) if verdict.signer is not None else ""
-            raise VerificationError(verdict.message, revision=content.revision, signer=signer, hint=verdict.hint)
-        if listed.at > self._now() + CLOCK_SKEW_SECONDS:
+        signer = trusted(verdict, revision=content.revision, known=known)
+        if not isinstance(verdict, Fault) and listed.at > self._now() + CLOCK_SKEW_SECONDS:
             # No later one could take its place.
             raise VerificationError(
-                f"{LIST} is signed by {verdict} for {moment(listed.at)}, but here it is {moment(self._now())}",
+                f"{LIST} is signed by {signer} for {moment(listed.at)}, but here it is {moment(self._now())}",
                 revision=content.revision,
-                signer=str(verdict),
+                signer=str(signer),
                 hint="set the clock that is wrong: the signer's or that of Guard's machine",
             )
-        return verdict
+        return signer
 
     def _check_forward(self, signed: Signed, listed: Sums, known: Known, content: Content) -> None:
         before = content.at(known.in_force)

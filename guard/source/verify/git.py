@@ -14,9 +14,9 @@ from guard.source.address import GitRef
 from guard.source.ports import Signed
 from guard.source.semver import is_older, is_version
 from guard.source.verify import objects
-from guard.source.verify.known import Known
+from guard.source.verify.known import Known, trusted
 from guard.source.verify.objects import SignedObject
-from guard.source.verify.verdict import Fault, Signer, moment
+from guard.source.verify.verdict import Signer, moment
 from guard.source.verify.verifier import Verifier
 
 Parsed = TypeVar("Parsed", bound=SignedObject)
@@ -116,17 +116,7 @@ class GitVerification:
 
     def _signer(self, what: str, found: SignedObject, taken: Taken, known: Known) -> Signer:
         verdict = self._verifier.check(what, found.payload, found.signature, namespace=NAMESPACE, at=found.at)
-        if not isinstance(verdict, Fault):
-            return verdict
-        if verdict.has_aged and verdict.signer is not None and known.verified == taken.revision:
-            # It was good when it was taken, and is in force.
-            return verdict.signer
-        raise VerificationError(
-            verdict.message,
-            revision=taken.revision,
-            signer=str(verdict.signer) if verdict.signer is not None else "",
-            hint=verdict.hint,
-        )
+        return trusted(verdict, revision=taken.revision, known=known)
 
     # ---- steps back
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from guard.base.errors import VerificationError
+from guard.source.verify.verdict import Fault, Signer
+
 
 class Known(Struct, frozen=True, kw_only=True):
     """`in_force` is the revision that is, `verified` one whose signature was found good when it was taken, with the time `at`
@@ -14,3 +17,14 @@ class Known(Struct, frozen=True, kw_only=True):
     verified: str = ""
     at: str = ""
     accepted: str = ""
+
+
+def trusted(verdict: Signer | Fault, *, revision: str, known: Known) -> Signer:
+    """Who signed a revision, of which this is the verdict. Raises VerificationError where it is not to be taken."""
+    if not isinstance(verdict, Fault):
+        return verdict
+    if verdict.has_aged and verdict.signer is not None and known.verified == revision:
+        # It was good when it was taken, and is in force.
+        return verdict.signer
+    signer = str(verdict.signer) if verdict.signer is not None else ""
+    raise VerificationError(verdict.message, revision=revision, signer=signer, hint=verdict.hint)

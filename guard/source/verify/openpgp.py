@@ -11,10 +11,11 @@ from urllib.parse import unquote
 from msgspec import Struct
 
 from guard.base.errors import SourceError
+from guard.source.places import shown
 from guard.source.verify import packets
 from guard.source.verify.keys import Keys
 from guard.source.verify.run import run
-from guard.source.verify.verdict import Fault, Signer, shown
+from guard.source.verify.verdict import Fault, Signer
 
 # No agent, no server, no options of anybody's, no question. The keys are those of the Secret, so all of them count.
 _GPG = (
@@ -39,7 +40,6 @@ _NO_KEY = "9"
 # Places of a VALIDSIG and an ERRSIG.
 _AT, _DIGEST, _CLASS, _PRIMARY = 2, 7, 8, 9
 _ERROR_REASON, _ERROR_KEY = 5, 6
-_REVOKED_BY_FILE = 8  # of an IMPORT_RES
 _KEY_RECORDS, _VALIDITY, _FINGERPRINT = ("pub", "sub"), 1, 9  # of a listing with colons
 
 

@@ -8,11 +8,12 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
+from guard.source.places import shown
 from guard.source.verify import signers
 from guard.source.verify.keys import Keys
 from guard.source.verify.run import Finished, run
 from guard.source.verify.signers import Allowed, SshSignature
-from guard.source.verify.verdict import Fault, Signer, moment, shown
+from guard.source.verify.verdict import Fault, Signer, moment
 
 _FINGERPRINT = re.compile(r"key (SHA256:[A-Za-z0-9+/]+)$")
 # One key may go by many names.

@@ -6,8 +6,6 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
-_LONGEST = 200
-
 
 class Signer(Struct, frozen=True, kw_only=True):
     """`by` is the name that the key goes by, `key` its fingerprint; `at` are seconds since 1970, None where the signature does
@@ -29,11 +27,6 @@ class Fault(Struct, frozen=True, kw_only=True):
     hint: str = ""
     signer: Signer | None = None
     has_aged: bool = False
-
-
-def shown(name: str) -> str:
-    """What somebody else wrote, for a terminal and a status."""
-    return "".join(filter(str.isprintable, name))[:_LONGEST]
 
 
 def moment(seconds: float) -> str:
