@@ -11,20 +11,25 @@ import pytest
 from guard import control
 from guard.base import codec
 from guard.cli import main
-from guard.cli import run as run_command
 from guard.inspect import Comparison
-from guard.runtime import Options
 from tools.guardrun import guard_command
+
+# A Guard with a fault of its own; in a process of its own, since one that runs Guard gives up for good what it could show others.
+BROKEN = """
+from guard.cli import main, run
 
 
 class Broken:
-    """A Guard with a fault of its own."""
-
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options):
         self._options = options
 
-    async def run(self) -> None:
+    async def run(self):
         raise RuntimeError(f"wrong with {self._options.context}")
+
+
+run.Runtime = Broken
+main()
+"""
 
 
 async def broken(*_: object, **__: object) -> Comparison:
@@ -63,12 +68,11 @@ def test_where_it_came_from_is_told_on_demand(capsys: pytest.CaptureFixture[str]
     assert lines[-1].startswith("guard: RuntimeError: ")
 
 
-def test_a_run_that_breaks_leaves_the_place_in_the_log_and_no_text_that_may_hold_a_value(
-    capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(run_command, "Runtime", Broken)
-    assert ended("run", "--context", "hunter2", "--log-format", "json") == 2
-    logged, told = capfdbinary.readouterr().err.splitlines()
+def test_a_run_that_breaks_leaves_the_place_in_the_log_and_no_text_that_may_hold_a_value() -> None:
+    command = [sys.executable, "-c", BROKEN, "run", "--context", "hunter2", "--log-format", "json"]
+    ended = subprocess.run(command, stderr=subprocess.PIPE, check=False)
+    assert ended.returncode == 2
+    logged, told = ended.stderr.splitlines()
     line = codec.decode(logged)
     assert (line["error"], line["level"], line["component"]) == ("RuntimeError", "error", "cli")
     assert "in run" in line["frames"][-1]
