@@ -113,7 +113,10 @@ class _Content:
     def __init__(self, pieces: Sequence[bytes], *, shown: asyncio.Event | None = None) -> None:
         self._pieces = pieces
         self._shown = shown
-        self.content = self
+
+    @property
+    def content(self) -> _Content:
+        return self  # not kept, which would keep the pieces until a garbage collection
 
     async def read(self) -> bytes:
         return b"".join(self._pieces)

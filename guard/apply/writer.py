@@ -5,33 +5,31 @@ cannot fight each other.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal, TypeAlias
 from weakref import WeakValueDictionary
 
 import msgspec
 
-from guard.apply import recreate
+from guard.apply import patches, recreate
 from guard.apply.errors import is_anothers
+from guard.apply.lesson import learned
 from guard.apply.wanted import depends_on_live, handed_over, wanted
 from guard.base.clock import Clock
 from guard.base.codec import JsonObject, child
 from guard.base.errors import ApiStatusError
 from guard.cluster import Client, collection_path, object_path
-from guard.state import drift, fields
-from guard.state.additions import Removal, additions, allowed_additions, field_set, shared_entries
+from guard.state import drift
+from guard.state.additions import additions, allowed_additions, shared_entries
 from guard.state.desired import Declared, Learned, View
-from guard.state.difference import difference
 from guard.state.digest import Fingerprint, fingerprint
-from guard.state.equality import same
 from guard.state.fields import EMPTY, FieldSet, Path
 from guard.state.ids import FIELD_MANAGER, LABEL_PATH, REPAIR_MANAGER, SYNC_LABEL, UNREAD, ObjectKey
-from guard.state.managed import entries, held_by, our_entry, our_fields, reaches_below
+from guard.state.managed import entries, our_entry, our_fields, replacing
 from guard.state.policy import NOTHING_LEFT, Left
-from guard.state.taints import TAINTS, has_taints, taints_of, with_taints
+from guard.state.taints import has_taints
 
 CLEANING_TRIES = 3  # a patch that meets a newer object is made again from what the API server holds by then
-NOTHING_FILLED: frozenset[Path] = frozenset()  # one for all: an empty one of its own takes 216 bytes
 CONFLICT, UNPROCESSABLE, NOT_FOUND = 409, 422, 404
 
 
@@ -39,13 +37,13 @@ CONFLICT, UNPROCESSABLE, NOT_FOUND = 409, 422, 404
 Deleted: TypeAlias = Literal["gone", "going", "missing", "declared"]
 
 
-class Known(msgspec.Struct, frozen=True):
-    """What our last apply of `body` left behind; `applied` is what of it was applied. Monotonic seconds: `looked` is when that
-    was, `wrote` when an apply last changed anything.
+class Known(msgspec.Struct, frozen=True, gc=False):
+    """What our last apply of `body` left behind; `applied` is what of it was applied, `uid_hash` of the object's uid, in half
+    the memory. Monotonic seconds: `looked` is when that was, `wrote` when an apply last changed anything.
     """
 
     fingerprint: Fingerprint
-    uid: str
+    uid_hash: int
     body: JsonObject
     applied: JsonObject
     fields: FieldSet
@@ -97,7 +95,9 @@ class Writer:
         self._clock = clock
         self._locks: WeakValueDictionary[ObjectKey, asyncio.Lock] = WeakValueDictionary()
         self._known: dict[ObjectKey, Known] = {}
-        self._seen: dict[ObjectKey, Fingerprint] = {}
+        # What was seen of an object last where that is not what our last apply left: None where it was seen to go.
+        self._seen: dict[ObjectKey, Fingerprint | None] = {}
+        # What carries our entry, beside what is known to.
         self._ours: set[ObjectKey] = set()
         # What a dry run made anew: there was no such object.
         self._absent: set[ObjectKey] = set()
@@ -121,14 +121,17 @@ class Writer:
 
     def last_seen(self, key: ObjectKey) -> Fingerprint | None:
         """The newest that the watch or our own apply has shown."""
-        return self._seen.get(key)
+        known = self._known.get(key)
+        return self._seen.get(key, known.fingerprint if known else None)
 
     def saw(self, key: ObjectKey, *, seen: Fingerprint, ours: bool) -> None:
         """The watch has seen the object; `ours` when our Apply entry is on it."""
         known = self._known.get(key)
-        # One in memory, where the watch shows what our apply left.
-        self._seen[key] = known.fingerprint if known and known.fingerprint == seen else seen
-        if ours:
+        if known and known.fingerprint == seen:
+            self._seen.pop(key, None)
+        else:
+            self._seen[key] = seen
+        if ours and not known:
             self._ours.add(key)
 
     def moved_on(self, key: ObjectKey, seen: Fingerprint) -> None:
@@ -144,9 +147,12 @@ class Writer:
         """The watch has seen the object go. Of what is not declared nothing is remembered then: the next object of the name is
         somebody else's.
         """
-        self._seen.pop(key, None)
         if self._view.state.get(key) is None:
             self.forget(key)
+        elif key in self._known:
+            self._seen[key] = None
+        else:
+            self._seen.pop(key, None)
 
     def ended(self, key: ObjectKey, manifest: str) -> bool:
         """A Job of this manifest (its digest) has ended and has a time to live: once gone it is not applied again. True when that
@@ -194,7 +200,7 @@ class Writer:
             if self.is_open(key, sync=declared.sync):
                 return OPEN
             known = self._known.get(key)
-            if unless_newer_than and known and _not_newer(unless_newer_than, known.fingerprint.resource_version):
+            if unless_newer_than and known and int(unless_newer_than) <= known.fingerprint.version:
                 return None
             return await self._apply(declared, clean=clean, is_new=is_new)
 
@@ -231,7 +237,7 @@ class Writer:
                 return await self._apply(declared, clean=clean, is_new=False)
             body, anew = await self._apply_otherwise(declared, error, left=left, clean=clean and not met.adopting)
         wrote = anew or _wrote(before, fingerprint(body))
-        created = body["metadata"]["uid"] != known.uid if known else anew or (before is None and _is_only_ours(body))
+        created = hash(body["metadata"]["uid"]) != known.uid_hash if known else anew or (before is None and _is_only_ours(body))
         adopting = met.adopting
         if met.unseen and not _is_only_ours(body):
             # Somebody was quicker, before the revision was in force: an object that existed before.
@@ -247,15 +253,15 @@ class Writer:
     async def _meet(self, declared: Declared, *, left: Left, is_new: bool) -> _Met | None:
         """What there is of the object as far as the apply has to know; None for a Job that has ended and is gone."""
         key = declared.key
-        met, ended = key in self._ours, self._view.has_ended(declared)
+        met, ended = key in self._known or key in self._ours, self._view.has_ended(declared)
         depends = ended or depends_on_live(declared.body, left)
         unseen = not (met or depends) and (is_new or key in self._absent)
         self._absent.discard(key)
         if not depends and (met or unseen):
-            return _Met(live=None, before=self._seen.get(key), adopting=False, unseen=unseen)
+            return _Met(live=None, before=self.last_seen(key), adopting=False, unseen=unseen)
         live = await self._get(declared)
         if live is None:
-            return None if ended else _Met(live=None, before=self._seen.get(key), adopting=False, unseen=False)
+            return None if ended else _Met(live=None, before=self.last_seen(key), adopting=False, unseen=False)
         # A name that we have applied before is never adopted again, nor what carries our entry.
         adopting = not met and our_entry(live) is None
         # Before the apply, so that a Guard that is killed in between has taken nothing for its own.
@@ -287,7 +293,8 @@ class Writer:
         path = _path(declared)
         if recreate.asks_for_it(declared) and not recreate.objection(declared, live):
             # The watch is about to see it go, and come, which is no drift.
-            self._known.pop(declared.key, None)
+            if self._known.pop(declared.key, None):
+                self._ours.add(declared.key)
             await recreate.remove(self._client(declared), path, declared, live)
         elif live["metadata"].get("deletionTimestamp"):
             await recreate.gone(self._client(declared), path, live)
@@ -316,9 +323,7 @@ class Writer:
             if kept is None:
                 break
             try:
-                return await self._client(declared).json_patch(
-                    _path(declared), _entries_replaced(live, kept), manager=REPAIR_MANAGER
-                )
+                return await self._client(declared).json_patch(_path(declared), replacing(live, kept), manager=REPAIR_MANAGER)
             except ApiStatusError as error:
                 if error.code not in {CONFLICT, UNPROCESSABLE} or attempt == CLEANING_TRIES - 1:
                     raise
@@ -344,13 +349,11 @@ class Writer:
             kept = shared_entries(body, ours, adopting=False, handed=handed_over(body, left), taken=taken)
             if not removals and kept is None:
                 break
-            operations = _entries_replaced(body, kept)
-            for removal in removals:
-                operations += _operations(removal)
+            operations = patches.of(body, removals=removals, kept=kept)
             try:
                 before, body = body, await self._client(declared).json_patch(_path(declared), operations, manager=REPAIR_MANAGER)
-                again = {removal.path for removal in removals if _stands(before, body, removal.path)}
-                completed = completed.union(_owned_at(again, body))
+                again = {removal.path for removal in removals if patches.stands(before, body, removal.path)}
+                completed = completed.union(patches.owned_at(again, body))
                 removed |= {removal.path: None for removal in removals if removal.path not in again}
             except ApiStatusError as error:
                 # A failed test is 422, as is an object that would become invalid.
@@ -372,15 +375,15 @@ class Writer:
         seen, known = fingerprint(body), self._known.get(key)
         self._known[key] = Known(
             fingerprint=seen,
-            uid=body["metadata"]["uid"],
+            uid_hash=hash(body["metadata"]["uid"]),
             body=declared.body,
             applied=applied,
             fields=ours,
             looked=now,
             wrote=known.wrote if known and not changed else now,
         )
-        self._seen[key] = seen
-        self._ours.add(key)
+        self._seen.pop(key, None)
+        self._ours.discard(key)
         if known and not changed and known.body is declared.body and known.fields is ours:
             return  # what was learned last time still holds
         self._view.learn(key, learned(declared, body))
@@ -438,57 +441,8 @@ class Writer:
             return "gone" if is_gone else "going"
 
 
-def learned(declared: Declared, body: JsonObject) -> Learned:
-    """What the API server's answer to an apply teaches."""
-    ours = our_fields(body)
-    if has_taints(declared.body):
-        ours = ours.union(field_set([TAINTS]))
-        body = with_taints(body, taints_of(declared.body))
-    ours = ours.union(field_set(drift.unowned_empties(declared.body, body, ours.tree)))
-    stored = drift.project(body, ours.tree, manifest=declared.body)
-    theirs, filled = held_by(entry for entry in entries(body) if not entry.is_ours), set[Path]()
-    for path in drift.empties(declared.body, stored, ours.tree):
-        # What others have put into a map that Git declares empty is no default, and not Git's.
-        if reaches_below(theirs, path):
-            stored = drift.emptied(stored, declared.body, path)
-        else:
-            filled.add(path)
-    is_as_given = _values(stored) == _values(declared.body)
-    beside = None if is_as_given else difference(declared.body, stored)
-    return Learned(
-        body=declared.body,
-        fields=ours,
-        stored=None if is_as_given or beside else stored,
-        beside=beside,
-        filled=frozenset(filled) if filled else NOTHING_FILLED,
-    )
-
-
-def _stands(before: JsonObject, after: JsonObject, path: Path) -> bool:
-    """Whether a patch that took a field away left it as it was."""
-    was, now = fields.every(before, path), fields.every(after, path)
-    return bool(now) and same(was, now)
-
-
-def _owned_at(paths: Iterable[Path], body: JsonObject) -> FieldSet:
-    """What the entries of an object hold at and below the paths."""
-    found, held = EMPTY, held_by(entries(body))
-    for path in paths:
-        below = held.below(path)
-        if below is not None:
-            for element in reversed(path):
-                below = {element: below}
-            found = found.union(FieldSet(below))
-    return found
-
-
 def _path(declared: Declared) -> str:
     return object_path(declared.kind, namespace=declared.key.namespace, name=declared.key.name)
-
-
-def _not_newer(version: str, known: str) -> bool:
-    """Resource versions are decimal numbers that grow (guaranteed since Kubernetes 1.35)."""
-    return int(version) <= int(known)
 
 
 def _wrote(before: Fingerprint | None, after: Fingerprint) -> bool:
@@ -496,7 +450,7 @@ def _wrote(before: Fingerprint | None, after: Fingerprint) -> bool:
     version or generation alone proves nothing, since others write meanwhile. (What is put right within the second of our last
     write, and had left no trace in our entry, passes for unchanged.)
     """
-    return before is None or (before.resource_version != after.resource_version and before.ours != after.ours)
+    return before is None or (before.version != after.version and before.ours != after.ours)
 
 
 def _pinned(applied: JsonObject, live: JsonObject | None) -> JsonObject:
@@ -511,27 +465,3 @@ def _pinned(applied: JsonObject, live: JsonObject | None) -> JsonObject:
 
 def _is_only_ours(body: JsonObject) -> bool:
     return all(entry.is_ours for entry in entries(body))
-
-
-def _values(body: JsonObject) -> JsonObject:
-    """The object without its name, which no set of fields holds."""
-    metadata = {name: value for name, value in child(body, "metadata").items() if name not in {"name", "namespace"}}
-    return {**{name: value for name, value in body.items() if name not in {"apiVersion", "kind"}}, "metadata": metadata}
-
-
-def _entries_replaced(body: JsonObject, kept: list[JsonObject] | None) -> list[JsonObject]:
-    """The start of a patch that holds for this very version of the object, with other entries of managedFields."""
-    found: list[JsonObject] = [{"op": "test", "path": "/metadata/resourceVersion", "value": body["metadata"]["resourceVersion"]}]
-    if kept is not None:
-        found.append({"op": "replace", "path": "/metadata/managedFields", "value": kept})
-    return found
-
-
-def _operations(removal: Removal) -> list[JsonObject]:
-    tests: list[JsonObject] = [{"op": "test", "path": _pointer(pointer), "value": value} for pointer, value in removal.tests]
-    return [*tests, {"op": "remove", "path": _pointer(removal.pointer)}]
-
-
-def _pointer(steps: tuple[str | int, ...]) -> str:
-    """RFC 6901."""
-    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)

@@ -7,21 +7,26 @@ leave managedFields as they are. A JSON patch of managedFields alone ends that.
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from guard.base.codec import JsonObject, children
 from guard.base.errors import ApiStatusError
 from guard.state.ids import REPAIR_MANAGER
-from guard.state.managed import entries
-
-if TYPE_CHECKING:
-    from guard.cluster.client import Client
+from guard.state.managed import entries, replacing
 
 NOT_FOUND, CONFLICT, UNPROCESSABLE = 404, 409, 422
 TRIES = 3  # a patch that meets a newer object is made again from what the API server holds by then
 
 
-async def thaw(client: Client, path: str, *, api_version: str, kind: str, manager: str) -> bool:
+class Objects(Protocol):
+    """What it takes of a client."""
+
+    async def get(self, path: str) -> JsonObject: ...
+
+    async def json_patch(self, path: str, operations: list[JsonObject], *, manager: str) -> JsonObject: ...
+
+
+async def thaw(client: Objects, path: str, *, api_version: str, kind: str, manager: str) -> bool:
     """Rid an object of entries in versions of its kind that are served no more; whether there were any. The Apply entry of
     `manager` goes on in `api_version` instead, so that what it holds and an apply leaves out is given up. Raises ClusterError.
     """
@@ -38,7 +43,7 @@ async def thaw(client: Client, path: str, *, api_version: str, kind: str, manage
             return False
         try:
             kept = _kept(live, vanished, api_version=api_version, manager=manager)
-            await client.json_patch(path, _entries_replaced(live, kept), manager=REPAIR_MANAGER)
+            await client.json_patch(path, replacing(live, kept), manager=REPAIR_MANAGER)
         except ApiStatusError as error:
             if error.code not in {CONFLICT, UNPROCESSABLE} or attempt == TRIES - 1:
                 raise
@@ -57,15 +62,7 @@ def _kept(live: JsonObject, vanished: Container[str], *, api_version: str, manag
     return kept
 
 
-def _entries_replaced(live: JsonObject, kept: list[JsonObject]) -> list[JsonObject]:
-    return [
-        {"op": "test", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]},
-        # An empty list would leave them as they are.
-        {"op": "replace", "path": "/metadata/managedFields", "value": kept or [{}]},
-    ]
-
-
-async def _is_served(client: Client, api_version: str, *, kind: str) -> bool:
+async def _is_served(client: Objects, api_version: str, *, kind: str) -> bool:
     try:
         answer = await client.get(f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}")
     except ApiStatusError as error:

@@ -216,7 +216,7 @@ class Repairer:
     def _leave(self, declared: Declared, drift: Drift) -> None:
         """Healing is off: count what metadata shows to have drifted, and what shows to be right again."""
         known, seen = self._writer.known(declared.key), drift.metadata
-        is_old = known is not None and int(seen.resource_version or 0) <= int(known.fingerprint.resource_version)
+        is_old = known is not None and int(seen.resource_version or 0) <= known.fingerprint.version
         if drift.gone or (known is not None and not is_old and known.fields.minus(seen.our_fields)):
             self._drifted.add(declared.key)
         else:

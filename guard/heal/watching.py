@@ -146,9 +146,8 @@ class Watching:
         unseen = {one.key for one in self._view.state if one.kind == kind and self._was_applied(one.key, before=began)}
         for key in (present | unseen) - found:
             known = self._writer.known(key)
-            version = known.fingerprint.resource_version if known else ""
-            if version:
-                self._gone(key, Metadata(resource_version=str(int(version) + 1)), listed=True)
+            if known and known.fingerprint.version:
+                self._gone(key, Metadata(resource_version=str(known.fingerprint.version + 1)), listed=True)
             else:
                 self._writer.lost(key)
         self._present[kind] = found
@@ -217,11 +216,11 @@ class Watching:
         """
         key = declared.key
         left, seen = known.fingerprint, metadata.fingerprint
-        if seen.resource_version == left.resource_version:
+        if seen.version == left.version:
             self._repairer.right(key)
             return
         now = self._clock.monotonic()
-        vouched = self._vouched.vouches(key, metadata, after=before.resource_version if before else "", at=now)
+        vouched = self._vouched.vouches(key, metadata, after=str(before.version) if before else "", at=now)
         if seen.digest != left.digest or not _holds(metadata, known.applied) or self._view.takings.of(key, at=now):
             self._repairer.look(key, Drift(metadata=metadata, at=now), again=listed)
         elif self._is_doubtful(known, seen, before=before) and not (vouched and self._moves_on(key, known, seen)):

@@ -21,7 +21,7 @@ from guard.state.stored import predicted
 from guard.state.taken import Takings
 
 
-class Declared(msgspec.Struct, frozen=True):
+class Declared(msgspec.Struct, frozen=True, gc=False):
     """An object that Git declares. `body` is the manifest as Guard applies it, our label included; `definition` says more of its
     kind. None of its values is shown anywhere where it is `confidential` (encrypted in the source).
     """
@@ -53,7 +53,7 @@ class Declared(msgspec.Struct, frozen=True):
         return value
 
 
-class Learned(msgspec.Struct, frozen=True):
+class Learned(msgspec.Struct, frozen=True, gc=False):
     """What the API server returned for an apply of `body`: the fields it holds for us, and Git's values in the form it stores
     them, where that differs from the manifest: whole (`stored`), or in what they differ (`beside`). `filled` are fields that the
     manifest leaves empty and defaults completed.

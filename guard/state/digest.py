@@ -15,6 +15,7 @@ class Fingerprint(msgspec.Struct, frozen=True, gc=False):
     """`ours` covers our entry, its time included, `digest` also those of people's tools, `others` those that are neither;
     `status` has the entries of the status subresource, which heartbeats move; `generation` is 0 for kinds that have none. Key
     order is none of it: the API server shows one object in one order or another (after a custom resource was scaled).
+    `version` is the resourceVersion, a decimal number that grows (guaranteed since Kubernetes 1.35), 0 where there is none.
     """
 
     ours: bytes
@@ -22,17 +23,17 @@ class Fingerprint(msgspec.Struct, frozen=True, gc=False):
     status: bytes
     others: bytes
     generation: int
-    resource_version: str
+    version: int
 
 
 def fingerprint(body: JsonObject) -> Fingerprint:
     """The fingerprint of a decoded object."""
     metadata = body["metadata"]
-    generation, version = metadata.get("generation", 0), metadata.get("resourceVersion", "")
-    return fingerprint_of(entries(body), generation=generation, resource_version=version)
+    generation, version = metadata.get("generation", 0), int(metadata.get("resourceVersion") or 0)
+    return fingerprint_of(entries(body), generation=generation, version=version)
 
 
-def fingerprint_of(found: Iterable[Entry | RawEntry], *, generation: int, resource_version: str) -> Fingerprint:
+def fingerprint_of(found: Iterable[Entry | RawEntry], *, generation: int, version: int) -> Fingerprint:
     ours: list[Entry | RawEntry] = []
     people: list[Entry | RawEntry] = []
     status: list[Entry | RawEntry] = []
@@ -53,7 +54,7 @@ def fingerprint_of(found: Iterable[Entry | RawEntry], *, generation: int, resour
         status=_hash(status),
         others=_hash(others),
         generation=generation,
-        resource_version=resource_version,
+        version=version,
     )
 
 

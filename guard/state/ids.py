@@ -50,7 +50,7 @@ DEFINITION = Kind(
 NAMESPACE = Kind(group="", version="v1", kind="Namespace", resource="namespaces", namespaced=False)
 
 
-class ObjectKey(msgspec.Struct, frozen=True, order=True, cache_hash=True):
+class ObjectKey(msgspec.Struct, frozen=True, order=True, cache_hash=True, gc=False):
     """The identity of an object whatever version it is written in. `namespace` is empty for cluster-scoped objects."""
 
     group: str
@@ -62,7 +62,7 @@ class ObjectKey(msgspec.Struct, frozen=True, order=True, cache_hash=True):
         return naming.titled(kind=self.kind, namespace=self.namespace, name=self.name)
 
 
-class Origin(msgspec.Struct, frozen=True):
+class Origin(msgspec.Struct, frozen=True, gc=False):
     """Where a manifest stands in its source: a path from the source's root, and the line (from 1) of its first key, 0 where a
     tool made the manifest of the file. `via` names that tool and the folder that it was given: `Kustomize clusters/prod`. Without
     a file the manifest was read off the object itself.

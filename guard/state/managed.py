@@ -155,3 +155,14 @@ def reaches(owned: FieldSet, path: Path) -> bool:
 def reaches_below(owned: FieldSet, path: Path) -> bool:
     """Whether a set holds fields below `path`: the API server then counts the value there field by field, and not as one."""
     return any(element != SELF for element in owned.below(path) or {})
+
+
+def replacing(body: JsonObject, kept: list[JsonObject]) -> list[JsonObject]:
+    """The JSON patch that leaves an object these entries, and goes for this very version of it."""
+    # An empty list would leave them as they are.
+    return [*held_to_version(body), {"op": "replace", "path": "/metadata/managedFields", "value": kept or [{}]}]
+
+
+def held_to_version(body: JsonObject) -> list[JsonObject]:
+    """The start of a JSON patch that goes for this very version of an object."""
+    return [{"op": "test", "path": "/metadata/resourceVersion", "value": body["metadata"]["resourceVersion"]}]

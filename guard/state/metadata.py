@@ -41,7 +41,7 @@ class Metadata(msgspec.Struct, frozen=True, rename="camel", dict=True):
 
     @lazy
     def fingerprint(self) -> Fingerprint:
-        return fingerprint_of(self.entries, generation=self.generation, resource_version=self.resource_version)
+        return fingerprint_of(self.entries, generation=self.generation, version=int(self.resource_version or 0))
 
     @property
     def is_controlled(self) -> bool:

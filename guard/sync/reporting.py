@@ -151,12 +151,16 @@ class Reporter:
         if opened:
             message += f"; {naming.plural(opened, 'object')} left to people by break-glass"
         took = (self._clock.monotonic() - attempt.started) * 1000
-        news = counts.applied or counts.pruned or first
-        if news if not failures else message != self._failed_message:
+        is_news = message != self._failed_message if failures else counts.applied or counts.pruned or first
+        if is_news:
             self._record("sync-failed" if failures else "synced", revision, message=message, counts=counts, took=took)
         self._failed_message = message if failures else ""
         self._synced(self._name, "failed" if failures else "applied")
-        _log.info("synced", sync=self._name, revision=revision, took_ms=round(took, 1), **_shown(counts))
+        done = {"sync": self._name, "revision": revision, "took_ms": round(took, 1), **_shown(counts)}
+        if not failures:
+            _log.info("synced", **done)
+        elif is_news:
+            _log.warning("not all objects could be applied", error=message, **done)
         await self._say(
             attempt.sync,
             Outcome(

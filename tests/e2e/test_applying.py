@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+import aiohttp
 import pytest
 
 from guard.base import codec
@@ -29,6 +32,14 @@ metadata:
 spec:
   ports: [{{port: 80}}]
 """
+
+
+async def failed_attempts(followed: Followed) -> float:
+    url = f"http://127.0.0.1:{followed.world.guard.metrics_port}/metrics"
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        metrics = await answer.text()
+    labels = f'{{result="failed",sync="guard-system/{followed.name}"}}'
+    return sum(float(line.split()[-1]) for line in metrics.splitlines() if line.startswith(f"guard_syncs_total{labels}"))
 
 
 def frozen(name: str, color: str, *, annotation: str = "") -> str:
@@ -62,11 +73,17 @@ async def test_a_wave_waits_for_the_health_of_the_one_before_for_as_long_as_it_t
     message = await followed.says("wave 1 (1 object) waits for", reason="ApplyFailed")
     assert f"Deployment default/{name}" in message
 
+    before = await failed_attempts(followed)
+
     async def attempted() -> bool:
-        records = [one for one in world.guard.log.read_text().splitlines() if '"synced"' in one and followed.name in one]
-        return len(records) > 4
+        return await failed_attempts(followed) > before + 3
 
     await eventually(attempted, what="some more attempts", seconds=40.0)
+    # What is still so is not told again with each of them.
+    lines = [codec.decode(line) for line in world.guard.log.read_bytes().splitlines() if followed.name.encode() in line]
+    told = [line["error"] for line in lines if line["event"] == "not all objects could be applied"]
+    assert told
+    assert all(one != other for one, other in pairwise(told))
     assert not await world.exists("service", f"{followed.name}-later", "default")
     generation = (await world.get(f"deployment/{name}", "default"))["metadata"]["generation"]
     condition = {"type": "Available", "status": "True", "reason": "a", "message": "b"}
