@@ -11,6 +11,7 @@ import pytest
 
 from guard.base import codec
 from guard.base.codec import JsonObject, child, children
+from guard.state.requesters import GUARD_USER
 from tools.controlplane import Completed, ControlPlane, Identity
 from tools.guardrun import GuardProcess, Repository, eventually, running, sync_document
 
@@ -105,6 +106,35 @@ class World:
             return bool((await self.guard.sync(sync))["status"]["lastHandledReconcileAt"] == asked)
 
         await eventually(done, what=f"{sync} reconciled as asked; the log ends:\n{self.guard.tail()}")
+
+    def asked(self) -> int:
+        """A place in the API server's audit log, for `patches`: what comes after was asked for after it."""
+        return self.plane.audit_log.stat().st_size
+
+    def patches(self, name: str, namespace: str, *, since: int) -> int:
+        """How many patches, dry runs among them, Guard has made of the objects of this name: what the API server logged, since
+        Guard's own counter has those of other Syncs.
+        """
+        with self.plane.audit_log.open("rb") as log:
+            log.seek(since)
+            whole = log.read().rpartition(b"\n")[0]
+        events = [codec.decode(line) for line in whole.splitlines() if name.encode() in line]
+        return sum(
+            (event["verb"], event["user"]["username"]) == ("patch", GUARD_USER)
+            and (child(event, "objectRef").get("name"), child(event, "objectRef").get("namespace", "")) == (name, namespace)
+            for event in events
+        )
+
+    async def quiet(self) -> None:
+        """Wait until nothing that another test has left behind is asked of Guard any more."""
+        before = -1.0
+
+        async def is_quiet() -> bool:
+            nonlocal before
+            last, before = before, await self.guard.metric("guard_admission_requests_total")
+            return last == before
+
+        await eventually(is_quiet, what="no requests of other tests reach the webhook", every=1.0)
 
     def recorded(self, name: str, namespace: str = "") -> list[JsonObject]:
         """The journal's records about objects of this name."""

@@ -67,6 +67,7 @@ async def test_an_addition_through_status_is_refused_and_says_what_it_is(app: Ap
 
 @pytest.mark.case(5, 8)
 async def test_a_status_itself_is_free(app: App, world: World) -> None:
+    await world.quiet()
     requests = await world.guard.metric("guard_admission_requests_total")
     for identity in ("operator", "person"):
         patch = '-p={"status":{"replicas":1,"observedGeneration":1}}'
