@@ -293,7 +293,9 @@ class Writer:
         path = _path(declared)
         if recreate.asks_for_it(declared) and not recreate.objection(declared, live):
             # The watch is about to see it go, and come, which is no drift.
-            if self._known.pop(declared.key, None):
+            if (known := self._known.pop(declared.key, None)) is not None:
+                # Should it stay, it is what was seen, and ours.
+                self._seen.setdefault(declared.key, known.fingerprint)
                 self._ours.add(declared.key)
             await recreate.remove(self._client(declared), path, declared, live)
         elif live["metadata"].get("deletionTimestamp"):
