@@ -232,7 +232,9 @@ class Repairer:
         async with self._places.one():
             applied = await self._writer.apply(declared, unless_newer_than=drift.metadata.resource_version, clean=clean)
         if applied is not None and applied.is_open:
-            self._hold(declared, drift)
+            # What is held by now has been seen since, and counts.
+            if declared.key not in self._held:
+                self._hold(declared, drift)
             return True
         if applied is None or not applied.changed:
             return False

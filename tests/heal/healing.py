@@ -7,14 +7,15 @@ from collections.abc import AsyncGenerator, Mapping
 
 from guard.apply import Writer
 from guard.audit import Record, References
+from guard.base import codec
 from guard.base.clock import SystemClock
 from guard.base.codec import JsonObject
 from guard.base.errors import ApiStatusError
 from guard.cluster import Client, object_path
 from guard.cluster.client import LIST_PAGE, Page
-from guard.heal import Repairer, Report, Watching
+from guard.heal import Drift, Repairer, Report, Watching
 from guard.state import Declared, View
-from guard.state.metadata import Metadata
+from guard.state.metadata import Metadata, PartialObject
 from guard.state.policy import Enforcement
 from guard.state.vouched import Vouched
 
@@ -45,7 +46,7 @@ class Healing:
     """The parts of healing, put together as the runtime does."""
 
     def __init__(self, client: SlowClient, *, view: View, declared: Declared) -> None:
-        clock = SystemClock()
+        self.clock = clock = SystemClock()
         self.client = client
         self.declared = declared
         self.path = object_path(declared.kind, namespace=declared.key.namespace, name=declared.key.name)
@@ -89,3 +90,12 @@ class Healing:
     async def is_deleted(self) -> None:
         await self.client.delete(self.path, uid=await self.uid())
         assert not await self.is_there()
+
+    async def drift_by(self, change: JsonObject) -> Drift:
+        """What the watch shows of an edit by a person."""
+        edited = await self.client.merge_patch(self.path, change, manager="kubectl-edit")
+        metadata = codec.decode_as(codec.encode(edited), PartialObject).metadata
+        return Drift(metadata=metadata, at=self.clock.monotonic())
+
+    def is_repairing(self) -> bool:
+        return any(task.get_name() == f"heal {self.declared.key}" for task in asyncio.all_tasks())
