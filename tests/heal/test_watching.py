@@ -6,8 +6,11 @@ import asyncio
 
 import pytest
 
+from guard.base.codec import JsonObject
+from guard.heal.watching import DOUBT_SECONDS, DOUBTS_AT_ONCE
+from guard.state.policy import Enforcement
 from tests.heal.healing import Healing
-from tests.state.samples import CONFIG_MAP
+from tests.state.samples import CONFIG_MAP, SYNC
 from tools.guardrun import eventually
 
 
@@ -33,3 +36,19 @@ async def test_what_is_deleted_before_its_first_apply_is_answered_is_made_again(
     healing.client.answers.set()
     await applying
     await eventually(healing.is_there, what="the config map is back")
+
+
+async def test_a_look_that_had_to_wait_tells_nothing_of_what_was_seen_since(healing: Healing) -> None:
+    healing.enforcement = Enforcement(heal=False)
+    healing.client.lists.set()
+    healing.client.answers.set()
+    await healing.watching.follow({CONFIG_MAP})
+    await healing.writer.apply(healing.declared)
+    # So many writes beside what Git declares that the last of them are looked at together, later.
+    for number in range(DOUBTS_AT_ONCE + 2):
+        change: JsonObject = {"metadata": {"annotations": {"example.com/seen": str(number)}}}
+        await healing.client.merge_patch(healing.path, change, manager="operator")
+    await healing.client.merge_patch(healing.path, {"data": {"color": "red"}}, manager="kubectl-edit")
+    await eventually(lambda: healing.repairer.drifted(SYNC) == 1, what="it is known to have drifted")
+    await asyncio.sleep(2 * DOUBT_SECONDS)
+    assert healing.repairer.drifted(SYNC) == 1
