@@ -191,8 +191,8 @@ class Repairer:
         key = declared.key
         try:
             if not self.heals(declared):
-                await self._writer.label(declared)
-                self._leave(declared, drift)
+                is_there = await self._writer.label(declared)
+                self._leave(declared, msgspec.structs.replace(drift, gone=not is_there))
                 return True
             self._drifted.add(key)
             if await self._is_left_open(declared, drift):

@@ -6,8 +6,10 @@ import asyncio
 
 import pytest
 
-from guard.base.codec import JsonObject
+from guard.apply import Writer
+from guard.base.codec import JsonObject, child
 from guard.heal.watching import DOUBT_SECONDS, DOUBTS_AT_ONCE
+from guard.state.ids import SYNC_LABEL
 from guard.state.policy import Enforcement
 from tests.heal.healing import Healing
 from tests.state.samples import CONFIG_MAP, SYNC
@@ -52,3 +54,21 @@ async def test_a_look_that_had_to_wait_tells_nothing_of_what_was_seen_since(heal
     await eventually(lambda: healing.repairer.drifted(SYNC) == 1, what="it is known to have drifted")
     await asyncio.sleep(2 * DOUBT_SECONDS)
     assert healing.repairer.drifted(SYNC) == 1
+
+
+async def test_a_label_that_came_back_before_the_first_apply_is_no_drift(healing: Healing) -> None:
+    async def labelled() -> bool:
+        return SYNC_LABEL in child((await healing.client.get(healing.path))["metadata"], "labels")
+
+    healing.enforcement = Enforcement(heal=False)
+    healing.client.lists.set()
+    healing.client.answers.set()
+    # A Guard that ran before had applied it.
+    await Writer(lambda _sync: healing.client, view=healing.view, clock=healing.clock).apply(healing.declared)
+    await healing.watching.follow({CONFIG_MAP})
+    await healing.client.merge_patch(healing.path, {"metadata": {"labels": {SYNC_LABEL: None}}}, manager="kubectl-label")
+    await eventually(labelled, what="the label is back")
+    await eventually(lambda: not healing.is_repairing(), what="the repair is done")
+    applied = await healing.writer.apply(healing.declared)
+    assert applied is not None
+    assert healing.repairer.drifted(SYNC) == 0
