@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from guard.apply import Writer
+from guard.base import codec
 from guard.base.codec import JsonObject, child
 from guard.heal.watching import DOUBT_SECONDS, DOUBTS_AT_ONCE
 from guard.state.ids import SYNC_LABEL
@@ -72,3 +73,25 @@ async def test_a_label_that_came_back_before_the_first_apply_is_no_drift(healing
     applied = await healing.writer.apply(healing.declared)
     assert applied is not None
     assert healing.repairer.drifted(SYNC) == 0
+
+
+@pytest.mark.case(33, 37)
+async def test_a_set_of_fields_without_end_stops_neither_the_watch_of_its_kind_nor_the_repair(healing: Healing) -> None:
+    healing.client.lists.set()
+    healing.client.answers.set()
+    await healing.watching.follow({CONFIG_MAP})
+    await healing.writer.apply(healing.declared)
+    live = await healing.client.get(healing.path)
+    (ours,) = live["metadata"]["managedFields"]
+    live["metadata"]["managedFields"] = [ours, {**ours, "manager": "a", "operation": "Update", "fieldsV1": "DEEP"}]
+    body = codec.encode(live).replace(b'"DEEP"', b'{"f:a":' * 3000 + b"{}" + b"}" * 3000)
+    async with healing.client.request("PUT", healing.path, params={"fieldManager": "a"}, body=body):
+        pass
+    await healing.client.merge_patch(healing.path, {"data": {"color": "red"}}, manager="kubectl-edit")
+
+    async def blue() -> bool:
+        return bool((await healing.client.get(healing.path))["data"] == {"color": "blue"})
+
+    await eventually(blue, what="it is as in Git", seconds=5.0)
+    # A list shows it, too.
+    assert [page async for page in healing.client.metadata_pages(healing.path.rpartition("/")[0], params={})]
