@@ -204,14 +204,18 @@ class Writer:
                 return None
             return await self._apply(declared, clean=clean, is_new=is_new)
 
-    async def label(self, declared: Declared) -> None:
-        """Put our label back on a live object, and leave all else of it as it is, drifted or not. Raises ClusterError."""
+    async def label(self, declared: Declared) -> bool:
+        """Put our label back on a live object, and leave all else of it as it is, drifted or not; False where there is no such
+        object. Raises ClusterError.
+        """
         key = declared.key
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
             live = await self._get(declared)
-            if live is None or LABEL_PATH in our_fields(live) or self.is_open(key, sync=declared.sync):
-                return
+            if live is None:
+                return False
+            if LABEL_PATH in our_fields(live) or self.is_open(key, sync=declared.sync):
+                return True
             # What we hold there with the values that stand there: an apply of less would give up the rest.
             ours = our_fields(live)
             body = drift.project(live, ours.tree, manifest={}) if ours else {}
@@ -220,6 +224,7 @@ class Writer:
             names = {name: live["metadata"][name] for name in ("name", "namespace") if name in live["metadata"]}
             body |= {"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": {**metadata, **names, "labels": labels}}
             await self._client(declared).apply(_path(declared), body, manager=FIELD_MANAGER, force=True)
+            return True
 
     async def _apply(self, declared: Declared, *, clean: bool, is_new: bool) -> Applied:
         key, left = declared.key, self._left(declared)
@@ -293,7 +298,9 @@ class Writer:
         path = _path(declared)
         if recreate.asks_for_it(declared) and not recreate.objection(declared, live):
             # The watch is about to see it go, and come, which is no drift.
-            if self._known.pop(declared.key, None):
+            if (known := self._known.pop(declared.key, None)) is not None:
+                # Should it stay, it is what was seen, and ours.
+                self._seen.setdefault(declared.key, known.fingerprint)
                 self._ours.add(declared.key)
             await recreate.remove(self._client(declared), path, declared, live)
         elif live["metadata"].get("deletionTimestamp"):

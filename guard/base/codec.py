@@ -5,7 +5,8 @@ msgspec keeps integers past 2^53 as integers (orjson makes 2^64 a float), so two
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from functools import cache
 from hashlib import blake2b
 from typing import Any, TypeAlias, TypeGuard, TypeVar
@@ -61,11 +62,17 @@ class DecodeError(ValueError):
     """The bytes are not JSON, or not JSON of the expected shape."""
 
 
+class TooDeepError(DecodeError):
+    """The bytes are nested too deeply to be decoded."""
+
+
 def decode(data: bytes | msgspec.Raw) -> Json:
     """Decode JSON into plain values. Raises DecodeError, also for input nested too deeply to be decoded."""
     try:
         return _decoder.decode(data)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+    except RecursionError as error:
+        raise TooDeepError(str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DecodeError(str(error)) from error
 
 
@@ -73,15 +80,48 @@ def decode_as(data: bytes | msgspec.Raw, kind: type[T]) -> T:
     """Decode JSON into a value of type `kind`. Raises DecodeError, naming the field that does not fit."""
     try:
         return _decoder_of(kind).decode(data)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+    except RecursionError as error:
+        raise TooDeepError(str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DecodeError(str(error)) from error
+
+
+# All of a set of fields that counts (fields.DEEPEST) lies above it, wherever in an answer the set stands.
+_DEEPEST = 200
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
+
+
+def at_any_depth(decoder: Callable[[bytes], T], data: bytes) -> T:
+    """What a decoder makes of JSON that anybody may have nested as deeply as the API server stores (10,000). Where that is too
+    deep, the objects and arrays below a depth of 200 count as empty. Raises DecodeError.
+    """
+    try:
+        return decoder(data)
+    except TooDeepError:
+        return decoder(b"".join(_shallow(data)))
+
+
+def _shallow(data: bytes) -> Iterator[bytes]:
+    depth = start = 0
+    for token in _TOKEN.finditer(data):
+        if token[0] in {b"{", b"["}:
+            depth += 1
+            if depth == _DEEPEST + 1:
+                yield data[start : token.end()]
+        elif token[0] in {b"}", b"]"}:
+            if depth == _DEEPEST + 1:
+                start = token.start()
+            depth -= 1
+    yield data[start:]
 
 
 def decode_optional(data: bytes | msgspec.Raw, kind: type[T]) -> T | None:
     """The same, and None for null."""
     try:
         return _optional_of(kind).decode(data)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+    except RecursionError as error:
+        raise TooDeepError(str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DecodeError(str(error)) from error
 
 

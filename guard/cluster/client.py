@@ -248,7 +248,7 @@ class Client:
 
     def _decoded(self, decode: Callable[[bytes], T], data: bytes, *, what: str) -> T:
         try:
-            return decode(data)
+            return codec.at_any_depth(decode, data)
         except DecodeError as error:
             raise Unreachable(f"{self.server} answered {what} with something that cannot be read: {error}") from error
 

@@ -191,7 +191,7 @@ class _Stream(Generic[T]):
             self._opened()
             async for line in lines:
                 try:
-                    found = self._read(line)
+                    found = codec.at_any_depth(self._read, line)
                 except DecodeError as error:
                     raise Unreachable(f"the watch of {self._path} brought something that cannot be read: {error}") from error
                 yield found

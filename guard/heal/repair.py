@@ -97,7 +97,7 @@ class Repairer:
 
     def look(self, key: ObjectKey, drift: Drift, *, again: bool = False) -> None:
         """Repair the object if it needs it; the newest drift of an object replaces one that nobody has looked at yet. `again` is
-        for what a new list showed: a try that failed may succeed now.
+        for what a new list showed: a try that failed may succeed now, as it may once the object has gone.
         """
         declared = self._view.state.get(key)
         if declared is not None and self._writer.is_open(key, sync=declared.sync):
@@ -112,7 +112,7 @@ class Repairer:
             self._tasks[key] = asyncio.create_task(self._work(key, case), name=f"heal {key}")
             return
         case.put(drift)
-        if again if case.fails else not self._report.pause(key, self._writer.known(key), drift):
+        if (again or drift.gone) if case.fails else not self._report.pause(key, self._writer.known(key), drift):
             case.hurry()
 
     def closed(self, objects: Iterable[Declared]) -> None:
@@ -166,6 +166,8 @@ class Repairer:
                     backoff.reset()
                 else:
                     case.fails = True
+                    if case.drift is not None and case.drift.gone:
+                        continue  # while it was tried
                     case.drift = case.drift or drift
                     if await case.wait(backoff.next()):
                         backoff.reset()
@@ -189,8 +191,8 @@ class Repairer:
         key = declared.key
         try:
             if not self.heals(declared):
-                await self._writer.label(declared)
-                self._leave(declared, drift)
+                is_there = await self._writer.label(declared)
+                self._leave(declared, msgspec.structs.replace(drift, gone=not is_there))
                 return True
             self._drifted.add(key)
             if await self._is_left_open(declared, drift):
@@ -230,7 +232,9 @@ class Repairer:
         async with self._places.one():
             applied = await self._writer.apply(declared, unless_newer_than=drift.metadata.resource_version, clean=clean)
         if applied is not None and applied.is_open:
-            self._hold(declared, drift)
+            # What is held by now has been seen since, and counts.
+            if declared.key not in self._held:
+                self._hold(declared, drift)
             return True
         if applied is None or not applied.changed:
             return False

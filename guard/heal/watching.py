@@ -202,7 +202,7 @@ class Watching:
         if declared is None or (self._is_to_come(key) and self._repairer.heals(declared)):
             return
         if not self._view.has_ended(declared):
-            self._repairer.look(key, Drift(metadata=metadata, at=self._clock.monotonic(), gone=True), again=listed)
+            self._look(key, Drift(metadata=metadata, at=self._clock.monotonic(), gone=True), listed=listed)
 
     def _is_to_come(self, key: ObjectKey) -> bool:
         """Whether the first apply is still to come, and will put the object right. Of one that is under way nobody knows yet
@@ -222,11 +222,16 @@ class Watching:
         now = self._clock.monotonic()
         vouched = self._vouched.vouches(key, metadata, after=str(before.version) if before else "", at=now)
         if seen.digest != left.digest or not _holds(metadata, known.applied) or self._view.takings.of(key, at=now):
-            self._repairer.look(key, Drift(metadata=metadata, at=now), again=listed)
+            self._look(key, Drift(metadata=metadata, at=now), listed=listed)
         elif self._is_doubtful(known, seen, before=before) and not (vouched and self._moves_on(key, known, seen)):
             self._verify(key, Drift(metadata=metadata, at=now))
         else:
             self._repairer.right(key)
+
+    def _look(self, key: ObjectKey, drift: Drift, *, listed: bool) -> None:
+        # What waits to be verified is older, and would be taken for the newest once its turn comes.
+        self._doubts.pop(key, None)
+        self._repairer.look(key, drift, again=listed)
 
     def _verify(self, key: ObjectKey, drift: Drift) -> None:
         """Look at an object that may have drifted: at once, or with what else comes until it is its turn."""
@@ -244,7 +249,8 @@ class Watching:
             self._settle(key)
 
     def _settle(self, key: ObjectKey) -> None:
-        self._repairer.look(key, self._doubts.pop(key))
+        if (drift := self._doubts.pop(key, None)) is not None:
+            self._repairer.look(key, drift)
 
     def _moves_on(self, key: ObjectKey, known: Known, seen: Fingerprint) -> bool:
         """Take a write that admission judged as harmless. Not within the seconds after our own, in which one that nobody judged

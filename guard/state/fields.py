@@ -69,7 +69,7 @@ class FieldSet:
         """The same from its bytes; those met lately are not decoded again. Raises DecodeError for what is no JSON object."""
         known = _remembered.get(raw)
         if known is None:
-            decoded = codec.decode(raw)
+            decoded = codec.at_any_depth(codec.decode, raw)
             if not is_object(decoded):
                 raise codec.DecodeError("a set of fields has to be a JSON object")
             known = cls.parse(decoded)

@@ -68,14 +68,23 @@ class RawEntry(Manager, frozen=True, rename="camel", dict=True):
 def _digest_of(raw: bytes) -> bytes:
     known = _digests.get(raw)
     if known is None:
-        known = codec.digest(codec.decode(raw))
+        known = codec.digest(codec.at_any_depth(codec.decode, raw))
         _digests.put(raw, known)
     return known
 
 
 def raw_entries(managed_fields: msgspec.Raw | None) -> tuple[RawEntry, ...]:
     """The entries in the order stored. Raises DecodeError."""
-    return () if managed_fields is None else codec.decode_optional(managed_fields, tuple[RawEntry, ...]) or ()
+    if managed_fields is None:
+        return ()
+    try:
+        return _decoded(managed_fields)
+    except codec.TooDeepError:
+        return codec.at_any_depth(_decoded, bytes(managed_fields))
+
+
+def _decoded(managed_fields: bytes | msgspec.Raw) -> tuple[RawEntry, ...]:
+    return codec.decode_optional(managed_fields, tuple[RawEntry, ...]) or ()
 
 
 # An entry's identity, time and fields, as they came: enough to know it again.

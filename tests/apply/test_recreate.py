@@ -190,6 +190,21 @@ async def test_finalizers_that_hold_it_are_named_and_it_is_made_anew_once_they_a
     assert (await stored(client, declared))["spec"]["selector"] == {"matchLabels": {"app": "b"}}
 
 
+@pytest.mark.case(31)
+async def test_what_could_not_go_to_be_made_anew_is_not_taken_for_new_when_git_goes_back(
+    client: Client, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recreate, "GONE_SECONDS", 0.1)
+    guard = writer(client)
+    before = workload(DEPLOYMENT, namespace, app="a", metadata={**deepcopy(ASKED), "finalizers": ["example.com/held"]})
+    await guard.apply(before)
+    with pytest.raises(ApiStatusError, match=r"finalizers hold it"):
+        await guard.apply(workload(DEPLOYMENT, namespace, app="b", metadata=deepcopy(ASKED)))
+    back = await guard.apply(before)
+    assert back is not None
+    assert (back.changed, back.created) == (False, False)
+
+
 def test_what_a_controller_owns_and_claims_that_would_go_stand_against_it() -> None:
     declared = workload(STATEFUL_SET, "x", app="b")
     live = workload(STATEFUL_SET, "x", app="a", persistentVolumeClaimRetentionPolicy={"whenDeleted": "Delete"}).body

@@ -62,3 +62,16 @@ def test_what_is_not_there_or_of_another_type_reads_as_empty() -> None:
     assert codec.child({"a": None}, "a") == codec.child({"a": [1]}, "a") == codec.child({}, "a") == {}
     assert codec.children({"a": [{"b": 1}, None, "text"]}, "a") == [{"b": 1}]
     assert codec.children({"a": {"b": 1}}, "a") == []
+
+
+@pytest.mark.case(37)
+def test_of_what_is_nested_without_end_the_rest_can_be_read() -> None:
+    deep = b'{"a":' * 9000 + b"[1]" + b"}" * 9000
+    data = b'{"before":["}\\"{"],"deep":' + deep + b',"after":{"a":[{}]}}'
+    with pytest.raises(DecodeError):
+        codec.decode(data)
+    found = codec.at_any_depth(codec.decode, data)
+    assert (found["before"], found["after"]) == (['}"{'], {"a": [{}]})
+    assert codec.encode(found["deep"]).count(b'"a"') == 199
+    with pytest.raises(DecodeError):
+        codec.at_any_depth(codec.decode, b"[" * 9000)

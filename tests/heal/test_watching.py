@@ -3,105 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
 import pytest
 
 from guard.apply import Writer
-from guard.audit import Record, References
-from guard.base.clock import SystemClock
-from guard.base.codec import JsonObject
-from guard.base.errors import ApiStatusError
-from guard.cluster import Client, connect, object_path
-from guard.cluster.client import LIST_PAGE, Page
-from guard.heal import Repairer, Report, Watching
-from guard.state import Declared, View
-from guard.state.metadata import Metadata
+from guard.base import codec
+from guard.base.codec import JsonObject, child
+from guard.heal.watching import DOUBT_SECONDS, DOUBTS_AT_ONCE
+from guard.state.ids import SYNC_LABEL
 from guard.state.policy import Enforcement
-from guard.state.vouched import Vouched
-from tests.state.samples import CONFIG_MAP, declared_as, object_of, view_of
-from tools.controlplane import ControlPlane
+from tests.heal.healing import Healing
+from tests.state.samples import CONFIG_MAP, SYNC
 from tools.guardrun import eventually
-
-
-class SlowClient(Client):
-    """One whose lists begin, and whose applies are answered, when a test lets them."""
-
-    lists: asyncio.Event
-    stored: asyncio.Event
-    answers: asyncio.Event
-
-    async def metadata_pages(
-        self, path: str, *, params: Mapping[str, str], limit: int = LIST_PAGE
-    ) -> AsyncGenerator[Page[Metadata]]:
-        await self.lists.wait()
-        async for page in super().metadata_pages(path, params=params, limit=limit):
-            yield page
-
-    async def apply(self, path: str, body: JsonObject, *, manager: str, force: bool, dry_run: bool = False) -> JsonObject:
-        answer = await super().apply(path, body, manager=manager, force=force, dry_run=dry_run)
-        self.stored.set()
-        await self.answers.wait()
-        return answer
-
-
-class Healing:
-    """The parts of healing, put together as the runtime does."""
-
-    def __init__(self, client: SlowClient, *, view: View, declared: Declared) -> None:
-        clock = SystemClock()
-        self.client = client
-        self.declared = declared
-        self.path = object_path(declared.kind, namespace=declared.key.namespace, name=declared.key.name)
-        self.records: list[Record] = []
-        self.writer = Writer(lambda _sync: client, view=view, clock=clock)
-        report = Report(
-            view=view,
-            clock=clock,
-            references=References(clock),
-            write=self.records.append,
-            healed=lambda _cause, _result, _seconds: None,
-            news=lambda _sync: None,
-        )
-        self.repairer = Repairer(
-            view=view, writer=self.writer, enforcement=lambda _sync: Enforcement(), clock=clock, report=report
-        )
-        self.watching = Watching(
-            client,
-            view=view,
-            writer=self.writer,
-            repairer=self.repairer,
-            clock=clock,
-            vouched=Vouched(),
-            ended=lambda _sync: None,
-        )
-
-    async def uid(self) -> str:
-        """Of the object as it stands; empty where there is none."""
-        try:
-            return str((await self.client.get(self.path))["metadata"]["uid"])
-        except ApiStatusError as error:
-            if error.code != 404:
-                raise
-            return ""
-
-    async def is_there(self) -> bool:
-        return bool(await self.uid())
-
-    async def is_deleted(self) -> None:
-        await self.client.delete(self.path, uid=await self.uid())
-        assert not await self.is_there()
-
-
-@pytest.fixture
-async def healing(control_plane: ControlPlane, namespace: str) -> AsyncIterator[Healing]:
-    client = SlowClient(await connect(kubeconfig=control_plane.kubeconfig("admin")))
-    client.lists, client.stored, client.answers = asyncio.Event(), asyncio.Event(), asyncio.Event()
-    declared = declared_as(CONFIG_MAP, object_of(CONFIG_MAP, namespace=namespace, data={"color": "blue"}))
-    found = Healing(client, view=view_of(declared), declared=declared)
-    yield found
-    await found.watching.close()
-    await client.close()
 
 
 @pytest.mark.case(33)
@@ -126,3 +39,59 @@ async def test_what_is_deleted_before_its_first_apply_is_answered_is_made_again(
     healing.client.answers.set()
     await applying
     await eventually(healing.is_there, what="the config map is back")
+
+
+async def test_a_look_that_had_to_wait_tells_nothing_of_what_was_seen_since(healing: Healing) -> None:
+    healing.enforcement = Enforcement(heal=False)
+    healing.client.lists.set()
+    healing.client.answers.set()
+    await healing.watching.follow({CONFIG_MAP})
+    await healing.writer.apply(healing.declared)
+    # So many writes beside what Git declares that the last of them are looked at together, later.
+    for number in range(DOUBTS_AT_ONCE + 2):
+        change: JsonObject = {"metadata": {"annotations": {"example.com/seen": str(number)}}}
+        await healing.client.merge_patch(healing.path, change, manager="operator")
+    await healing.client.merge_patch(healing.path, {"data": {"color": "red"}}, manager="kubectl-edit")
+    await eventually(lambda: healing.repairer.drifted(SYNC) == 1, what="it is known to have drifted")
+    await asyncio.sleep(2 * DOUBT_SECONDS)
+    assert healing.repairer.drifted(SYNC) == 1
+
+
+async def test_a_label_that_came_back_before_the_first_apply_is_no_drift(healing: Healing) -> None:
+    async def labelled() -> bool:
+        return SYNC_LABEL in child((await healing.client.get(healing.path))["metadata"], "labels")
+
+    healing.enforcement = Enforcement(heal=False)
+    healing.client.lists.set()
+    healing.client.answers.set()
+    # A Guard that ran before had applied it.
+    await Writer(lambda _sync: healing.client, view=healing.view, clock=healing.clock).apply(healing.declared)
+    await healing.watching.follow({CONFIG_MAP})
+    await healing.client.merge_patch(healing.path, {"metadata": {"labels": {SYNC_LABEL: None}}}, manager="kubectl-label")
+    await eventually(labelled, what="the label is back")
+    await eventually(lambda: not healing.is_repairing(), what="the repair is done")
+    applied = await healing.writer.apply(healing.declared)
+    assert applied is not None
+    assert healing.repairer.drifted(SYNC) == 0
+
+
+@pytest.mark.case(33, 37)
+async def test_a_set_of_fields_without_end_stops_neither_the_watch_of_its_kind_nor_the_repair(healing: Healing) -> None:
+    healing.client.lists.set()
+    healing.client.answers.set()
+    await healing.watching.follow({CONFIG_MAP})
+    await healing.writer.apply(healing.declared)
+    live = await healing.client.get(healing.path)
+    (ours,) = live["metadata"]["managedFields"]
+    live["metadata"]["managedFields"] = [ours, {**ours, "manager": "a", "operation": "Update", "fieldsV1": "DEEP"}]
+    body = codec.encode(live).replace(b'"DEEP"', b'{"f:a":' * 3000 + b"{}" + b"}" * 3000)
+    async with healing.client.request("PUT", healing.path, params={"fieldManager": "a"}, body=body):
+        pass
+    await healing.client.merge_patch(healing.path, {"data": {"color": "red"}}, manager="kubectl-edit")
+
+    async def blue() -> bool:
+        return bool((await healing.client.get(healing.path))["data"] == {"color": "blue"})
+
+    await eventually(blue, what="it is as in Git", seconds=5.0)
+    # A list shows it, too.
+    assert [page async for page in healing.client.metadata_pages(healing.path.rpartition("/")[0], params={})]
