@@ -319,6 +319,13 @@ def test_a_secret_without_a_usable_key_is_told(values: dict[str, bytes], told: s
     assert str(caught.value).startswith(told)
 
 
+def test_a_secret_that_is_made_to_be_slow_to_read_is_not() -> None:
+    began = time.process_time()
+    with pytest.raises(RenderError):
+        keys.read({"a.asc": b"-----BEGIN PGP PRIVATE KEY BLOCK-----\n" * 6000}, place="the Secret apps/sops")
+    assert time.process_time() - began < 1
+
+
 async def test_a_damaged_identity_is_told(renderer: Renderer, opener: Opener, locksmith: Locksmith) -> None:
     key = locksmith.age()
     files = {"a.yaml": locksmith.encrypt("a.yaml", SECRET, key)}
