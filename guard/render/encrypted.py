@@ -22,10 +22,13 @@ VALUE_IN_BASE64 = "RU5DW0FFUzI1Nl9HQ00sZGF0"
 _BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 # Where sops puts its metadata (its stores/): below a key `sops` of the top level, in a section `[sops]`, or in lines `sops_...`.
-_YAML = re.compile(rb"""^(?:sops|"sops"|'sops'):(?=[ \t\r\n])""", re.MULTILINE)
-_INI = re.compile(rb"^\[sops\][ \t\r]*$", re.MULTILINE)
-_DOTENV = re.compile(rb"^sops_mac=", re.MULTILINE)
+# Each with the end of the line before it: so a pattern begins with what it looks for, and takes a fifth of the time of `^`.
+_YAML = tuple(re.compile(rb"\n%b:(?=[ \t\r\n])" % name) for name in (b"sops", b'"sops"', b"'sops'"))
+_INI = re.compile(rb"\n\[sops\][ \t\r]*(?:\n|\Z)")
+_DOTENV = re.compile(rb"\nsops_mac=")
 
+# For whom a file is encrypted is looked for no further: sops writes it behind all else.
+_MOST_LOOKED_AT = 1024 * 1024
 # In front of a key stands the one above it, in some forms: `sops_pgp__list_0__map_fp`.
 _AGE = re.compile(rb"\b(?:age1[02-9ac-hj-np-z]+|ssh-(?:ed25519|rsa) [\w+/=]+)")
 _PGP = re.compile(rb"""(?:\b|_)fp"?[ \t]*[:=][ \t]*["']?([0-9A-Fa-f]{8,64})\b""")
@@ -74,11 +77,12 @@ def format_of(path: str, data: bytes) -> Format | None:
             return "yaml"
         # sops takes all for binary whose name it does not know, and writes that as JSON.
         return "json" if name.endswith(".json") else "binary"
-    if _DOTENV.search(data):
+    lines = b"\n" + data
+    if _DOTENV.search(lines):
         return "dotenv"
-    if _INI.search(data):
+    if _INI.search(lines):
         return "ini"
-    return "yaml" if _YAML.search(data) else None
+    return "yaml" if any(form.search(lines) for form in _YAML) else None
 
 
 def _is_json(data: bytes) -> bool:
@@ -91,6 +95,7 @@ def _is_json(data: bytes) -> bool:
 
 def recipients_of(data: bytes) -> Recipients:
     """As far as that can be told without reading the file."""
+    data = data[-_MOST_LOOKED_AT:]
     keys = (*(found[0] for found in _AGE.finditer(data)), *(found[1].upper() for found in _PGP.finditer(data)))
     services = tuple(name for pattern, name in _ELSEWHERE if pattern.search(data))
     return Recipients(keys=tuple(dict.fromkeys(key.decode() for key in keys)), services=services)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
@@ -20,7 +19,7 @@ _IDENTITY = "AGE-SECRET-KEY-"
 _PLUGIN = "AGE-PLUGIN-"
 # age's own format, in binary and armored: an identity file under a passphrase.
 _UNDER_PASSPHRASE = ("age-encryption.org/", "-----BEGIN AGE ENCRYPTED FILE-----")
-_BLOCK = re.compile(rb"-----BEGIN PGP PRIVATE KEY BLOCK-----(.*?)-----END PGP PRIVATE KEY BLOCK-----", re.DOTALL)
+_BEGIN, _END = b"-----BEGIN PGP PRIVATE KEY BLOCK-----", b"-----END PGP PRIVATE KEY BLOCK-----"
 _ARMOR = b"-----BEGIN PGP "
 # The first byte of a packet that holds a secret key, in both of OpenPGP's headers (RFC 9580, 4.2): 0xC0 | 5, and 0x80 | 5 << 2.
 _SECRET_KEY = frozenset({0xC5, 0x94, 0x95, 0x96, 0x97})
@@ -83,10 +82,17 @@ def _identities(data: bytes, entry: str) -> bytes:
 
 def _keyring(data: bytes, entry: str) -> bytes:
     if _ARMOR in data:
-        data = b"".join(_unarmored(_BLOCK.findall(data), entry))
+        data = b"".join(_unarmored(_blocks(data), entry))
     if data[:1] == b"" or data[0] not in _SECRET_KEY:
         raise RenderError(f"{entry} is no OpenPGP private key", hint="`gpg --export-secret-keys --armor FINGERPRINT` writes one")
     return data
+
+
+def _blocks(data: bytes) -> Iterator[bytes]:
+    """What is armored. A pattern would look for the end of each beginning anew, which takes minutes where none has one."""
+    end = 0
+    while (begin := data.find(_BEGIN, end)) >= 0 and (end := data.find(_END, begin)) >= 0:
+        yield data[begin + len(_BEGIN) : end]
 
 
 def _unarmored(blocks: Iterable[bytes], entry: str) -> Iterator[bytes]:

@@ -426,13 +426,20 @@ class Reconciler:
         return ("something newer has come",) if faults is None else faults
 
     async def _newer(self) -> None:
-        """Until the Sync, or what its source has, is another than what is being applied."""
-        while True:
-            await self._wait(self.wake, self.sync.spec.source.interval_seconds)
-            with suppress(GuardError):
-                if goal_of(self.sync, await self._source.fetch()) != self._applying:
-                    self.wake.set()
-                    return
+        """Until the Sync, or what its source has, is another than what is being applied. Whoever asked for a look meanwhile gets
+        one afterwards as well: this one may have failed, or end for what it runs beside, and it is for nothing but the goal.
+        """
+        is_asked = False
+        try:
+            while True:
+                is_asked |= await self._wait(self.wake, self.sync.spec.source.interval_seconds)
+                with suppress(GuardError):
+                    if goal_of(self.sync, await self._source.fetch()) != self._applying:
+                        is_asked = True
+                        return
+        finally:
+            if is_asked:
+                self.wake.set()
 
     async def _judged(self, health: Health) -> None:
         """What a Sync said before a restart stands until everything was looked at again."""

@@ -60,3 +60,16 @@ def test_many_values_are_sought_in_many_objects_at_once() -> None:
     # For each value in each object this would take minutes.
     found = marked(groups, values=values, files=())
     assert [name for name, manifests in groups.items() if found[name] != manifests] == ["last"]
+
+
+def test_texts_that_are_made_to_be_long_to_look_through_are_taken_for_confidential() -> None:
+    almost = "a" * 1_000_000
+    # To compare them at each place would take days.
+    assert holds(almost * 2, [f"{almost}b"])
+
+
+def test_values_that_begin_alike_are_told_apart() -> None:
+    head = "-----BEGIN CERTIFICATE-----\nMIIDazCCAlOgAwIBAgIU"
+    values = [f"{head}{length}:{number:0{length}}" for length in (10, 40, 90) for number in range(5)]
+    assert holds(f"the key {head}40:{4:040}, and more", values)
+    assert not holds(f"{head}40:{9:040} {head[:40]} {values[0][:-1]}", values)

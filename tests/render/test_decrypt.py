@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
@@ -180,6 +181,37 @@ def test_for_whom_a_file_is_encrypted_shows_in_each_of_its_forms(locksmith: Lock
     assert format_of(name, text.encode()) is None
 
 
+@pytest.mark.parametrize("line", [b"\n", b"\n fp ", b"\n[sops] x", b"\nsops_mac "])
+def test_no_file_takes_long_to_be_looked_at(line: bytes) -> None:
+    """That is done in Guard's loop, where reviews wait for it."""
+    data = b"a: ENC[AES256_GCM,data: sops" + line * (15 * 1024 * 1024 // len(line))
+
+    def look() -> float:
+        began = time.process_time()
+        assert format_of("a.yaml", data) is None
+        assert recipients_of(data) == Recipients(keys=(), services=())
+        return time.process_time() - began
+
+    assert min(look() for _ in range(3)) < 0.5
+
+
+@pytest.mark.parametrize("beginning", [b"", b"a: b\n", b"a: b\r\n"])
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [
+        (b"sops:\n  mac: ENC[AES256_GCM,data:a]\n", "yaml"),
+        (b"'sops': {mac: 'ENC[AES256_GCM,data:a]'}", "yaml"),
+        (b'"sops":\r\n  mac: ENC[AES256_GCM,data:a]', "yaml"),
+        (b"[sops] \r\nmac = ENC[AES256_GCM,data:a]", "ini"),
+        (b"sops_mac=ENC[AES256_GCM,data:a]", "dotenv"),
+        (b" sops:\n  mac: ENC[AES256_GCM,data:a]", None),
+        (b"sops:ENC[AES256_GCM,data:a]", None),
+    ],
+)
+def test_the_metadata_of_sops_begin_a_line(beginning: bytes, metadata: bytes, expected: str | None) -> None:
+    assert format_of("a.yaml", beginning + metadata) == expected
+
+
 async def test_what_only_a_service_could_open_is_told(renderer: Renderer, opener: Opener, locksmith: Locksmith) -> None:
     arn = "arn:aws:kms:us-east-1:123456789012:key/1"
     text = locksmith.encrypt("a.yaml", SECRET, locksmith.age())
@@ -285,6 +317,13 @@ def test_a_secret_without_a_usable_key_is_told(values: dict[str, bytes], told: s
     with pytest.raises(RenderError) as caught:
         keys.read(values, place="the Secret apps/sops")
     assert str(caught.value).startswith(told)
+
+
+def test_a_secret_that_is_made_to_be_slow_to_read_is_not() -> None:
+    began = time.process_time()
+    with pytest.raises(RenderError):
+        keys.read({"a.asc": b"-----BEGIN PGP PRIVATE KEY BLOCK-----\n" * 6000}, place="the Secret apps/sops")
+    assert time.process_time() - began < 1
 
 
 async def test_a_damaged_identity_is_told(renderer: Renderer, opener: Opener, locksmith: Locksmith) -> None:

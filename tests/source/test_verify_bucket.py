@@ -13,6 +13,7 @@ from aiohttp import web
 
 from guard.base.errors import SourceError, VerificationError
 from guard.source import BucketSource, BucketVerify, Known
+from guard.source.listing import MOST_IN_FILE
 from guard.source.verify.sums import LIST, differences, parse
 from guard.source.verify.verdict import moment
 from tests.source.between import Between
@@ -88,6 +89,20 @@ async def test_what_is_signed_is_taken_without_what_signs_it(opened: Opened, sig
     assert signed is not None
     assert (signed.by, signed.key, signed.at) == ("ada@example.com", signer.key.fingerprint, moment(at))
     assert await source.fetch() == revision
+
+
+async def test_a_list_that_is_too_large_is_no_damage_to_the_copy(opened: Opened, signer: Signer, between: Between) -> None:
+    await signer.put(FILES)
+    source = opened(prefix="prod", verify=signer.verify)
+    before = await signer.take(source)
+    await signer.bucket.put(f"prod/{LIST}", b"#" * (MOST_IN_FILE + 1))
+
+    assert (await refused(source)).message == "SHA256SUMS is too large to be read"
+
+    between.taken()
+    pinned = opened(prefix="prod", pinned=before.partition("sha256:")[2], verify=signer.verify)
+    assert await pinned.fetch() == before
+    assert between.taken() == []
 
 
 @pytest.mark.parametrize("is_armored", [True, False])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -60,6 +61,23 @@ def test_keys_are_read_from_any_number_of_entries(openpgp: OpenPgp, tmp_path: Pa
 def test_what_is_no_key_is_named(values: dict[str, bytes], message: str) -> None:
     with pytest.raises(SourceError, match=message):
         keys_of(values)
+
+
+@pytest.mark.parametrize("text", [b"-----BEGIN PGP A-----\n", b"\n", b"-----BEGIN PGP A-----\n\n-----END PGP B-----\n"])
+def test_what_is_no_key_does_not_take_long(text: bytes) -> None:
+    """Nothing else of Guard runs meanwhile."""
+    began = time.process_time()
+    with pytest.raises(SourceError, match="it is no OpenPGP key"):
+        keys_of({"ada.asc": text * (200_000 // len(text))})
+    assert time.process_time() - began < 1
+
+
+def test_what_is_no_signature_does_not_take_long(openpgp: OpenPgp, tmp_path: Path) -> None:
+    values = {"ada.asc": openpgp.public(openpgp.key("Ada"))}
+    for signature in (b"\n" * 60_000 + b"x", b"-----BEGIN PGP A-----\n" * 2_800):
+        began = time.process_time()
+        assert isinstance(check(values, b"text", signature, tmp_path), Fault)
+        assert time.process_time() - began < 1
 
 
 def test_a_private_key_is_refused(openpgp: OpenPgp, tmp_path: Path) -> None:

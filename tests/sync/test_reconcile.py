@@ -7,8 +7,9 @@ import msgspec
 from guard.api import REQUESTED_AT, parse_sync
 from guard.cluster import Client
 from guard.state import DesiredState, Manifest
-from guard.state.ids import Origin
+from guard.state.ids import GUARD_NAMESPACE, Origin
 from guard.sync import Groups, Reconciler
+from guard.sync.order import WAVE
 from tests.sync.reconcilers import Indexed, reconciler_of
 
 SYNC = {
@@ -68,3 +69,57 @@ async def test_a_request_that_comes_during_a_fetch_is_answered(client: Client, n
 
     assert source.fetches == 2
     assert source.reconciler.status.last_handled_reconcile_at == "now"
+
+
+class PushedBetweenWaves:
+    """A source to which somebody pushes while a wave waits for the one before; the look at it then takes longer than the wave."""
+
+    def __init__(self, namespace: str) -> None:
+        self.fetches = 0
+        metadata = {"namespace": namespace, "annotations": {WAVE: "1"}}
+        bodies = ({"metadata": {"name": "a", "namespace": namespace}}, {"metadata": {**metadata, "name": "b"}})
+        self._groups: Groups = {
+            "a.yaml": tuple(
+                Manifest(body={"apiVersion": "v1", "kind": "ConfigMap", **body}, origin=Origin(file="a.yaml", line=1))
+                for body in bodies
+            )
+        }
+
+    async def fetch(self) -> str:
+        self.fetches += 1
+        if self.fetches == 2:
+            await asyncio.Event().wait()
+        return "main@sha1:a"
+
+    async def groups(self, revision: str) -> Groups:
+        assert revision == "main@sha1:a"
+        return self._groups
+
+    async def keep(self, revision: str) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+async def test_a_push_that_comes_while_a_wave_waits_is_not_lost(client: Client, namespace: str) -> None:
+    source, index = PushedBetweenWaves(namespace), Indexed(DesiredState())
+    index.up = True
+
+    async def wait(wake: asyncio.Event, _seconds: float) -> bool:
+        if source.fetches == 1:
+            wake.set()
+        await wake.wait()
+        wake.clear()
+        return True
+
+    metadata = {"name": "asked", "namespace": GUARD_NAMESPACE, "generation": 1}
+    sync = parse_sync({**SYNC, "metadata": metadata}, where="test")
+    reconciler = reconciler_of(sync, source=source, index=index, client=client, wait=wait)
+    running = asyncio.create_task(reconciler.run())
+    try:
+        async with asyncio.timeout(20):
+            while source.fetches < 3:  # noqa: ASYNC110 (no event tells of it)
+                await asyncio.sleep(0.01)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await reconciler.close()

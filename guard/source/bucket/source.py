@@ -335,7 +335,8 @@ class BucketSource:
 
         def read() -> bytes:
             held = self._copy.objects(digest_of(revision))
-            return self._read({each.key: each.blob for each in held}[f"{self._prefix}{sums.LIST}"])
+            blobs = {each.key: each.blob for each in held if not sums.is_too_large(each.blob)}
+            return self._read(blobs[f"{self._prefix}{sums.LIST}"])
 
         return signed_at(read)
 

@@ -97,6 +97,9 @@ class BucketVerification:
         if len(found) != 1:
             what = "several signatures, and Guard takes one" if found else f"no signature {' or '.join(SIGNATURES)}"
             raise VerificationError(f"{LIST} has {what}", revision=content.revision, hint=_HINT)
+        for name in (LIST, found[0]):
+            if sums.is_too_large(content.digests[name]):
+                raise VerificationError(f"{name} is too large to be read", revision=content.revision, hint=_HINT)
         return content.read(content.digests[LIST]), content.read(content.digests[found[0]])
 
     def _signer(self, data: bytes, signature: bytes, listed: Sums, content: Content, known: Known) -> Signer:

@@ -12,8 +12,10 @@ from itertools import islice
 
 SIGNATURE, SECRET_KEY, PUBLIC_KEY, SECRET_SUBKEY = 2, 5, 6, 7
 
-_ARMOR = re.compile(rb"-----BEGIN PGP ([A-Z ]+)-----[ \t\r]*\n(.*?)\n-----END PGP \1-----", re.DOTALL)
-_ARMORED = re.compile(rb"^\s*-----BEGIN PGP ", re.MULTILINE)
+# Each of them takes no longer than the text is long, whatever it holds: a Secret may be made to be slow to read.
+_BEGIN = re.compile(rb"-----BEGIN PGP ([A-Z ]+)-----[ \t\r]*\n")
+_END = re.compile(rb"\n-----END PGP ([A-Z ]+)-----")
+_ARMORED = re.compile(rb"^[ \t]*-----BEGIN PGP ", re.MULTILINE)
 # A key with as many signatures of others on it as gpg itself takes from one has 3,000; forged ones ask for more.
 _MOST_PACKETS = 20_000
 
@@ -25,10 +27,7 @@ def blocks(data: bytes) -> tuple[bytes, ...]:
     """What is in the armor, block by block; or the data itself where it has none. Raises ValueError."""
     if not _ARMORED.search(data):
         return (data,)
-    found = tuple(_unarmored(match[2]) for match in _ARMOR.finditer(data))
-    if not found:
-        raise ValueError("its armor has no end")
-    return found
+    return tuple(map(_unarmored, _armored(data)))
 
 
 def tags(data: bytes) -> tuple[int, ...]:
@@ -39,6 +38,17 @@ def tags(data: bytes) -> tuple[int, ...]:
     if not found:
         raise ValueError("it is empty")
     return found
+
+
+def _armored(data: bytes) -> Iterator[bytes]:
+    """What stands between beginnings and ends, at least once."""
+    at = 0
+    while (begin := _BEGIN.search(data, at)) is not None or not at:
+        end = _END.search(data, begin.end()) if begin is not None else None
+        if begin is None or end is None or end[1] != begin[1]:
+            raise ValueError("its armor has no end")
+        yield data[begin.end() : end.start()]
+        at = end.end()
 
 
 def _unarmored(body: bytes) -> bytes:

@@ -66,9 +66,14 @@ def differences(sums: Sums, found: Mapping[str, str], *, wants: Callable[[str], 
     return tuple(_difference(path, found, listed) for path in paths if found.get(path) != listed.get(path))
 
 
+def is_too_large(digest: str) -> bool:
+    """Whether there is no content of that name, since the object is larger than what is read of a bucket."""
+    return digest.startswith("-")
+
+
 def _difference(path: str, found: Mapping[str, str], listed: Mapping[str, str]) -> str:
     if path not in listed:
         return f"{path} is not in the list"
-    if found.get(path, "").startswith("-"):
+    if is_too_large(found.get(path, "")):
         return f"{path} is too large to be read"
     return f"{path} is not what was signed" if path in found else f"{path} is missing"
