@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -64,20 +63,18 @@ def test_what_is_no_key_is_named(values: dict[str, bytes], message: str) -> None
 
 
 @pytest.mark.parametrize("text", [b"-----BEGIN PGP A-----\n", b"\n", b"-----BEGIN PGP A-----\n\n-----END PGP B-----\n"])
+@pytest.mark.timeout(60)
 def test_what_is_no_key_does_not_take_long(text: bytes) -> None:
-    """Nothing else of Guard runs meanwhile."""
-    began = time.process_time()
+    """In a time that went with the square of its length it would be minutes, in which nothing else of Guard runs."""
     with pytest.raises(SourceError, match="it is no OpenPGP key"):
-        keys_of({"ada.asc": text * (200_000 // len(text))})
-    assert time.process_time() - began < 1
+        keys_of({"ada.asc": text * (1_000_000 // len(text))})
 
 
+@pytest.mark.timeout(60)
 def test_what_is_no_signature_does_not_take_long(openpgp: OpenPgp, tmp_path: Path) -> None:
     values = {"ada.asc": openpgp.public(openpgp.key("Ada"))}
-    for signature in (b"\n" * 60_000 + b"x", b"-----BEGIN PGP A-----\n" * 2_800):
-        began = time.process_time()
+    for signature in (b"\n" * 600_000 + b"x", b"-----BEGIN PGP A-----\n" * 45_000):
         assert isinstance(check(values, b"text", signature, tmp_path), Fault)
-        assert time.process_time() - began < 1
 
 
 def test_a_private_key_is_refused(openpgp: OpenPgp, tmp_path: Path) -> None:
