@@ -108,22 +108,24 @@ class World:
         await eventually(done, what=f"{sync} reconciled as asked; the log ends:\n{self.guard.tail()}")
 
     def asked(self) -> int:
-        """A place in the API server's audit log, for `patches`: what comes after was asked for after it."""
+        """A place in the API server's audit log: what comes behind it was asked for later."""
         return self.plane.audit_log.stat().st_size
 
-    def patches(self, name: str, namespace: str, *, since: int) -> int:
-        """How many patches, dry runs among them, Guard has made of the objects of this name: what the API server logged, since
-        Guard's own counter has those of other Syncs.
+    def requests(self, name: str, *, since: int) -> list[tuple[str, str, str]]:
+        """Guard's requests about objects whose names begin so, dry runs among them: verb, namespace and name, as the API server
+        logged them. (Guard's own counters have those of all Syncs.)
         """
         with self.plane.audit_log.open("rb") as log:
             log.seek(since)
             whole = log.read().rpartition(b"\n")[0]
         events = [codec.decode(line) for line in whole.splitlines() if name.encode() in line]
-        return sum(
-            (event["verb"], event["user"]["username"]) == ("patch", GUARD_USER)
-            and (child(event, "objectRef").get("name"), child(event, "objectRef").get("namespace", "")) == (name, namespace)
-            for event in events
-        )
+        about = [(event["verb"], child(event, "objectRef")) for event in events if event["user"]["username"] == GUARD_USER]
+        found = [(verb, reference.get("namespace", ""), reference.get("name", "")) for verb, reference in about]
+        return [each for each in found if each[2].startswith(name)]
+
+    def patches(self, name: str, namespace: str, *, since: int) -> int:
+        """How many patches Guard has made of the objects of this name."""
+        return self.requests(name, since=since).count(("patch", namespace, name))
 
     async def quiet(self) -> None:
         """Wait until nothing that another test has left behind is asked of Guard any more."""
@@ -134,7 +136,7 @@ class World:
             last, before = before, await self.guard.metric("guard_admission_requests_total")
             return last == before
 
-        await eventually(is_quiet, what="no requests of other tests reach the webhook", every=1.0)
+        await eventually(is_quiet, what="no requests of other tests reach the webhook", seconds=60.0, every=1.0)
 
     def recorded(self, name: str, namespace: str = "") -> list[JsonObject]:
         """The journal's records about objects of this name."""
