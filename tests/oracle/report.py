@@ -28,7 +28,8 @@ _TABLES: dict[str, Callable[[Result], str]] = {
 
 class Report:
     """`dropped` are generated objects that the API server would not take, `let_through` deletions that cascade, `early` how
-    many changes a Guard that had just started refused at first, and allowed when it had asked for Git's values.
+    many changes a Guard that had just started refused at first, and allowed when it had asked for Git's values, `labels` how
+    many were tried twice since Guard put a label back meanwhile.
     """
 
     def __init__(self, seed: int) -> None:
@@ -38,6 +39,7 @@ class Report:
         self.dropped: list[str] = []
         self.let_through: list[str] = []
         self.early = 0
+        self.labels = 0
         self.seconds = 0.0
 
     def judged(self) -> int:
@@ -48,8 +50,8 @@ class Report:
         left_open = sum(result.is_judged and result.verdict.expected == "either" for result in self.results)
         counts = ", ".join(f"{name} {decisions[name]}" for name in ("refused", "allowed", "invalid", "broken"))
         return (
-            f"{self.judged()} changes judged ({counts}; left open {left_open}, refused at first {self.early}) "
-            f"in {self.seconds:.0f} s, seed {self.seed}: {len(self.disagreements)} disagreements"
+            f"{self.judged()} changes judged ({counts}; left open {left_open}, refused at first {self.early}, "
+            f"label put back {self.labels}) in {self.seconds:.0f} s, seed {self.seed}: {len(self.disagreements)} disagreements"
         )
 
     def text(self) -> str:

@@ -35,6 +35,7 @@ _MACHINES_MANAGERS = (
     *("shop-operator", "shop-operator", "argocd-controller", "", "kubectl-patch", "Lens", "guard"),
     f"{BY_USER_AGENT}curl",
 )
+_LABEL = ("metadata", "labels", SYNC_LABEL)
 _WET = 0.04
 _TRIES = 3
 
@@ -55,6 +56,11 @@ class Trial(msgspec.Struct, frozen=True):
     @property
     def judged_as_person(self) -> bool:
         return self.by_person or self.manager.removeprefix(BY_USER_AGENT).startswith(("kubectl", "Lens", "curl"))
+
+    @property
+    def is_about_our_label(self) -> bool:
+        """Whether it changes our label, which Guard puts back at any moment."""
+        return any(_LABEL[: len(edit.path)] == edit.path for edit in (*self.drift, *self.edits))
 
     @property
     def asker(self) -> Asker:
