@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import aiohttp
 import pytest
 
 from guard.base import codec
@@ -32,14 +31,6 @@ metadata:
 spec:
   ports: [{{port: 80}}]
 """
-
-
-async def failed_attempts(followed: Followed) -> float:
-    url = f"http://127.0.0.1:{followed.world.guard.metrics_port}/metrics"
-    async with aiohttp.ClientSession() as session, session.get(url) as answer:
-        metrics = await answer.text()
-    labels = f'{{result="failed",sync="guard-system/{followed.name}"}}'
-    return sum(float(line.split()[-1]) for line in metrics.splitlines() if line.startswith(f"guard_syncs_total{labels}"))
 
 
 def frozen(name: str, color: str, *, annotation: str = "") -> str:
@@ -73,10 +64,13 @@ async def test_a_wave_waits_for_the_health_of_the_one_before_for_as_long_as_it_t
     message = await followed.says("wave 1 (1 object) waits for", reason="ApplyFailed")
     assert f"Deployment default/{name}" in message
 
-    before = await failed_attempts(followed)
+    async def failed() -> float:
+        return await world.guard.metric("guard_syncs_total", result="failed", sync=f"guard-system/{followed.name}")
+
+    before = await failed()
 
     async def attempted() -> bool:
-        return await failed_attempts(followed) > before + 3
+        return await failed() > before + 3
 
     await eventually(attempted, what="some more attempts", seconds=40.0)
     # What is still so is not told again with each of them.

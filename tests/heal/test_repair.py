@@ -17,15 +17,19 @@ from tools.guardrun import eventually
 IN_THE_WAY: JsonObject = {"immutable": True, "data": {"color": "red"}}
 
 
+async def applied(healing: Healing) -> None:
+    healing.client.lists.set()
+    healing.client.answers.set()
+    await healing.watching.follow({CONFIG_MAP})
+    await healing.writer.apply(healing.declared)
+
+
 @pytest.mark.case(19)
 async def test_what_could_not_be_put_right_is_made_again_at_once_when_it_is_deleted(
     healing: Healing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(repair, "FIRST_RETRY_SECONDS", 60.0)
-    healing.client.lists.set()
-    healing.client.answers.set()
-    await healing.watching.follow({CONFIG_MAP})
-    await healing.writer.apply(healing.declared)
+    await applied(healing)
     await healing.client.merge_patch(healing.path, IN_THE_WAY, manager="kubectl-edit")
     await eventually(lambda: "heal-failed" in {record.event for record in healing.records}, what="it cannot be put right")
     await healing.client.delete(healing.path, uid=await healing.uid())
@@ -37,10 +41,7 @@ async def test_what_is_deleted_while_it_cannot_be_put_right_is_made_again_at_onc
     healing: Healing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(repair, "FIRST_RETRY_SECONDS", 60.0)
-    healing.client.lists.set()
-    healing.client.answers.set()
-    await healing.watching.follow({CONFIG_MAP})
-    await healing.writer.apply(healing.declared)
+    await applied(healing)
     healing.client.stored.clear()
     healing.client.answers.clear()
     await healing.client.merge_patch(healing.path, IN_THE_WAY, manager="kubectl-edit")

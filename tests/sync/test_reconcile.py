@@ -5,6 +5,7 @@ import asyncio
 import msgspec
 
 from guard.api import REQUESTED_AT, parse_sync
+from guard.base.codec import JsonObject
 from guard.cluster import Client
 from guard.state import DesiredState, Manifest
 from guard.state.ids import GUARD_NAMESPACE, Origin
@@ -20,22 +21,17 @@ SYNC = {
 }
 
 
-class AskedMeanwhile:
-    """A source during whose first fetch somebody runs `guard reconcile`."""
+class OneRevision:
+    """A source of one revision, whose config maps these are."""
 
-    def __init__(self, namespace: str) -> None:
+    def __init__(self, *bodies: JsonObject) -> None:
         self.fetches = 0
-        self.reconciler: Reconciler
-        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mine", "namespace": namespace}}
-        self._groups: Groups = {"a.yaml": (Manifest(body=body, origin=Origin(file="a.yaml", line=1)),)}
-
-    async def fetch(self) -> str:
-        self.fetches += 1
-        if self.fetches == 1:
-            known = self.reconciler.sync
-            metadata = msgspec.structs.replace(known.metadata, annotations={REQUESTED_AT: "now"})
-            self.reconciler.update(msgspec.structs.replace(known, metadata=metadata))
-        return "main@sha1:a"
+        self._groups: Groups = {
+            "a.yaml": tuple(
+                Manifest(body={"apiVersion": "v1", "kind": "ConfigMap", **body}, origin=Origin(file="a.yaml", line=1))
+                for body in bodies
+            )
+        }
 
     async def groups(self, revision: str) -> Groups:
         assert revision == "main@sha1:a"
@@ -44,6 +40,22 @@ class AskedMeanwhile:
     async def keep(self, revision: str) -> None: ...
 
     async def close(self) -> None: ...
+
+
+class AskedMeanwhile(OneRevision):
+    """A source during whose first fetch somebody runs `guard reconcile`."""
+
+    def __init__(self, namespace: str) -> None:
+        super().__init__({"metadata": {"name": "mine", "namespace": namespace}})
+        self.reconciler: Reconciler
+
+    async def fetch(self) -> str:
+        self.fetches += 1
+        if self.fetches == 1:
+            known = self.reconciler.sync
+            metadata = msgspec.structs.replace(known.metadata, annotations={REQUESTED_AT: "now"})
+            self.reconciler.update(msgspec.structs.replace(known, metadata=metadata))
+        return "main@sha1:a"
 
 
 async def test_a_request_that_comes_during_a_fetch_is_answered(client: Client, namespace: str) -> None:
@@ -71,33 +83,18 @@ async def test_a_request_that_comes_during_a_fetch_is_answered(client: Client, n
     assert source.reconciler.status.last_handled_reconcile_at == "now"
 
 
-class PushedBetweenWaves:
+class PushedBetweenWaves(OneRevision):
     """A source to which somebody pushes while a wave waits for the one before; the look at it then takes longer than the wave."""
 
     def __init__(self, namespace: str) -> None:
-        self.fetches = 0
-        metadata = {"namespace": namespace, "annotations": {WAVE: "1"}}
-        bodies = ({"metadata": {"name": "a", "namespace": namespace}}, {"metadata": {**metadata, "name": "b"}})
-        self._groups: Groups = {
-            "a.yaml": tuple(
-                Manifest(body={"apiVersion": "v1", "kind": "ConfigMap", **body}, origin=Origin(file="a.yaml", line=1))
-                for body in bodies
-            )
-        }
+        metadata: JsonObject = {"namespace": namespace, "annotations": {WAVE: "1"}}
+        super().__init__({"metadata": {"name": "a", "namespace": namespace}}, {"metadata": {**metadata, "name": "b"}})
 
     async def fetch(self) -> str:
         self.fetches += 1
         if self.fetches == 2:
             await asyncio.Event().wait()
         return "main@sha1:a"
-
-    async def groups(self, revision: str) -> Groups:
-        assert revision == "main@sha1:a"
-        return self._groups
-
-    async def keep(self, revision: str) -> None: ...
-
-    async def close(self) -> None: ...
 
 
 async def test_a_push_that_comes_while_a_wave_waits_is_not_lost(client: Client, namespace: str) -> None:
