@@ -66,24 +66,23 @@ class TooDeepError(DecodeError):
     """The bytes are nested too deeply to be decoded."""
 
 
-def decode(data: bytes | msgspec.Raw) -> Json:
-    """Decode JSON into plain values. Raises DecodeError, also for input nested too deeply to be decoded."""
+def _decoded(decoder: msgspec.json.Decoder[T], data: bytes | msgspec.Raw) -> T:
     try:
-        return _decoder.decode(data)
+        return decoder.decode(data)
     except RecursionError as error:
         raise TooDeepError(str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DecodeError(str(error)) from error
+
+
+def decode(data: bytes | msgspec.Raw) -> Json:
+    """Decode JSON into plain values. Raises DecodeError, also for input nested too deeply to be decoded."""
+    return _decoded(_decoder, data)
 
 
 def decode_as(data: bytes | msgspec.Raw, kind: type[T]) -> T:
     """Decode JSON into a value of type `kind`. Raises DecodeError, naming the field that does not fit."""
-    try:
-        return _decoder_of(kind).decode(data)
-    except RecursionError as error:
-        raise TooDeepError(str(error)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DecodeError(str(error)) from error
+    return _decoded(_decoder_of(kind), data)
 
 
 # All of a set of fields that counts (fields.DEEPEST) lies above it, wherever in an answer the set stands.
@@ -117,12 +116,7 @@ def _shallow(data: bytes) -> Iterator[bytes]:
 
 def decode_optional(data: bytes | msgspec.Raw, kind: type[T]) -> T | None:
     """The same, and None for null."""
-    try:
-        return _optional_of(kind).decode(data)
-    except RecursionError as error:
-        raise TooDeepError(str(error)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DecodeError(str(error)) from error
+    return _decoded(_optional_of(kind), data)
 
 
 # Decoders are kept, since making one takes longer than most of what is decoded (1 us for a dict, 2 for a tuple of structs).
