@@ -159,6 +159,7 @@ class Observer:
         self._waiting[name] = (condition, future)
         try:
             yield future
-            await asyncio.wait_for(future, EVENT_SECONDS)
+            async with asyncio.timeout(EVENT_SECONDS):
+                await future
         finally:
             self._waiting.pop(name, None)

@@ -18,6 +18,7 @@ from guard.apply import Writer
 from guard.audit import Journal, Record, References
 from guard.base.clock import Clock, SystemClock, rfc3339
 from guard.base.codec import JsonObject
+from guard.base.concurrency import end
 from guard.base.errors import CertificateError, ClusterError, ConfigError, JournalError
 from guard.base.holding import bound, held
 from guard.breakglass import BreakGlasses, install_role
@@ -57,6 +58,8 @@ SERVICE_NAMES = (f"guard.{GUARD_NAMESPACE}.svc", f"guard.{GUARD_NAMESPACE}.svc.c
 
 PATH_BYTES = 16  # 128 bits cannot be guessed; in hex, since each part of a Service path has to be a DNS name
 CERTIFICATE_CHECK_SECONDS = 3600.0
+# A stop takes less than one. The kubelet kills after 30.
+SLOW_STOP_SECONDS = 5.0
 
 _log = telemetry.get("runtime")
 
@@ -358,12 +361,14 @@ class Runtime:
             ]
             if self.options.resync:
                 background.append(group.create_task(self._resync(), name="resync"))
-            async with receiving:
-                await self._stop.wait()
-            _log.info("stopping")
-            for task in background:
-                task.cancel()
-            await self.syncs.close()
+            try:
+                async with receiving:
+                    await self._stop.wait()
+            finally:
+                _log.info("stopping")
+                loop.call_later(SLOW_STOP_SECONDS, _say_what_is_awaited)
+                await end(background)
+                await self.syncs.close()
 
     def _reconciler(self, sync: api.Sync) -> Reconciler:
         syncs, name = self.syncs, sync.key
@@ -466,3 +471,8 @@ class Runtime:
         except JournalError as error:
             self.metrics.journal_failed()
             _log.error("a record could not be written", record=record.event, error=str(error))
+
+
+def _say_what_is_awaited() -> None:
+    names = sorted(task.get_name() for task in asyncio.all_tasks())
+    _log.warning("stopping takes long", waits_for=names)

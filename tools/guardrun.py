@@ -23,7 +23,9 @@ from tools import binaries
 from tools.controlplane import Completed, ControlPlane, Identity
 
 STARTUP_SECONDS = 30.0
-STOP_SECONDS = 10.0
+STOP_SECONDS = 15.0
+# On SIGABRT, where each thread stands goes to the log.
+SHOWS_WHERE = {"PYTHONFAULTHANDLER": "1"}
 
 
 def guard_command() -> list[str]:
@@ -184,7 +186,7 @@ class GuardProcess:
     async def launch(self) -> None:
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *self.command(), cwd=self.folder, env=with_tools(os.environ), stdout=log, stderr=log
+                *self.command(), cwd=self.folder, env={**with_tools(os.environ), **SHOWS_WHERE}, stdout=log, stderr=log
             )
 
     async def start(self) -> None:
@@ -214,8 +216,9 @@ class GuardProcess:
                 async with asyncio.timeout(STOP_SECONDS):
                     await self.process.wait()
             except TimeoutError:
-                await self.kill()
-                raise AssertionError(f"Guard did not stop within {STOP_SECONDS} s of SIGTERM:\n{self.tail()}") from None
+                self.process.send_signal(signal.SIGABRT)
+                await self.process.wait()
+                raise AssertionError(f"Guard did not stop within {STOP_SECONDS} s of SIGTERM:\n{self.tail(60)}") from None
         return await self.process.wait()
 
     async def kill(self) -> None:

@@ -37,6 +37,7 @@ from guard.admission.complaints import Complaints, Meter
 from guard.admission.connections import SHOWN, Connection, Limits, Pool, Refusal
 from guard.api.duration import seconds
 from guard.base.codec import DecodeError
+from guard.base.concurrency import end
 
 PATH = "/admission"
 
@@ -73,7 +74,7 @@ async def serve(
     limits: Limits = Limits(),  # noqa: B008 (a frozen value)
 ) -> AsyncGenerator[Pool]:
     """Serves `app` on a bound socket until the block ends, within `limits`; what is under way then is answered first."""
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=limits.linger)
     await runner.setup()
     server = runner.server
     assert server is not None  # noqa: S101 (setup made it)
@@ -86,9 +87,7 @@ async def serve(
     try:
         yield pool
     finally:
-        for task in background:
-            task.cancel()
-        await asyncio.gather(*background, return_exceptions=True)
+        await end(background)
         listener.close()
         await runner.cleanup()
 

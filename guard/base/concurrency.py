@@ -1,14 +1,17 @@
-"""Doing one thing to many items, some at a time."""
+"""Tasks: doing one thing to many items, some at a time, waiting for so long, and ending what runs."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+# Cleaning up takes less.
+CANCEL_AGAIN_SECONDS = 5.0
 
 
 class Places:
@@ -41,6 +44,34 @@ class Places:
                 give_back()
 
 
+async def within(event: asyncio.Event, seconds: float | None) -> bool:
+    """Whether the event came within so many seconds; None waits for ever.
+
+    Not by asyncio.wait_for: that of Python 3.11 forgets a cancellation that comes together with the event, and whoever cancelled
+    waits for ever.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+async def end(tasks: Iterable[asyncio.Task[object]]) -> None:
+    """Cancel tasks, and return when all of them have ended, in whichever way. One that goes on all the same is cancelled again: a
+    library may lose a cancellation, as those of Python itself do.
+    """
+    waiting = set(tasks)
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        ended, waiting = await asyncio.wait(waiting, timeout=CANCEL_AGAIN_SECONDS)
+        for task in ended:
+            # Seen, so that nobody is told that it was not.
+            _ = task.cancelled() or task.exception()
+
+
 async def unless(work: Coroutine[None, None, R], other: Coroutine[None, None, None]) -> R | None:
     """The result of the work; None where the other thing came first. Neither goes on afterwards."""
     task, stopper = asyncio.ensure_future(work), asyncio.ensure_future(other)
@@ -48,9 +79,7 @@ async def unless(work: Coroutine[None, None, R], other: Coroutine[None, None, No
         await asyncio.wait((task, stopper), return_when=asyncio.FIRST_COMPLETED)
         return task.result() if task.done() else stopper.result()
     finally:
-        for one in (task, stopper):
-            one.cancel()
-        await asyncio.gather(task, stopper, return_exceptions=True)
+        await end((task, stopper))
 
 
 async def for_each(items: Sequence[T], work: Callable[[T], Awaitable[R]], *, at_once: int) -> list[R]:
@@ -70,7 +99,5 @@ async def for_each(items: Sequence[T], work: Callable[[T], Awaitable[R]], *, at_
     try:
         await asyncio.gather(*workers)
     finally:
-        for one in workers:
-            one.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
+        await end(workers)
     return [results[place] for place in range(len(items))]

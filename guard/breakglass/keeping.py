@@ -20,6 +20,7 @@ from guard.base import codec
 from guard.base.backoff import Backoff
 from guard.base.clock import Clock, rfc3339, rfc3339_seconds
 from guard.base.codec import JsonObject, child, children
+from guard.base.concurrency import within
 from guard.base.errors import ApiStatusError, ClusterError, ConfigError
 from guard.breakglass.standing import Phase, Standing, opening, said, standing, status
 from guard.cluster import Client, Event, ServerClock, collection_path, object_path, watch
@@ -195,16 +196,13 @@ class BreakGlasses:
         """Settle when the next one is over. Objects of which nobody needs to see any more go."""
         while True:
             self._moved.clear()
-            pause = self._pause()
-            try:
-                async with asyncio.timeout(pause):
-                    await self._moved.wait()
-            except TimeoutError:
-                # Not when the API server has answered: what is over is over.
-                self._settle()
-                await self._ask()
-                await self._collect()
-                self._settle()
+            if await within(self._moved, self._pause()):
+                continue
+            # Not when the API server has answered: what is over is over.
+            self._settle()
+            await self._ask()
+            await self._collect()
+            self._settle()
 
     def _pause(self) -> float | None:
         """Seconds until there is something to look at; None while there is nothing at all."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
+import threading
+import time
 import traceback
 from pathlib import Path
 from typing import cast
@@ -21,6 +24,7 @@ from guard.runtime import Options, Runtime
 from guard.sync import APPLIES_AT_ONCE
 
 FRAMES = 8
+THREADS_SECONDS = 1.0
 
 _log = telemetry.get("cli")
 
@@ -125,6 +129,20 @@ def _run(options: Options) -> None:
         raise _told(first) from group
     except Exception as error:
         raise _told(error) from error
+    _leave()
+
+
+def _leave() -> None:
+    """End the process, although a thread waits for somebody else, as for a name service that does not answer. All else is done,
+    and Python would wait for the thread.
+    """
+    end = time.monotonic() + THREADS_SECONDS
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread():
+            thread.join(max(0.0, end - time.monotonic()))
+    if threading.active_count() > 1:
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def _told(error: BaseException) -> BaseException:

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from guard.api import Awaited, awaited, parse_sync, standing
 from guard.base.clock import SystemClock, rfc3339
 from guard.base.codec import JsonObject
+from guard.base.concurrency import end
 from guard.base.errors import ConfigError
 from guard.cli.following import Following
 from guard.cli.options import sync_name
@@ -45,8 +46,7 @@ async def wait_for(client: Client, key: str, *, requested: str, seconds: float) 
         line(f"guard: not within {seconds:.0f} s: {key}: {last.what}", err=True)
         return FAILED
     finally:
-        hint.cancel()
-        await asyncio.gather(hint, return_exceptions=True)
+        await end((hint,))
     if last.answer == "done":
         return DONE
     line(f"guard: {key}: {last.what} (guard status {sync_name(key)} says more)", err=True)

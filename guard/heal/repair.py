@@ -12,7 +12,7 @@ from guard.apply import Writer
 from guard.base.backoff import Backoff
 from guard.base.clock import Clock
 from guard.base.codec import child
-from guard.base.concurrency import Places
+from guard.base.concurrency import Places, end, within
 from guard.base.errors import ClusterError
 from guard.heal.report import Drift, Report
 from guard.state.desired import Declared, View
@@ -57,12 +57,7 @@ class _Case:
     async def wait(self, seconds: float) -> bool:
         """True when there is a reason to go on at once."""
         self._now.clear()
-        try:
-            async with asyncio.timeout(seconds):
-                await self._now.wait()
-        except TimeoutError:
-            return False
-        return True
+        return await within(self._now, seconds)
 
 
 class Repairer:
@@ -144,10 +139,7 @@ class Repairer:
         return sum(declared is not None and declared.sync == sync for declared in known.values())
 
     async def close(self) -> None:
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(self._tasks.values())
         if self._settling is not None:
             self._settling.cancel()
 

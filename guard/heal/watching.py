@@ -15,6 +15,7 @@ from guard import telemetry
 from guard.apply import Known, Writer
 from guard.base.clock import Clock
 from guard.base.codec import JsonObject, child
+from guard.base.concurrency import end
 from guard.cluster import Client, Event, collection_path, watch_metadata
 from guard.heal.repair import Repairer
 from guard.heal.report import Drift
@@ -104,10 +105,7 @@ class Watching:
         return tuple(sorted(f"{kind.group_kind}: {why}" for kind, why in lost))
 
     async def close(self) -> None:
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(self._tasks.values())
         await self._repairer.close()
 
     async def _watch(self, kind: Kind) -> None:

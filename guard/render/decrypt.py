@@ -17,6 +17,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from guard.base.concurrency import for_each
 from guard.render import process
 from guard.render.encrypted import Format, recipients_of
 from guard.render.keys import Keys
@@ -92,13 +93,8 @@ class Decryption:
                         )
                     return self._opened(encrypted, done)
 
-                try:
-                    async with asyncio.TaskGroup() as group:
-                        runs = [group.create_task(run(file)) for file in files]
-                except BaseExceptionGroup as errors:
-                    # A file that takes too long or too much ends it for all: its like would take the turns of all Syncs.
-                    raise errors.exceptions[0] from None
-        found = [each.result() for each in runs]
+                # A file that takes too long or too much ends it for all: its like would take the turns of all Syncs.
+                found = await for_each(files, run, at_once=len(files))
         if faults := [each for each in found if isinstance(each, Fault)]:
             raise FaultsError(faults)
         return [each for each in found if isinstance(each, Opened)]

@@ -13,6 +13,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from guard.api.sync import RemoteBases
+from guard.base.concurrency import end
 from guard.base.errors import RenderError
 from guard.render import process, scratch
 from guard.render.bases import Bases, visit
@@ -109,9 +110,7 @@ class Kustomize(Struct, frozen=True, kw_only=True):
             except RenderError:
                 return done, None
         finally:
-            for run in (plain, traced):
-                run.cancel()
-            await asyncio.gather(plain, traced, return_exceptions=True)
+            await end((plain, traced))
 
     async def _run(self, binary: Binary, made: Scratch, *, root: Path, bases: Bases) -> Finished:
         return await process.run(

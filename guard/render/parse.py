@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from msgspec import structs
 
 from guard.base import codec
+from guard.base.concurrency import for_each
 from guard.base.errors import RenderError
 from guard.render.cache import Cache, parsed_key
 from guard.render.frames import LENGTH, Part, Request, packed
@@ -138,12 +139,7 @@ class Parser:
             self._spare(child)
 
         number = min(MOST_CHILDREN, os.cpu_count() or 1, 1 + len(files) // FILES_FOR_ANOTHER)
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(number):
-                    group.create_task(work())
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+        await for_each(range(number), lambda _: work(), at_once=number)
         return results
 
     def _spare(self, child: _Child) -> None:

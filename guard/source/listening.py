@@ -19,6 +19,7 @@ from aiolimiter import AsyncLimiter
 from msgspec import Struct
 
 from guard import telemetry
+from guard.base.concurrency import end
 
 MIB = 1024 * 1024
 
@@ -157,8 +158,7 @@ async def serve(
     try:
         yield
     finally:
-        accepting.cancel()
-        await asyncio.gather(accepting, return_exceptions=True)
+        await end((accepting,))
         listener.close()
         server.pre_shutdown()
         await server.shutdown(GOODBYE_SECONDS)

@@ -6,6 +6,8 @@ import asyncio
 import random
 from collections.abc import Callable
 
+from guard.base.concurrency import within
+
 # Many Syncs that started together do not ask their Git server together for ever.
 JITTER = 0.1
 
@@ -15,10 +17,7 @@ async def poll(*, interval: Callable[[], float] | float, wake: asyncio.Event) ->
     again. A callable is asked once at the start of each wait, so that a changed interval counts from the next one.
     """
     seconds = interval if isinstance(interval, (int, float)) else interval()
-    try:
-        async with asyncio.timeout(seconds * (1 + random.random() * JITTER)):  # noqa: S311 (spreading load, not a secret)
-            await wake.wait()
-    except TimeoutError:
+    if not await within(wake, seconds * (1 + random.random() * JITTER)):  # noqa: S311 (spreading load, not a secret)
         return False
     wake.clear()
     return True

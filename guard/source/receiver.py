@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from guard import telemetry
 from guard.base.clock import Clock
+from guard.base.concurrency import end
 from guard.base.errors import GuardError, SourceError
 from guard.source import listening
 from guard.source.listening import Answer, Limits, refusal
@@ -97,9 +98,7 @@ class Receiver:
             async with listening.serve(self._answer, listener, limits=self._limits, refused=lambda: self._count("refused")):
                 yield
         finally:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await end(self._tasks)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         began = self._clock.monotonic()

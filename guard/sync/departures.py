@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 from guard import telemetry
 from guard.api import Sync
+from guard.base.concurrency import end
 from guard.state.ids import Kind
 from guard.sync.deletion import Deletion
 
@@ -75,7 +76,4 @@ class Departures:
 
     async def close(self) -> None:
         """What is not done yet is done by the Guard that starts next, where the Sync is there yet."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(self._tasks.values())

@@ -19,7 +19,7 @@ from guard import telemetry
 from guard.base.backoff import Backoff
 from guard.base.clock import Clock
 from guard.base.codec import JsonObject, child, children
-from guard.base.concurrency import for_each
+from guard.base.concurrency import for_each, within
 from guard.base.errors import ApiStatusError, ClusterError
 from guard.cluster import Client, collection_path, object_path
 from guard.state.desired import Declared
@@ -130,7 +130,7 @@ class HealthChecker:
             left = began + self._timeout() - self._clock.monotonic()
             if not waiting or left <= 0 or any(map(findings.has_failed, waiting)):
                 return findings.lines(waiting)
-            await _within(self._looked, left)
+            await within(self._looked, left)
 
     def _ask(self, keys: Iterable[ObjectKey]) -> None:
         for key in keys:
@@ -148,7 +148,7 @@ class HealthChecker:
     async def run(self) -> None:
         trouble = Backoff(first=ROUND_SECONDS, most=POLL_MOST_SECONDS)
         while True:
-            await _within(self._wake, self._pause())
+            await within(self._wake, self._pause())
             self._wake.clear()
             try:
                 await self._round()
@@ -300,11 +300,3 @@ def _shown(metadata: Metadata) -> _Mark:
 
 def _mark(seen: Fingerprint, *, is_leaving: bool) -> _Mark:
     return seen.generation, seen.status, is_leaving
-
-
-async def _within(event: asyncio.Event, seconds: float | None) -> None:
-    """Until the event or for so long."""
-    try:
-        await asyncio.wait_for(event.wait(), seconds)
-    except TimeoutError:
-        return

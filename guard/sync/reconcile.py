@@ -18,7 +18,7 @@ from guard.apply import Writer
 from guard.audit import Counts, Record, References
 from guard.base.backoff import Backoff
 from guard.base.clock import Clock
-from guard.base.concurrency import unless
+from guard.base.concurrency import end, unless
 from guard.base.errors import ClusterError, DependencyError, GuardError
 from guard.cluster import Client
 from guard.source import Trust
@@ -185,8 +185,7 @@ class Reconciler:
                 seconds = await self._round()
                 await self._wait(self.wake, min(seconds, RETRY_MOST_SECONDS) if self._reporter.is_owed else seconds)
         finally:
-            looking.cancel()
-            await asyncio.gather(looking, return_exceptions=True)
+            await end((looking,))
 
     async def _round(self) -> float:
         """One attempt, whatever comes of it; returns the seconds until the next one."""
@@ -213,8 +212,7 @@ class Reconciler:
 
     async def close(self) -> None:
         if self._learning is not None:
-            self._learning.cancel()
-            await asyncio.gather(self._learning, return_exceptions=True)
+            await end((self._learning,))
         await self._source.close()
 
     async def _recall(self, *, was_done: bool) -> None:

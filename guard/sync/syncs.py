@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from guard import telemetry
 from guard.api import SYNC, Sync, SyncStatus, key_of, parse_sync
 from guard.base.codec import JsonObject, children
+from guard.base.concurrency import end
 from guard.base.errors import ConfigError, DependencyError
 from guard.cluster import Client, collection_path, watch
 from guard.sync import dependencies
@@ -97,10 +98,10 @@ class Syncs(Mapping[str, Reconciler]):
                 await self._take(event.object)
 
     async def close(self) -> None:
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        """End all of it, and what was started for it: Python waits for threads, and those for the Git servers that they ask."""
+        await end(self._tasks.values())
         await self._departures.close()
+        await asyncio.gather(*(reconciler.close() for reconciler in self.values()))
 
     async def _listed(self, objects: tuple[JsonObject, ...]) -> None:
         found = [sync for sync in map(self._parsed, objects) if sync is not None]
@@ -191,8 +192,7 @@ class Syncs(Mapping[str, Reconciler]):
         task, reconciler = self._tasks.pop(name, None), self._reconcilers.pop(name, None)
         self.unread.discard(name)
         if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end((task,))
         if reconciler is not None:
             await reconciler.close()
         await self._dropped(name)

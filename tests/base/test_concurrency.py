@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
-from guard.base.concurrency import Places, for_each, unless
+from guard.base import concurrency
+from guard.base.concurrency import Places, end, for_each, unless, within
 
 
 async def test_results_are_in_the_order_of_the_items_and_few_are_under_way_at_once() -> None:
@@ -113,3 +115,58 @@ async def test_who_hangs_lets_others_by_and_yet_no_more_than_ever_are_let_in() -
 
     await asyncio.gather(*(work() for _ in range(20)))
     assert most == 2
+
+
+async def test_an_event_comes_in_time_or_not() -> None:
+    event = asyncio.Event()
+    assert not await within(event, 0.0)
+    asyncio.get_running_loop().call_later(0.01, event.set)
+    assert await within(event, None)
+    assert await within(event, 60.0)
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_who_is_cancelled_just_as_the_event_comes_is_cancelled(turns: int) -> None:
+    event = asyncio.Event()
+
+    async def work() -> None:
+        await within(event, 60.0)
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0.01)
+    event.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task], timeout=10)
+    assert task.cancelled()
+
+
+async def test_what_is_ended_has_ended_also_where_a_cancellation_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(concurrency, "CANCEL_AGAIN_SECONDS", 0.05)
+    cleaned: list[str] = []
+
+    async def loses_one() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cleaned.append("after the second")
+
+    async def fails() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise ValueError("while it ends")
+
+    async def is_done() -> None:
+        cleaned.append("by itself")
+
+    tasks = [asyncio.create_task(work()) for work in (loses_one, fails, is_done)]
+    await asyncio.sleep(0)
+    await end(tasks)
+    assert all(task.done() for task in tasks)
+    assert sorted(cleaned) == ["after the second", "by itself"]
+    await end([])

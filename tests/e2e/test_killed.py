@@ -107,7 +107,8 @@ async def test_what_was_begun_is_gone_on_with_and_not_undone(tmp_path: Path) -> 
                 if number == 1:
                     gate.close_at(number, "after")
                     repository.commit(files(1))
-                await asyncio.wait_for(gate.closed.wait(), 60)
+                async with asyncio.timeout(60):
+                    await gate.closed.wait()
                 if await changed():
                     break
                 await guard.kill()

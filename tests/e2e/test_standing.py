@@ -91,6 +91,39 @@ async def test_sigterm_stops_guard_in_order(world: World) -> None:
     await world.guard.start()
 
 
+@pytest.mark.parametrize("source", ["git", "bucket"])
+async def test_a_source_that_does_not_answer_holds_up_no_stop(
+    world: World, fresh: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    """A Git server has a minute, and who gives credentials for a bucket twenty seconds: a stop does not."""
+    (tmp_path / "token").write_text("token")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        silent.setblocking(False)
+        for name, value in {
+            "AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/guard",
+            "AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp_path / "token"),
+            "AWS_ENDPOINT_URL_STS": url,
+        }.items():
+            monkeypatch.setenv(name, value)
+        body = sync_document(fresh, f"{url}/deploy", interval="1h")
+        if source == "bucket":
+            body["spec"]["source"] = {"bucket": {"name": "deploy", "endpoint": "https://127.0.0.1:1"}, "interval": "1h"}
+        await world.guard.stop()
+        await world.guard.start()
+        await world.plane.call("POST", SYNCS, body=body)
+        try:
+            async with asyncio.timeout(30):
+                asked, _ = await asyncio.get_running_loop().sock_accept(silent)
+            with asked:
+                assert await world.guard.stop() == 0
+        finally:
+            monkeypatch.undo()
+            await world.plane.call("DELETE", f"{SYNCS}/{fresh}")
+            await world.guard.kill()
+            await world.guard.start()
+
+
 @pytest.mark.case(34)
 async def test_without_its_source_guard_enforces_what_it_applied_last_also_after_a_restart(app: App, world: World) -> None:
     away = world.repository.directory.with_name("away")

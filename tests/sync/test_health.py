@@ -222,7 +222,8 @@ async def test_settled_waits_until_what_was_applied_is_healthy(looked: Looked) -
     await asyncio.sleep(2 * health.ROUND_SECONDS)
     assert not waiting.done()
     await looked.says(web, AVAILABLE)
-    assert await asyncio.wait_for(waiting, 30.0) == ()
+    async with asyncio.timeout(30):
+        assert await waiting == ()
     # What comes in a later wave is not waited for, and is not said to be healthy either.
     await looked.becomes("Progressing", "1 of 2 objects")
 
@@ -231,7 +232,8 @@ async def test_settled_says_at_once_what_failed_for_good(looked: Looked) -> None
     web, migrate = await looked.deployment("web"), await looked.job("migrate")
     await looked.says(migrate, FAILED)
     looked.checker.declare([web, migrate], [], goal=1)
-    lines = await asyncio.wait_for(looked.checker.settled([web, migrate]), 30.0)
+    async with asyncio.timeout(30):
+        lines = await looked.checker.settled([web, migrate])
     assert lines[0].startswith(f"Job {looked.namespace}/migrate: the Job failed: DeadlineExceeded (unhealthy since ")
 
 
@@ -239,7 +241,8 @@ async def test_settled_gives_up_after_the_timeout(looked: Looked) -> None:
     web = await looked.deployment("web")
     looked.timeout = 1.5
     looked.checker.declare([web], [], goal=1)
-    (line,) = await asyncio.wait_for(looked.checker.settled([web]), 30.0)
+    async with asyncio.timeout(30):
+        (line,) = await looked.checker.settled([web])
     assert line.startswith(f"Deployment {looked.namespace}/web: generation 1 is not observed yet, 0 was (progressing since ")
 
 

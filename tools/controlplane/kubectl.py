@@ -57,9 +57,8 @@ async def run(
         env=clean_environment(home, KUBECONFIG=str(kubeconfig), **environment),
     )  # fmt: skip
     try:
-        stdout, stderr = await asyncio.wait_for(
-            process.communicate(None if input_text is None else input_text.encode()), KUBECTL_SECONDS
-        )
+        async with asyncio.timeout(KUBECTL_SECONDS):
+            stdout, stderr = await process.communicate(None if input_text is None else input_text.encode())
     except TimeoutError as error:
         raise ControlPlaneError(f"{command}: no end after {KUBECTL_SECONDS} s") from error
     finally:

@@ -86,7 +86,8 @@ class Daemon:
         if process.returncode is None:
             process.terminate()
             try:
-                await asyncio.wait_for(process.wait(), GRACE_SECONDS)
+                async with asyncio.timeout(GRACE_SECONDS):
+                    await process.wait()
             except TimeoutError:
                 process.kill()
         await process.wait()
