@@ -132,6 +132,8 @@ class GitSource:
         """Stop what runs and release the thread. Can be called twice."""
         self._git.stop()
         self._history.stop()
+        if self._verification is not None:
+            self._verification.stop()
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
 
     async def _call(self, function: Callable[[], T]) -> T:
@@ -250,7 +252,7 @@ class GitSource:
     def _alone(self) -> Generator[None]:
         """Have the repository ready, and to oneself: several Syncs may share it, and git's own locks make the second one fail."""
         with self._locked("fetch"):
-            upkeep.clear(self._repository)
+            self._clear()
             self._git.prepare()
             self._remote.prepare()
             with self._remote.identified():
@@ -258,8 +260,13 @@ class GitSource:
                     yield
                 except SourceError:
                     # A server that sends too much would send it at every try.
-                    upkeep.clear(self._repository)
+                    self._clear()
                     raise
+
+    def _clear(self) -> None:
+        """Not while another Sync keeps a revision: its lock files are not what a killed git left."""
+        with self._locked("keep"):
+            upkeep.clear(self._repository)
 
     @contextmanager
     def _locked(self, what: str) -> Generator[None]:

@@ -15,7 +15,7 @@ MOST_PACKS = 50
 # Fetches as large as a fetch may be, kept beside what is in use.
 MOST_LARGE = 4
 
-# What git leaves behind when it is killed while it fetches; nobody else fetches while we hold our own lock.
+# What git leaves behind when it is killed; nobody else fetches or keeps while we hold our own locks.
 _STALE = ("shallow.lock", "packed-refs.lock", "refs/guard/**/*.lock", "objects/**/tmp_*")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
 import shutil
 from pathlib import Path
 
@@ -73,3 +75,26 @@ async def test_a_copy_that_was_taken_away_is_fetched_anew(repository: Repository
     shutil.rmtree(copy)
 
     assert [entry.path for entry in await git.tree(await git.fetch()).entries("")] == ["a.yaml"]
+
+
+async def test_a_fetch_lets_another_sync_keep_its_revision(repository: Repository, source: Source, tmp_path: Path) -> None:
+    """What git holds while it writes a ref looks just like what a killed git leaves."""
+    commit = repository.commit({"a.yaml": "1"})
+    first, second = source(repository.url), source(repository.url)
+    revision = await first.fetch()
+    (copy,) = (tmp_path / "data").glob("*.git")
+    held = copy / "refs" / "guard" / "kept" / "another.lock"
+    held.parent.mkdir(parents=True, exist_ok=True)
+
+    with copy.with_suffix(".keep").open("w") as keeping:
+        fcntl.flock(keeping, fcntl.LOCK_EX)
+        held.touch()
+        fetching = asyncio.create_task(second.fetch())
+        await asyncio.sleep(0.5)
+        assert held.exists()
+        assert not fetching.done()
+
+    assert await fetching == revision == f"main@sha1:{commit}"
+    # Now nobody holds it.
+    assert not held.exists()
+    await first.keep(revision, owner="another")

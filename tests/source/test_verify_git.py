@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from guard.source.verify.git import Mode
 from tests.source.conftest import Source
 from tests.source.repository import Repository
 from tests.source.signing import OpenPgp, SshKey, day, keygen, running_in
+from tools.guardrun import eventually
 
 MAIN = GitRef(branch="main")
 
@@ -323,6 +325,29 @@ async def test_gpg_that_is_missing_is_named(
         patched.setenv("PATH", str(tools))
         with pytest.raises(SourceError, match="gpg is not installed where Guard runs"):
             await git.fetch()
+
+
+@pytest.mark.timeout(60)
+async def test_closing_ends_a_gpg_that_hangs(
+    repository: Repository, source: Source, openpgp: OpenPgp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, script = tmp_path / "began", tmp_path / "bin" / "gpg"
+    script.parent.mkdir()
+    script.write_text(f"#!/bin/sh\ntouch {began}\nsleep 600 &\nsleep 600\n")
+    script.chmod(0o755)
+    ada = openpgp.key("Ada")
+    repository.commit({"a.yaml": "1"}, signed=openpgp.signs(ada))
+    git = source(repository.url, verify=asked({"ada.asc": openpgp.public(ada)}))
+    monkeypatch.setenv("PATH", str(script.parent), prepend=":")
+
+    fetching = asyncio.create_task(git.fetch())
+    await eventually(began.exists, what="gpg runs")
+    began_closing = time.monotonic()
+    await git.close()
+    with pytest.raises(SourceError, match="stopped"):
+        await fetching
+    # gpg itself would be given 30 s.
+    assert time.monotonic() - began_closing < 15
 
 
 async def test_nothing_of_gpg_is_left_behind(repository: Repository, source: Source, openpgp: OpenPgp, tmp_path: Path) -> None:

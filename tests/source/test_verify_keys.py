@@ -225,7 +225,7 @@ def test_a_gpg_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path, monk
     with monkeypatch.context() as patched, run.folder(tmp_path) as where:
         patched.setenv("PATH", str(script.parent), prepend=":")
         with pytest.raises(SourceError, match=r"gpg took longer than 0\.5 s over a signature"):
-            run.run("gpg", (), folder=where, stdin=b"x" * 1024 * 1024, seconds=0.5)
+            run.Programs(seconds=0.5).run("gpg", (), folder=where, stdin=b"x" * 1024 * 1024)
 
 
 def test_a_key_that_others_have_signed_ten_thousand_times_is_borne(openpgp: OpenPgp, tmp_path: Path) -> None:

@@ -151,6 +151,8 @@ class BucketSource:
     async def close(self) -> None:
         """Release connections and the thread. Can be called twice."""
         await self._store.close()
+        if self._verification is not None:
+            self._verification.stop()
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
         await asyncio.to_thread(self._copy.close)
 

@@ -70,6 +70,10 @@ class BucketVerification:
             self._check_forward(signed, listed, known, content)
         return signed
 
+    def stop(self) -> None:
+        """As a Verifier's."""
+        self._verifier.stop()
+
     def _checked(self, content: Content, known: Known) -> tuple[Signed, Sums]:
         data, signature = self._files(content)
         try:

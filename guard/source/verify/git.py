@@ -77,6 +77,10 @@ class GitVerification:
         self._check_forward(taken, known, read=read, leads_to=leads_to)
         return self._good[1]
 
+    def stop(self) -> None:
+        """As a Verifier's."""
+        self._verifier.stop()
+
     # ---- signatures
 
     def _signed(self, taken: Taken, known: Known, read: Read) -> Signed:

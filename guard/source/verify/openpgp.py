@@ -14,7 +14,7 @@ from guard.base.errors import SourceError
 from guard.source.places import shown
 from guard.source.verify import packets
 from guard.source.verify.keys import Keys
-from guard.source.verify.run import run
+from guard.source.verify.run import Run
 from guard.source.verify.verdict import Fault, Signer
 
 # No agent, no server, no options of anybody's, no question. The keys are those of the Secret, so all of them count.
@@ -50,7 +50,7 @@ class Status(Struct, frozen=True):
     values: tuple[str, ...]
 
 
-def check(what: str, payload: bytes, signature: bytes, *, keys: Keys, folder: Path) -> Signer | Fault:
+def check(what: str, payload: bytes, signature: bytes, *, keys: Keys, folder: Path, run: Run) -> Signer | Fault:
     """Whose the signature over the payload is. Raises SourceError for keys that gpg does not take."""
     try:
         found = _one(signature)
@@ -61,7 +61,7 @@ def check(what: str, payload: bytes, signature: bytes, *, keys: Keys, folder: Pa
             message=f"{what} is signed with OpenPGP, and the Secret has no OpenPGP key",
             hint="if its signer may sign, add the public key as an entry *.asc",
         )
-    revoked = _imported(keys, folder)
+    revoked = _imported(keys, folder, run)
     file = folder / "signature"
     file.write_bytes(found)
     verified = run(
@@ -145,7 +145,7 @@ def status_of(out: bytes) -> tuple[Status, ...]:
     return tuple(Status(words[0], tuple(words[1:])) for line in lines if (words := line.split(" ")))
 
 
-def _imported(keys: Keys, folder: Path) -> frozenset[str]:
+def _imported(keys: Keys, folder: Path, run: Run) -> frozenset[str]:
     """Make a keyring of the keys, and return the fingerprints of those that are revoked."""
     home = ("--homedir", str(folder), *_GPG)
     for name, data in keys.openpgp:

@@ -7,10 +7,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -52,41 +54,79 @@ def folder(directory: Path) -> Generator[Path]:
         yield Path(path)
 
 
-def run(name: str, arguments: Sequence[str], *, folder: Path, stdin: bytes, seconds: float = _SECONDS) -> Finished:
+class Run(Protocol):
     """Run a program to its end in `folder`, which is also its home. Raises SourceError where it is missing or takes too long."""
-    path = shutil.which(name)
-    if path is None:
-        raise SourceError(
-            f"{name} is not installed where Guard runs",
-            hint=f"Guard looks for {name} on its PATH; Guard's image brings it along",
-        )
-    environment = {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "HOME": str(folder),
-        "LC_ALL": "C",
-        # ssh-keygen takes times without a zone for those of the machine.
-        "TZ": "UTC",
-    }
-    try:
-        process = subprocess.Popen(
-            ["sh", "-c", _LIMITED, "sh", path, *arguments],
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise SourceError(f"{name} cannot be started: {error}") from error
-    with process:
-        try:
-            out, err = process.communicate(stdin, timeout=seconds)
-        except BaseException as error:
-            # With all that it started, or reading its output would not end.
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            if isinstance(error, subprocess.TimeoutExpired):
-                raise SourceError(f"{name} took longer than {seconds:g} s over a signature") from error
-            raise
-    return Finished(status=process.returncode, out=out, err=err)
+
+    def __call__(self, name: str, arguments: Sequence[str], *, folder: Path, stdin: bytes) -> Finished: ...
+
+
+class Programs:
+    """Those that look at the signatures of one source, one at a time; `stop` may come from any thread."""
+
+    def __init__(self, *, seconds: float = _SECONDS) -> None:
+        self._seconds = seconds
+        self._running: subprocess.Popen[bytes] | None = None
+        self._stopped = False
+        self._guarding = threading.Lock()
+
+    def run(self, name: str, arguments: Sequence[str], *, folder: Path, stdin: bytes) -> Finished:
+        """A `Run`."""
+        path = shutil.which(name)
+        if path is None:
+            raise SourceError(
+                f"{name} is not installed where Guard runs",
+                hint=f"Guard looks for {name} on its PATH; Guard's image brings it along",
+            )
+        process = self._start(name, [path, *arguments], folder)
+        with process:
+            try:
+                out, err = process.communicate(stdin, timeout=self._seconds)
+            except BaseException as error:
+                _kill(process)
+                if isinstance(error, subprocess.TimeoutExpired):
+                    raise SourceError(f"{name} took longer than {self._seconds:g} s over a signature") from error
+                raise
+            finally:
+                with self._guarding:
+                    self._running = None
+        if self._stopped:
+            raise SourceError("stopped")
+        return Finished(status=process.returncode, out=out, err=err)
+
+    def stop(self) -> None:
+        """Stop what runs, and start nothing any more."""
+        with self._guarding:
+            self._stopped = True
+            if self._running is not None:
+                _kill(self._running)
+
+    def _start(self, name: str, command: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
+        environment = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": str(folder),
+            "LC_ALL": "C",
+            # ssh-keygen takes times without a zone for those of the machine.
+            "TZ": "UTC",
+        }
+        with self._guarding:
+            if self._stopped:
+                raise SourceError("stopped")
+            try:
+                self._running = subprocess.Popen(
+                    ["sh", "-c", _LIMITED, "sh", *command],
+                    cwd=folder,
+                    env=environment,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise SourceError(f"{name} cannot be started: {error}") from error
+            return self._running
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """With all that it started, or reading its output would not end."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

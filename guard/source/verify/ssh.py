@@ -11,7 +11,7 @@ from pathlib import Path
 from guard.source.places import shown
 from guard.source.verify import signers
 from guard.source.verify.keys import Keys
-from guard.source.verify.run import Finished, run
+from guard.source.verify.run import Finished, Run
 from guard.source.verify.signers import Allowed, SshSignature
 from guard.source.verify.verdict import Fault, Signer, moment
 
@@ -22,7 +22,7 @@ _LATEST = 253402300799  # what a calendar of four-digit years holds
 
 
 def check(
-    what: str, payload: bytes, signature: bytes, *, namespace: str, at: float | None, keys: Keys, folder: Path
+    what: str, payload: bytes, signature: bytes, *, namespace: str, at: float | None, keys: Keys, folder: Path, run: Run
 ) -> Signer | Fault:
     """Whose the signature over the payload is; `at` is when what is signed says that it was made, by which the time of a key is
     judged, since a signature of SSH does not say. Raises SourceError.
@@ -39,12 +39,12 @@ def check(
             hint=f"if the owner of {found.fingerprint} may sign, add the public key there",
             signer=Signer(key=found.fingerprint),
         )
-    return _Check(what, payload, found, namespace=namespace, at=at, keys=keys, folder=folder).verdict()
+    return _Check(what, payload, found, namespace=namespace, at=at, keys=keys, folder=folder, run=run).verdict()
 
 
 class _Check:
     def __init__(
-        self, what: str, payload: bytes, found: SshSignature, *, namespace: str, at: float, keys: Keys, folder: Path
+        self, what: str, payload: bytes, found: SshSignature, *, namespace: str, at: float, keys: Keys, folder: Path, run: Run
     ) -> None:
         self._what = what
         self._payload = payload
@@ -54,6 +54,7 @@ class _Check:
         self._at = at
         self._keys = keys
         self._folder = folder
+        self._run = run
         (folder / "signature").write_bytes(found.armored)
         (folder / "allowed").write_bytes(keys.ssh)
         (folder / "revoked").write_bytes(keys.revoked)
@@ -110,4 +111,4 @@ class _Check:
         return found[1] if found else self._found.fingerprint
 
     def _keygen(self, how: str, *arguments: str) -> Finished:
-        return run("ssh-keygen", ("-Y", how, "-s", "signature", *arguments), folder=self._folder, stdin=self._payload)
+        return self._run("ssh-keygen", ("-Y", how, "-s", "signature", *arguments), folder=self._folder, stdin=self._payload)

@@ -34,6 +34,7 @@ class Verifier:
         self._keys: Keys | None = None
         self._directory = directory
         self._now = now
+        self._programs = run.Programs()
 
     def check(self, what: str, payload: bytes, signature: bytes, *, namespace: str, at: float | None) -> Signer | Fault:
         """Whose the signature over the payload is. `namespace` is what signatures of SSH are made for, and `at` when the payload
@@ -51,12 +52,17 @@ class Verifier:
             return Fault(
                 message=f"{what} is signed with an X.509 certificate, which Guard does not take", hint="sign with OpenPGP or SSH"
             )
+        runs = self._programs.run
         with run.folder(self._directory) as folder:
             if signature.startswith(_SSH):
-                found = ssh.check(what, payload, signature, namespace=namespace, at=at, keys=self._keys, folder=folder)
+                found = ssh.check(what, payload, signature, namespace=namespace, at=at, keys=self._keys, folder=folder, run=runs)
             else:
-                found = openpgp.check(what, payload, signature, keys=self._keys, folder=folder)
+                found = openpgp.check(what, payload, signature, keys=self._keys, folder=folder, run=runs)
         return found if isinstance(found, Fault) else self._not_ahead(what, found, at)
+
+    def stop(self) -> None:
+        """Stop what looks at a signature, and look at none any more; from any thread."""
+        self._programs.stop()
 
     def _not_ahead(self, what: str, found: Signer, at: float | None) -> Signer | Fault:
         made = found.at if found.at is not None else at
