@@ -27,3 +27,9 @@ async def test_a_secret_without_data_holds_nothing(control_plane: ControlPlane, 
 async def test_a_secret_that_is_not_there_is_named(client: Client, namespace: str) -> None:
     with pytest.raises(SourceError, match=f"there is no Secret {namespace}/hook"):
         await read_secret(client, namespace, "hook")
+
+
+async def test_a_secret_that_may_not_be_read_is_named(client: Client, namespace: str) -> None:
+    nobody = client.acting_as(lambda: {"Impersonate-User": "nobody"})
+    with pytest.raises(SourceError, match=f"may not read Secret {namespace}/hook"):
+        await read_secret(nobody, namespace, "hook")
