@@ -137,9 +137,8 @@ def _leave() -> None:
     and Python would wait for the thread.
     """
     end = time.monotonic() + THREADS_SECONDS
-    for thread in threading.enumerate():
-        if thread is not threading.main_thread():
-            thread.join(max(0.0, end - time.monotonic()))
+    while threading.active_count() > 1 and time.monotonic() < end:
+        time.sleep(0.01)
     if threading.active_count() > 1:
         sys.stderr.flush()
         os._exit(0)
