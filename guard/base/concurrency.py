@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+P = ParamSpec("P")
 
 # Cleaning up takes less.
 CANCEL_AGAIN_SECONDS = 5.0
@@ -63,13 +64,29 @@ async def end(tasks: Iterable[asyncio.Task[object]]) -> None:
     library may lose a cancellation, as those of Python itself do.
     """
     waiting = set(tasks)
-    while waiting:
-        for task in waiting:
+    for task in waiting:
+        # One that somebody has cancelled is cleaning up, and another cancellation would end that.
+        if not task.cancelling():
             task.cancel()
+    while waiting:
         ended, waiting = await asyncio.wait(waiting, timeout=CANCEL_AGAIN_SECONDS)
         for task in ended:
             # Seen, so that nobody is told that it was not.
             _ = task.cancelled() or task.exception()
+        for task in waiting:
+            task.cancel()
+
+
+async def in_thread(work: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    """As asyncio.to_thread, for what has to be over before the next thing is done: whoever is cancelled meanwhile waits for it.
+    Only a second cancellation leaves the thread to itself.
+    """
+    thread = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+    try:
+        return await asyncio.shield(thread)
+    except asyncio.CancelledError:
+        await asyncio.wait((thread,))
+        raise
 
 
 async def unless(work: Coroutine[None, None, R], other: Coroutine[None, None, None]) -> R | None:

@@ -106,6 +106,8 @@ class Watching:
 
     async def close(self) -> None:
         await end(self._tasks.values())
+        # What waits to be verified finds nothing when its turn comes.
+        self._doubts.clear()
         await self._repairer.close()
 
     async def _watch(self, kind: Kind) -> None:

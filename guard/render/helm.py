@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from guard.base import codec
 from guard.base.codec import Json, JsonObject, leaves
+from guard.base.concurrency import in_thread
 from guard.base.errors import RenderError
 from guard.render import process, scratch, tool
 from guard.render.encrypted import format_of
@@ -89,7 +90,7 @@ class Helm(Struct, frozen=True, kw_only=True):
             for pointer in await scratch.write(tree, to_write, made.files):
                 raise RenderError(scratch.POINTER, where=moved[pointer].path)
             await asyncio.to_thread(_refuse_encrypted, made.files, moved)
-            given = await asyncio.to_thread(self._written_values, made.files, len(files))
+            given = await in_thread(self._written_values, made.files, len(files))
             top = posixpath.join(self.folder, _CHART)
             done = await process.run(
                 binary, self._arguments(given), folder=made.files, scratch=made, limits=self.limits, where=top

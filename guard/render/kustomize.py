@@ -13,7 +13,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from guard.api.sync import RemoteBases
-from guard.base.concurrency import end
+from guard.base.concurrency import end, in_thread
 from guard.base.errors import RenderError
 from guard.render import process, scratch
 from guard.render.bases import Bases, visit
@@ -82,7 +82,7 @@ class Kustomize(Struct, frozen=True, kw_only=True):
                 done = traced = await self._run(binary, made, root=plain, bases=bases)
             else:
                 twin = made.files / "traced"
-                await asyncio.to_thread(_copy, bases.entries, plain, twin, replace=(bases.top.file, bases.top.with_origins()))
+                await in_thread(_copy, bases.entries, plain, twin, replace=(bases.top.file, bases.top.with_origins()))
                 done, traced = await self._run_both(binary, made, roots=(plain, twin), bases=bases)
             if done.status:
                 raise failure(done.told, root=plain, folder=self.folder, file=bases.top.file)

@@ -5,13 +5,12 @@ What was decrypted gets one that lies in memory, and never on a disk.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import fcntl
 import hashlib
 import os
+import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -20,6 +19,7 @@ from types import MappingProxyType
 
 from msgspec import Struct
 
+from guard.base.concurrency import in_thread
 from guard.base.errors import RenderError
 from guard.state.snapshot import Entry, Tree, is_lfs_pointer
 
@@ -30,6 +30,7 @@ POINTER = "is only a pointer of Git LFS, whose content Guard does not fetch"
 MEMORY = Path("/dev/shm")  # noqa: S108 (folders in it are made under names that nobody knows before)
 _IN_MEMORY = ("tmpfs", "ramfs")
 _OURS = "guard-"
+_NAME_BYTES = 8
 # Between a folder and its lock there are microseconds.
 _SETTLED_SECONDS = 60.0
 _NOTHING: Mapping[str, bytes] = MappingProxyType({})
@@ -56,13 +57,14 @@ async def scratch(directory: Path, *, in_memory: bool = False) -> AsyncGenerator
 
     Raises RenderError where none can be made.
     """
-    root = await asyncio.to_thread(_make_in_memory if in_memory else _make, directory)
+    name = secrets.token_hex(_NAME_BYTES)
+    root = MEMORY / f"{_prefix(directory)}{name}" if in_memory else directory / f"{PREFIX}{name}"
     try:
+        await in_thread(_make_in_memory if in_memory else _make, root)
         with _held(root):
             yield Scratch(files=root / "files", home=root / "home")
     finally:
-        # The thread goes on where this task is cancelled once more.
-        await asyncio.shield(asyncio.to_thread(shutil.rmtree, root, ignore_errors=True))
+        await in_thread(shutil.rmtree, root, ignore_errors=True)
 
 
 @contextmanager
@@ -79,24 +81,22 @@ def _held(root: Path) -> Generator[None]:
         os.close(file)
 
 
-def _make(directory: Path, *, prefix: str = PREFIX) -> Path:
+def _make(root: Path) -> None:
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        root = Path(tempfile.mkdtemp(dir=directory, prefix=prefix))
-        (root / "files").mkdir(mode=0o700)
-        (root / "home").mkdir(mode=0o700)
+        root.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (root, root / "files", root / "home"):
+            folder.mkdir(mode=0o700)
     except OSError as error:
-        raise _disk(error, on=directory) from error
-    return root
+        raise _disk(error, on=root.parent) from error
 
 
-def _make_in_memory(directory: Path) -> Path:
+def _make_in_memory(root: Path) -> None:
     if not is_in_memory(MEMORY, Path("/proc/self/mounts")):
         raise RenderError(
             f"decrypted files are put together in memory only, and {MEMORY} is no file system in memory here",
             hint=f"mount a tmpfs there; in a container, an emptyDir of medium Memory at {MEMORY}",
         )
-    return _make(MEMORY, prefix=_prefix(directory))
+    _make(root)
 
 
 def is_in_memory(folder: Path, mounts: Path) -> bool:
@@ -172,7 +172,7 @@ async def write(tree: Tree, entries: Iterable[Entry], into: Path, *, instead: Ma
     pointers: list[str] = []
     for batch in batches(files):
         contents = await tree.read(entry.blob for entry in batch)
-        pointers += await asyncio.to_thread(
+        pointers += await in_thread(
             _write, into, [(entry.path, instead.get(entry.path, contents[entry.blob])) for entry in batch]
         )
     return tuple(pointers)

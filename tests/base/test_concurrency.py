@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 
 import pytest
 
 from guard.base import concurrency
-from guard.base.concurrency import Places, end, for_each, unless, within
+from guard.base.concurrency import Places, end, for_each, in_thread, unless, within
 
 
 async def test_results_are_in_the_order_of_the_items_and_few_are_under_way_at_once() -> None:
@@ -141,6 +142,57 @@ async def test_who_is_cancelled_just_as_the_event_comes_is_cancelled(turns: int)
     task.cancel()
     await asyncio.wait([task], timeout=10)
     assert task.cancelled()
+
+
+async def test_cleaning_up_that_has_begun_is_not_cut_short() -> None:
+    cleaned: list[str] = []
+
+    async def cleans_up(name: str) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.05)
+            cleaned.append(name)
+
+    task = asyncio.create_task(cleans_up("one"))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.sleep(0)
+    await end((task,))
+    assert cleaned == ["one"]
+
+    async def fails(name: str) -> None:
+        if name == "fast":
+            await asyncio.Event().wait()
+        await cleans_up(name)
+
+    working = asyncio.create_task(for_each(["fast", "two", "three"], fails, at_once=3))
+    await asyncio.sleep(0.01)
+    working.cancel()
+    await asyncio.wait((working,))
+    assert working.cancelled()
+    assert cleaned == ["one", "two", "three"]
+
+
+async def test_whoever_is_cancelled_waits_for_the_thread() -> None:
+    begun, go_on, done = threading.Event(), threading.Event(), threading.Event()
+
+    def work(first: int, *, second: int) -> int:
+        begun.set()
+        go_on.wait(30)
+        done.set()
+        return first + second
+
+    task = asyncio.create_task(in_thread(work, 1, second=2))
+    await asyncio.to_thread(begun.wait)
+    task.cancel()
+    await asyncio.wait((task,), timeout=0.05)
+    assert not task.done()
+    go_on.set()
+    await asyncio.wait((task,))
+    assert task.cancelled()
+    assert done.is_set()
+    assert await in_thread(work, 1, second=2) == 3
 
 
 async def test_what_is_ended_has_ended_also_where_a_cancellation_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:

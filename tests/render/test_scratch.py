@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -44,6 +45,46 @@ async def test_it_is_gone_also_when_the_task_is_cancelled(tmp_path: Path) -> Non
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    assert os.listdir(tmp_path) == []  # noqa: PTH208
+
+
+async def test_what_is_still_being_written_is_gone_also_when_the_task_is_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing, go_on = threading.Event(), threading.Event()
+
+    def waits(_data: bytes) -> bool:
+        writing.set()
+        return not go_on.wait(30)
+
+    async def work() -> None:
+        async with scratch.scratch(tmp_path) as made:
+            await write({"a/value": "secret", "b/value": "secret"}, made.files)
+
+    monkeypatch.setattr(scratch, "is_lfs_pointer", waits)
+    task = asyncio.create_task(work())
+    await asyncio.to_thread(writing.wait)
+    task.cancel()
+    await asyncio.wait((task,), timeout=0.2)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    # Whatever thread there is has written by then.
+    await asyncio.sleep(0.2)
+    assert os.listdir(tmp_path) == []  # noqa: PTH208
+
+
+async def test_it_is_gone_also_when_the_task_is_cancelled_while_it_is_made(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with scratch.scratch(tmp_path):
+            await asyncio.Event().wait()
+
+    for turn in range(100):
+        task = asyncio.create_task(work())
+        await asyncio.sleep(turn % 10 / 10_000)
+        task.cancel()
+        await asyncio.wait((task,))
+    await asyncio.sleep(0.2)
     assert os.listdir(tmp_path) == []  # noqa: PTH208
 
 
