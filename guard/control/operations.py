@@ -21,7 +21,8 @@ async def serve_metrics(listener: socket.socket, *, show: Callable[[], tuple[byt
 
     operations = web.Application()
     operations.router.add_get(METRICS, answer)
-    runner = web.AppRunner(operations, access_log=None)
+    # Who is slow to send or to read would hold a stop back for as long.
+    runner = web.AppRunner(operations, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     try:
         await web.SockSite(runner, listener).start()
