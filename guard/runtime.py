@@ -108,6 +108,23 @@ class Runtime:
         self._stop.set()
 
     async def run(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
+        work = asyncio.create_task(self._guard(), name="guard")
+        stopped = asyncio.create_task(self._stop.wait(), name="until a stop")
+        try:
+            await asyncio.wait((work, stopped), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not work.done():
+                _log.info("stopping")
+            await end((work, stopped))
+        if not work.cancelled():
+            work.result()
+
+    # ---- starting
+
+    async def _guard(self) -> None:
+        """Start, and work until cancelled."""
         configured = api.load_config(*self.options.configs)
         async with AsyncExitStack() as resources:
             self._resources = resources
@@ -140,8 +157,6 @@ class Runtime:
             await self.index.register()
             await self._listen(listener)
             await self._work(receiving)
-
-    # ---- starting
 
     async def _connect(self) -> None:
         connection = await connect(kubeconfig=self.options.kubeconfig, context=self.options.context)
@@ -348,27 +363,24 @@ class Runtime:
     # ---- running
 
     async def _work(self, receiving: AbstractAsyncContextManager[None]) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
-        async with asyncio.TaskGroup() as group:
-            background = [
-                group.create_task(self.identity.keep(), name="identity"),
-                group.create_task(self.registration.run(), name="registration"),
-                group.create_task(self.syncs.run(), name="syncs"),
-                group.create_task(self.break_glasses.run(), name="break-glass"),
-                group.create_task(self._renew_certificate(), name="certificate"),
-            ]
-            if self.options.resync:
-                background.append(group.create_task(self._resync(), name="resync"))
-            try:
-                async with receiving:
-                    await self._stop.wait()
-            finally:
-                _log.info("stopping")
-                loop.call_later(SLOW_STOP_SECONDS, _say_what_is_awaited)
-                await end(background)
-                await self.syncs.close()
+        """Until cancelled, or a part fails. No TaskGroup: it cuts short what closes where a part fails during a stop."""
+        parts = {
+            "identity": self.identity.keep(),
+            "registration": self.registration.run(),
+            "syncs": self.syncs.run(),
+            "break-glass": self.break_glasses.run(),
+            "certificate": self._renew_certificate(),
+        }
+        if self.options.resync:
+            parts["resync"] = self._resync()
+        background = [asyncio.create_task(part, name=name) for name, part in parts.items()]
+        try:
+            async with receiving:
+                await asyncio.gather(*background)
+        finally:
+            asyncio.get_running_loop().call_later(SLOW_STOP_SECONDS, _say_what_is_awaited)
+            await end(background)
+            await self.syncs.close()
 
     def _reconciler(self, sync: api.Sync) -> Reconciler:
         syncs, name = self.syncs, sync.key

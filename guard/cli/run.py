@@ -8,20 +8,25 @@ import sys
 import threading
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import cast
+from typing import NoReturn, cast
 from urllib.parse import urlsplit
 
 import click
 import uvloop
 
 from guard import telemetry
+from guard.base.concurrency import end
 from guard.base.errors import ConfigError, GuardError
 from guard.base.garbage import set_survivors_aside
 from guard.base.memory import keep_private
 from guard.cli.options import Address, Seconds, context_option, data_dir_option, kubeconfig_option
+from guard.cli.output import line
 from guard.runtime import Options, Runtime
 from guard.sync import APPLIES_AT_ONCE
+
+FINE, UNUSABLE = 0, 2
 
 FRAMES = 8
 THREADS_SECONDS = 1.0
@@ -110,17 +115,30 @@ def command(
         admin_groups=admin_groups,
         control_plane=control_plane,
     )
-    _run(options)
-
-
-def _run(options: Options) -> None:
-    async def main() -> None:
-        asyncio.get_running_loop().set_exception_handler(telemetry.unawaited)
-        await Runtime(options).run()
-
     set_survivors_aside()
+    threads = ThreadPoolExecutor(thread_name_prefix="guard")
     try:
-        uvloop.run(main())
+        _run(options, threads)
+    except GuardError as error:
+        line(f"guard: {error}", err=True)
+        _leave(threads, UNUSABLE)
+    _leave(threads, FINE)
+
+
+def _run(options: Options, threads: ThreadPoolExecutor) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(telemetry.unawaited)
+        loop.set_default_executor(threads)
+        try:
+            await Runtime(options).run()
+        finally:
+            await end(asyncio.all_tasks() - {asyncio.current_task()})
+
+    # Never closed: that would wait for threads, those in which libuv asks the name service among them.
+    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    try:
+        runner.run(main())
     except BaseExceptionGroup as group:
         # A failure of one background part ends the run; the first of them says why.
         first: BaseException = group
@@ -129,19 +147,18 @@ def _run(options: Options) -> None:
         raise _told(first) from group
     except Exception as error:
         raise _told(error) from error
-    _leave()
 
 
-def _leave() -> None:
+def _leave(threads: ThreadPoolExecutor, code: int) -> NoReturn:
     """End the process, although a thread waits for somebody else, as for a name service that does not answer. All else is done,
     and Python would wait for the thread.
     """
-    end = time.monotonic() + THREADS_SECONDS
-    while threading.active_count() > 1 and time.monotonic() < end:
+    threads.shutdown(wait=False)
+    until = time.monotonic() + THREADS_SECONDS
+    while threading.active_count() > 1 and time.monotonic() < until:
         time.sleep(0.01)
-    if threading.active_count() > 1:
-        sys.stderr.flush()
-        os._exit(0)
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _told(error: BaseException) -> BaseException:

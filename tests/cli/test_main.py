@@ -32,6 +32,28 @@ main()
 """
 
 
+# One whose thread waits for somebody else.
+WAITING = """
+import asyncio, time
+from guard.cli import main, run
+from guard.base.errors import ConfigError
+
+
+class Waiting:
+    def __init__(self, options):
+        self._fails = options.context == "fails"
+
+    async def run(self):
+        asyncio.get_running_loop().run_in_executor(None, time.sleep, 300)
+        if self._fails:
+            raise ConfigError("cannot go on")
+
+
+run.Runtime = Waiting
+main()
+"""
+
+
 async def broken(*_: object, **__: object) -> Comparison:
     raise RuntimeError("first line\n\x1b[2Jsecond line")
 
@@ -78,6 +100,13 @@ def test_a_run_that_breaks_leaves_the_place_in_the_log_and_no_text_that_may_hold
     assert "in run" in line["frames"][-1]
     assert told == b"guard: an error that nobody foresaw ended the run: RuntimeError (the log says where it came from)"
     assert b"hunter2" not in logged
+
+
+@pytest.mark.parametrize(("how", "code", "told"), [("ends", 0, b""), ("fails", 2, b"guard: cannot go on\n")])
+def test_a_run_waits_for_no_thread_at_its_end(how: str, code: int, told: bytes) -> None:
+    command = [sys.executable, "-c", WAITING, "run", "--context", how]
+    ended = subprocess.run(command, stderr=subprocess.PIPE, check=False, timeout=60)
+    assert (ended.returncode, ended.stderr) == (code, told)
 
 
 @pytest.mark.parametrize("arguments", [("diff", "--nonsense"), ("nonsense",), ("explain", "web"), ("audit", "--since=later")])

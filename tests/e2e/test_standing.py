@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import signal
 import socket
 import ssl
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,8 +19,28 @@ from guard.base import codec
 from tests.cli.terminal import unstyled
 from tests.e2e.conftest import App, World, config_map, widget, widget_definition, write
 from tests.e2e.test_syncing import not_ready, versions
+from tools import guardrun
 from tools.controlplane import Completed
 from tools.guardrun import Repository, eventually, free_port, guard_command, sync_document
+
+# A Guard of which a part fails once it is told to end.
+FAILS_AT_ITS_END = """
+import asyncio
+
+from guard.cli.main import main
+from guard.cluster import Identity
+
+
+async def keep(_):
+    try:
+        await asyncio.Event().wait()
+    finally:
+        raise ValueError
+
+
+Identity.keep = keep
+main()
+"""
 
 CONFIGURATION = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/gitopsguard"
 
@@ -91,6 +113,24 @@ async def test_sigterm_stops_guard_in_order(world: World) -> None:
     await world.guard.start()
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_guard_that_is_only_starting_stops_in_order_too(world: World, tmp_path: Path, number: signal.Signals) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        text = world.plane.kubeconfig("admin").read_text()
+        text = text.replace(world.plane.url, f"https://127.0.0.1:{silent.getsockname()[1]}")
+        kubeconfig = write(tmp_path / "kubeconfig", text)
+        silent.setblocking(False)
+        options = (f"--kubeconfig={kubeconfig}", f"--data-dir={tmp_path / 'data'}", "--listen=127.0.0.1:0", "--log-format=json")
+        process = await asyncio.create_subprocess_exec(*guard_command(), "run", *options, stderr=asyncio.subprocess.PIPE)
+        async with asyncio.timeout(60):
+            asked, _ = await asyncio.get_running_loop().sock_accept(silent)
+            with asked:
+                process.send_signal(number)
+                _, told = await process.communicate()
+    assert process.returncode == 0
+    assert [codec.decode(line)["event"] for line in told.splitlines()] == ["stopping"]
+
+
 @pytest.mark.parametrize("source", ["git", "bucket"])
 async def test_a_source_that_does_not_answer_holds_up_no_stop(
     world: World, fresh: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
@@ -122,6 +162,33 @@ async def test_a_source_that_does_not_answer_holds_up_no_stop(
             await world.plane.call("DELETE", f"{SYNCS}/{fresh}")
             await world.guard.kill()
             await world.guard.start()
+
+
+async def test_a_part_that_fails_during_a_stop_is_told_and_leaves_nothing_behind(
+    world: World, fresh: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.setblocking(False)
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/deploy"
+        await world.guard.stop()
+        try:
+            with monkeypatch.context() as patched:
+                patched.setattr(guardrun, "guard_command", lambda: [sys.executable, "-c", FAILS_AT_ITS_END])
+                await world.guard.start()
+            await world.plane.call("POST", SYNCS, body=sync_document(fresh, url, interval="1h"))
+            async with asyncio.timeout(30):
+                asked, _ = await asyncio.get_running_loop().sock_accept(silent)
+            with asked:
+                # Not after the minute that a Git server has.
+                assert await world.guard.stop() == 2
+                assert "guard: an error that nobody foresaw ended the run: ValueError" in world.guard.tail(1)
+                # The git that asked is gone.
+                assert b"git-upload-pack" in await asyncio.get_running_loop().sock_recv(asked, 65536)
+                assert await asyncio.get_running_loop().sock_recv(asked, 65536) == b""
+        finally:
+            await world.guard.kill()
+            await world.guard.start()
+            await world.plane.call("DELETE", f"{SYNCS}/{fresh}")
 
 
 @pytest.mark.case(34)
