@@ -136,7 +136,7 @@ class World:
             last, before = before, await self.guard.metric("guard_admission_requests_total")
             return last == before
 
-        await eventually(is_quiet, what="no requests of other tests reach the webhook", seconds=60.0, every=1.0)
+        await eventually(is_quiet, what="no requests of other tests reach the webhook", every=1.0)
 
     def recorded(self, name: str, namespace: str = "") -> list[JsonObject]:
         """The journal's records about objects of this name."""

@@ -327,7 +327,7 @@ async def test_creating_a_declared_name_with_other_content_is_refused(app: App, 
         await world.plane.kubectl("create", "-f", str(like))
     finally:
         await world.enforce("apps", None)
-    await eventually(lambda: _labelled(world, app.namespace), what="the object created like Git is Guard's again", seconds=10)
+    await eventually(lambda: _labelled(world, app.namespace), what="the object created like Git is Guard's again")
 
 
 @pytest.mark.case(9)
