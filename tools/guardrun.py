@@ -40,10 +40,18 @@ def with_tools(environment: Mapping[str, str]) -> dict[str, str]:
     return {**environment, "PATH": os.pathsep.join([*folders, environment["PATH"]])}
 
 
+_given: set[int] = set()  # ports
+
+
 def free_port() -> int:
+    """One that was not given to anybody else here: who has it may not listen on it yet, or not at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        port = int(probe.getsockname()[1])
+    if port in _given:
+        return free_port()
+    _given.add(port)
+    return port
 
 
 async def eventually(condition: Callable[[], object], *, what: str, seconds: float = PATIENCE, every: float = 0.05) -> None:
@@ -79,7 +87,7 @@ class Repository:
             "GIT_COMMITTER_NAME": "Ada",
             "GIT_COMMITTER_EMAIL": "ada@example.com",
         }
-        command = ["git", "-C", str(self.directory), *arguments]
+        command = ["git", "-C", str(self.directory), "-c", "gc.auto=0", *arguments]
         return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.strip()
 
     def commit(self, files: Mapping[str, str | None], *, message: str = "change") -> str:
@@ -290,9 +298,10 @@ class GuardProcess:
         )
 
     def records(self) -> list[JsonObject]:
-        """The journal, as its lines stand in the file."""
+        """The journal, as its whole lines stand in the file."""
         journal = self.data / "audit" / "journal.jsonl"
-        return [codec.decode(line) for line in journal.read_bytes().splitlines()] if journal.exists() else []
+        whole = journal.read_bytes().rpartition(b"\n")[0] if journal.exists() else b""
+        return [codec.decode(line) for line in whole.splitlines()]
 
 
 @asynccontextmanager

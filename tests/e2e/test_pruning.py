@@ -335,7 +335,7 @@ async def test_nothing_is_pruned_while_what_may_take_its_place_cannot_be_applied
 
 async def test_what_is_to_go_makes_room_for_what_cannot_be_applied_before(owned: Owned) -> None:
     def service(name: str) -> str:
-        spec = "{type: NodePort, selector: {app: web}, ports: [{name: http, port: 80, nodePort: 31877}]}"
+        spec = "{type: NodePort, selector: {app: web}, ports: [{name: http, port: 80, nodePort: 30077}]}"
         return f"apiVersion: v1\nkind: Service\nmetadata:\n  name: {name}\n  namespace: {owned.name}\nspec: {spec}\n"
 
     await owned.create({"home.yaml": owned.home, "service.yaml": service("old")})

@@ -18,7 +18,7 @@ from tests.cli.terminal import unstyled
 from tests.e2e.conftest import App, World, config_map, widget, widget_definition, write
 from tests.e2e.test_syncing import not_ready, versions
 from tools.controlplane import Completed
-from tools.guardrun import Repository, eventually, free_port, guard_command, sync_document
+from tools.guardrun import Repository, eventually, guard_command, sync_document
 
 CONFIGURATION = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/gitopsguard"
 
@@ -176,7 +176,7 @@ async def test_a_port_in_use_is_one_clear_line(world: World, tmp_path: Path) -> 
 
 
 async def test_an_unreachable_api_server_is_one_clear_line(world: World, tmp_path: Path) -> None:
-    text = world.plane.kubeconfig("admin").read_text().replace(world.plane.url, f"https://127.0.0.1:{free_port()}")
+    text = world.plane.kubeconfig("admin").read_text().replace(world.plane.url, "https://127.0.0.1:1")
     kubeconfig = write(tmp_path / "kubeconfig", text)
     line = one_line(await guard_run(f"--kubeconfig={kubeconfig}", directory=tmp_path))
     assert "the API server https://127.0.0.1:" in line
@@ -260,7 +260,8 @@ async def test_a_stranger_who_reaches_the_port_is_told_nothing(world: World) -> 
         for path in ("/admission", "/admission/", "/admission/guess"):
             async with session.post(f"{world.guard.url}{path}", json={"request": {"uid": "1"}}, ssl=context) as response:
                 assert (response.status, "Git" in await response.text()) == (404, False)
-    assert len(world.guard.records()) == before
+    # Of other tests a fight may just have ended.
+    assert not [record for record in world.guard.records()[before:] if record["event"] in {"denied", "warned", "audited"}]
 
 
 async def test_diff_shows_what_differs_while_healing_is_off(world: World, fresh: str) -> None:
@@ -432,6 +433,8 @@ async def test_nothing_is_let_go_while_guard_starts(world: World, fresh: str, tm
     assert process.stdout is not None
     text = ""
     try:
+        async with asyncio.timeout(60):
+            text += (await process.stdout.read(1 << 16)).decode()
         await world.guard.stop()
         await world.guard.start()
         await eventually(world.guard.ready, what="both Syncs loaded")
@@ -535,6 +538,9 @@ async def test_a_sync_that_cannot_be_read_leaves_nothing_unprotected(world: Worl
         done = await world.plane.kubectl("patch", *sync, "--type=merge", "-p", patch, identity="admin", check=False)
         return done.returncode == 0
 
+    async def is_guards_again() -> bool:
+        return not await set_paths("/a[c")
+
     limits = ("delete", f"limitrange/{fresh}", "-n", "default")
     try:
         await eventually(lambda: set_paths("/a[b"), what="the API server takes what Guard does not")
@@ -546,7 +552,7 @@ async def test_a_sync_that_cannot_be_read_leaves_nothing_unprotected(world: Worl
         for command in (limits, ("delete", "namespace", fresh)):
             assert "which Guard has not loaded yet" in (await world.refused(*command)).stderr
         # The API server, which has Guard's definition again, takes it no more.
-        assert not await set_paths("/a[c")
+        await eventually(is_guards_again, what="the API server goes by Guard's definition")
         assert await set_paths("/a")
         await eventually(world.guard.ready, what="Guard ready again")
         assert "managed from Git, so deleting it is refused" in (await world.refused(*limits)).stderr
