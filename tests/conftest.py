@@ -14,8 +14,10 @@ from tools.s3client import Bucket, S3Client, connected
 from tools.s3server import S3Server
 
 # A property is no timing: these machines are shared, and one that stands still for a second is no fault of the test's.
-settings.register_profile("shared machines", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("shared machines")
+settings.register_profile("exploring", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The same examples each time: what is new in a run is what was changed. `--hypothesis-profile=exploring` looks for others.
+settings.register_profile("repeating", settings.get_profile("exploring"), derandomize=True)
+settings.load_profile("repeating")
 
 
 @pytest.fixture(scope="session")

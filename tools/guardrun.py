@@ -22,7 +22,8 @@ from guard.base.codec import JsonObject, child, children
 from tools import binaries
 from tools.controlplane import Completed, ControlPlane, Identity
 
-STARTUP_SECONDS = 30.0
+# Waiting ends when what is waited for comes: only a test that fails takes so long, and none fails for a machine that is slow.
+PATIENCE = 60.0
 STOP_SECONDS = 15.0
 # On SIGABRT, where each thread stands goes to the log.
 SHOWS_WHERE = {"PYTHONFAULTHANDLER": "1"}
@@ -39,13 +40,21 @@ def with_tools(environment: Mapping[str, str]) -> dict[str, str]:
     return {**environment, "PATH": os.pathsep.join([*folders, environment["PATH"]])}
 
 
+_given: set[int] = set()  # ports
+
+
 def free_port() -> int:
+    """One that was not given to anybody else here: who has it may not listen on it yet, or not at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        port = int(probe.getsockname()[1])
+    if port in _given:
+        return free_port()
+    _given.add(port)
+    return port
 
 
-async def eventually(condition: Callable[[], object], *, what: str, seconds: float = 20.0, every: float = 0.05) -> None:
+async def eventually(condition: Callable[[], object], *, what: str, seconds: float = PATIENCE, every: float = 0.05) -> None:
     """Wait until an (async) condition holds; fails naming `what`."""
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
@@ -78,7 +87,7 @@ class Repository:
             "GIT_COMMITTER_NAME": "Ada",
             "GIT_COMMITTER_EMAIL": "ada@example.com",
         }
-        command = ["git", "-C", str(self.directory), *arguments]
+        command = ["git", "-C", str(self.directory), "-c", "gc.auto=0", *arguments]
         return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.strip()
 
     def commit(self, files: Mapping[str, str | None], *, message: str = "change") -> str:
@@ -191,7 +200,7 @@ class GuardProcess:
 
     async def start(self) -> None:
         await self.launch()
-        await eventually(self._settled, what=f"Guard looked at its Syncs; its log ends:\n{self.tail()}", seconds=STARTUP_SECONDS)
+        await eventually(self._settled, what=f"Guard looked at its Syncs; its log ends:\n{self.tail()}")
 
     async def _settled(self) -> bool:
         if self.process.returncode is not None:
@@ -266,7 +275,7 @@ class GuardProcess:
         body: JsonObject = await self.plane.call("GET", path)
         return body
 
-    async def applied(self, commit: str, *, sync: str = "apps", seconds: float = 20.0) -> None:
+    async def applied(self, commit: str, *, sync: str = "apps", seconds: float = PATIENCE) -> None:
         """Wait until a commit is in force and the Sync says so."""
 
         async def done() -> bool:
@@ -289,9 +298,10 @@ class GuardProcess:
         )
 
     def records(self) -> list[JsonObject]:
-        """The journal, as its lines stand in the file."""
+        """The journal, as its whole lines stand in the file."""
         journal = self.data / "audit" / "journal.jsonl"
-        return [codec.decode(line) for line in journal.read_bytes().splitlines()] if journal.exists() else []
+        whole = journal.read_bytes().rpartition(b"\n")[0] if journal.exists() else b""
+        return [codec.decode(line) for line in whole.splitlines()]
 
 
 @asynccontextmanager

@@ -294,9 +294,9 @@ def test_a_request_that_nobody_waits_for_any_more_is_not_judged() -> None:
         queue.judged.clear()
         holder.send(post(review(name="hold")))
         assert queue.held.wait(20)
-        slow.send(post(review(name="slow"), query="?timeout=3s"))
+        slow.send(post(review(name="slow"), query="?timeout=20s"))
         waiting[0].send(post(review(name="late"), query="?timeout=500ms"))
-        waiting[1].send(post(review(name="patient"), query="?timeout=3s"))
+        waiting[1].send(post(review(name="patient"), query="?timeout=20s"))
         queue.release.set()
         answers = [client.answer() for client in clients]
         assert [status for status, _, _ in answers] == [200, 200, 504, 200]

@@ -155,7 +155,7 @@ def test_a_rotation_while_the_files_are_opened_hides_and_doubles_nothing(
 
 
 async def take(following: AsyncIterator[Record], count: int) -> list[int]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         return [int((await anext(following)).id[:-1]) for _ in range(count)]
 
 

@@ -174,7 +174,8 @@ async def test_it_ends_by_the_servers_time_and_stays_over(kept: Kept) -> None:
 
 async def test_it_ends_without_any_event(kept: Kept) -> None:
     async with kept.running():
-        await kept.make(duration="2s")
+        # More than the second that a creationTimestamp may be behind.
+        await kept.make(duration="4s")
         await eventually(lambda: kept.is_open, what="it is open")
         await eventually(lambda: not kept.is_open, what="it is over")
         await kept.events("break-glass-opened", "break-glass-expired")
@@ -211,13 +212,15 @@ async def test_after_a_restart_nothing_is_told_twice(kept: Kept, client: Client)
 
 async def test_one_that_is_over_is_deleted_a_day_later(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("guard.breakglass.keeping.ASK_SECONDS", 0.1)
-    made = await kept.make(duration="1s")
     async with kept.running():
+        made = await kept.make(duration="30m")
+        await kept.events("break-glass-opened")
+        kept.time.ahead = timedelta(minutes=31)
         await kept.events("break-glass-opened", "break-glass-expired")
-        kept.time.ahead = KEPT - timedelta(minutes=1)
+        kept.time.ahead = KEPT + timedelta(minutes=29)
         await asyncio.sleep(0.5)
         await kept.client.get(path_of(made))
-        kept.time.ahead = KEPT + timedelta(minutes=1)
+        kept.time.ahead = KEPT + timedelta(minutes=31)
 
         async def is_gone() -> bool:
             found = await kept.client.get(collection_path(BREAK_GLASS))

@@ -30,7 +30,7 @@ class Client:
         context.verify_flags |= ssl.VERIFY_X509_STRICT
         context.maximum_version = most
         context.set_alpn_protocols(["h2", "http/1.1"])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await asyncio.open_connection("127.0.0.1", self._port, ssl=context, server_hostname=name)
 
     async def shown(self, trusted: ServingCertificate, *, name: str = "localhost") -> bytes:

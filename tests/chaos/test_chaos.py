@@ -212,7 +212,7 @@ async def test_whatever_is_killed_the_cluster_ends_as_git_says_and_nothing_is_lo
         )
         try:
             await guard.start()
-            await guard.applied(history.head, sync="chaos", seconds=60)
+            await guard.applied(history.head, sync="chaos")
             await guard.kill()
             chaos = Chaos(plane, guard, history, hands, chance)
             try:

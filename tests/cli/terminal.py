@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Self
 
-from tools.guardrun import eventually, guard_command
+from tools.guardrun import PATIENCE, eventually, guard_command
 
 # What no output may do to a terminal, or look like: clear it, set its title, end the line and forge another, colour by an 8-bit
 # control, turn the direction of writing. And what rich would make of data: an emoji, a style.
@@ -95,7 +95,7 @@ class Session:
             await process.wait()
             found.hang_up()
 
-    async def until(self, text: str, *, seconds: float = 30.0) -> None:
+    async def until(self, text: str, *, seconds: float = PATIENCE) -> None:
         """Read until it has sent this text; what it has sent is in `sent`."""
 
         def is_there() -> bool:
@@ -111,7 +111,7 @@ class Session:
 
     async def ended(self) -> int:
         """The exit code, once it has ended by itself."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             code = await self._process.wait()
         self._read()
         return code

@@ -121,7 +121,7 @@ async def test_records_that_are_followed_take_one_line_each(data: Path, form: st
     )
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             sent = (await process.stdout.readline()).decode()
     finally:
         process.kill()

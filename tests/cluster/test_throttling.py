@@ -83,7 +83,7 @@ class Jail:
         }
         await self.plane.call("POST", f"{FLOW_CONTROL}/flowschemas", body=schema)
         self._holders = [asyncio.create_task(self._hold()) for _ in range(HOLDERS)]
-        await eventually(self._is_closed, what="the API server goes by the flow schema", seconds=60)
+        await eventually(self._is_closed, what="the API server goes by the flow schema")
 
     async def _hold(self) -> None:
         body = {"metadata": {"generateName": "held-", "labels": {"jail": self.name}}}
@@ -159,7 +159,7 @@ async def test_every_verb_waits_as_the_server_says_and_gets_through(mortal: Cont
         client.delete(there, uid=uid),
     )  # fmt: skip
     verbs = ("GET", "POST", "PATCH", "DELETE")
-    await eventually(lambda: all(person.throttled(verb) for verb in verbs), what="each verb was refused", seconds=60)
+    await eventually(lambda: all(person.throttled(verb) for verb in verbs), what="each verb was refused")
     await jail.open()
     await asked
     assert (await mortal.call("GET", path))["data"] == {"a": "b"}

@@ -161,7 +161,7 @@ async def test_a_query_that_means_nothing_is_an_error_that_names_it(directory: P
 
 async def test_a_follower_gets_what_comes_later(directory: Path, journal: Journal) -> None:
     journal.write(record(1))
-    async with asyncio.timeout(10), aclosing(control.audit(directory, {"follow": "true", "name": "web"})) as found:
+    async with asyncio.timeout(60), aclosing(control.audit(directory, {"follow": "true", "name": "web"})) as found:
         assert (await anext(found)).id == record(1).id
         journal.write(record(2, name="db"))
         journal.write(record(3))

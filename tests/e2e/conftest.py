@@ -115,10 +115,7 @@ class World:
         """Guard's requests about objects whose names begin so, dry runs among them: verb, namespace and name, as the API server
         logged them. (Guard's own counters have those of all Syncs.)
         """
-        with self.plane.audit_log.open("rb") as log:
-            log.seek(since)
-            whole = log.read().rpartition(b"\n")[0]
-        events = [codec.decode(line) for line in whole.splitlines() if name.encode() in line]
+        events = self.plane.audited(since=since, about=name)
         about = [(event["verb"], child(event, "objectRef")) for event in events if event["user"]["username"] == GUARD_USER]
         found = [(verb, reference.get("namespace", ""), reference.get("name", "")) for verb, reference in about]
         return [each for each in found if each[2].startswith(name)]
@@ -126,17 +123,6 @@ class World:
     def patches(self, name: str, namespace: str, *, since: int) -> int:
         """How many patches Guard has made of the objects of this name."""
         return self.requests(name, since=since).count(("patch", namespace, name))
-
-    async def quiet(self) -> None:
-        """Wait until nothing that another test has left behind is asked of Guard any more."""
-        before = -1.0
-
-        async def is_quiet() -> bool:
-            nonlocal before
-            last, before = before, await self.guard.metric("guard_admission_requests_total")
-            return last == before
-
-        await eventually(is_quiet, what="no requests of other tests reach the webhook", seconds=60.0, every=1.0)
 
     def recorded(self, name: str, namespace: str = "") -> list[JsonObject]:
         """The journal's records about objects of this name."""

@@ -61,7 +61,7 @@ class Tenant:
             is_there = str(status.get("lastAppliedRevision", "")).endswith(commit)
             return is_there and (await self.ready()).get("status") == "True"
 
-        await eventually(done, what=f"{commit} applied; the log ends:\n{self.world.guard.tail()}", seconds=40)
+        await eventually(done, what=f"{commit} applied; the log ends:\n{self.world.guard.tail()}")
 
     async def says(self, *texts: str) -> str:
         """Wait until the Sync is not ready and says all of this."""
@@ -74,7 +74,7 @@ class Tenant:
             return ready.get("status") == "False" and all(text in message for text in texts)
 
         try:
-            await eventually(told, what="told", seconds=40)
+            await eventually(told, what="told")
         except AssertionError:
             raise AssertionError(f"{texts} is not what it says: {message}\n{self.world.guard.tail()}") from None
         return message

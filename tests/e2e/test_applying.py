@@ -72,7 +72,7 @@ async def test_a_wave_waits_for_the_health_of_the_one_before_for_as_long_as_it_t
     async def attempted() -> bool:
         return await failed() > before + 3
 
-    await eventually(attempted, what="some more attempts", seconds=40.0)
+    await eventually(attempted, what="some more attempts")
     # What is still so is not told again with each of them.
     lines = [codec.decode(line) for line in world.guard.log.read_bytes().splitlines() if followed.name.encode() in line]
     told = [line["error"] for line in lines if line["event"] == "not all objects could be applied"]
@@ -90,7 +90,7 @@ async def test_a_wave_waits_for_the_health_of_the_one_before_for_as_long_as_it_t
     async def there() -> bool:
         return await world.exists("service", f"{followed.name}-later", "default")
 
-    await eventually(there, what=f"the later wave; the log ends:\n{world.guard.tail()}", seconds=40.0)
+    await eventually(there, what=f"the later wave; the log ends:\n{world.guard.tail()}")
 
 
 @pytest.mark.case(25)
@@ -216,7 +216,7 @@ async def one_pod(cluster: World, owner: str, uid: str) -> JsonObject:
         found[:] = await pods(cluster, owner)
         return len(found) == 1 and owners(found[0])[0]["uid"] == uid
 
-    await eventually(there, what=f"one pod of {owner}", seconds=40.0)
+    await eventually(there, what=f"one pod of {owner}")
     return found[0]
 
 
@@ -228,7 +228,7 @@ async def test_a_job_is_made_anew_once_the_pods_of_the_last_one_are_gone(cluster
     old = await one_pod(cluster, fresh, before["metadata"]["uid"])
     commit = cluster.repository.commit({file: JOB.format(name=fresh, tag=2, recreate=RECREATE)})
     await cluster.guard.reconcile()
-    await cluster.guard.applied(commit, seconds=60.0)
+    await cluster.guard.applied(commit)
     after = await cluster.get(f"job/{fresh}", "default")
     assert after["metadata"]["uid"] != before["metadata"]["uid"]
     new = await one_pod(cluster, fresh, after["metadata"]["uid"])
@@ -246,7 +246,7 @@ async def test_a_stateful_set_that_is_made_anew_keeps_its_pods(cluster: World, f
     old = await one_pod(cluster, fresh, before["metadata"]["uid"])
     commit = cluster.repository.commit({file: STATEFUL_SET.format(name=fresh, service="two", recreate=RECREATE)})
     await cluster.guard.reconcile()
-    await cluster.guard.applied(commit, seconds=60.0)
+    await cluster.guard.applied(commit)
     after = await cluster.get(f"statefulset/{fresh}", "default")
     assert after["spec"]["serviceName"] == "two"
     assert after["metadata"]["uid"] != before["metadata"]["uid"]

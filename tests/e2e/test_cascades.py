@@ -105,7 +105,7 @@ async def test_a_namespace_that_is_going_goes_and_git_brings_it_back(cluster: Wo
         return bool(found["metadata"]["deletionTimestamp"]) and "finalizers" not in found["spec"]
 
     # The namespace controller takes declared objects away as any others, and then its own finalizer.
-    await eventually(emptied, what="the namespace controller deletes what Git declares", seconds=40)
+    await eventually(emptied, what="the namespace controller deletes what Git declares")
     # Deleting once more what is going is nobody's loss, nor is taking off what holds it, though Git declares that.
     await cluster.plane.kubectl("delete", "namespace", fresh, "--wait=false")
     await cluster.plane.kubectl("patch", "namespace", fresh, "--type=merge", '-p={"metadata":{"finalizers":null}}')
@@ -115,7 +115,7 @@ async def test_a_namespace_that_is_going_goes_and_git_brings_it_back(cluster: Wo
             return False
         return bool((await cluster.get(f"namespace/{fresh}", ""))["metadata"]["uid"] != before["metadata"]["uid"])
 
-    await eventually(back, what=f"namespace and content are back; the log ends:\n{cluster.guard.tail()}", seconds=40)
+    await eventually(back, what=f"namespace and content are back; the log ends:\n{cluster.guard.tail()}")
 
 
 @pytest.mark.case(7, 9, 17)

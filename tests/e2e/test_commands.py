@@ -82,7 +82,7 @@ async def test_a_sync_of_a_file_stays_suspended_through_a_restart(world: World) 
         async def is_up() -> bool:
             return (await world.guard.guard("diff", "apps")).returncode == 0
 
-        await eventually(is_up, what="Guard is back and has loaded the Sync", seconds=60)
+        await eventually(is_up, what="Guard is back and has loaded the Sync")
         assert (await world.guard.sync("apps"))["spec"]["suspend"] is True
     finally:
         resumed = await world.guard.guard("resume", "apps", "--wait")

@@ -120,7 +120,7 @@ async def test_a_missing_object_says_so(app: App, world: World) -> None:
         assert "missing in the cluster" in table.stdout
     finally:
         await suspended(world, heal=True)
-    await eventually(lambda: world.exists("service", "web", app.namespace), what="the service is back", seconds=30)
+    await eventually(lambda: world.exists("service", "web", app.namespace), what="the service is back")
 
 
 @pytest.mark.case(39)

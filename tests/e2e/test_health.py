@@ -235,7 +235,7 @@ async def test_a_job_that_fails_is_told_at_once_with_what_it_says(watched: Watch
 
 
 async def test_a_job_that_went_by_its_time_to_live_stays_healthy(watched: Watched) -> None:
-    await watched.follow({"a.yaml": job(watched.name, spec="ttlSecondsAfterFinished: 1")})
+    await watched.follow({"a.yaml": job(watched.name, spec="ttlSecondsAfterFinished: 3")})
     await watched.becomes("Healthy", "True", "Healthy")
 
     async def is_gone() -> bool:
@@ -251,7 +251,7 @@ async def test_a_job_that_went_by_its_time_to_live_stays_healthy(watched: Watche
 
 async def test_what_falls_ill_later_is_seen_and_what_recovers_too(watched: Watched) -> None:
     name = watched.name
-    await watched.follow({"a.yaml": workload("Deployment", name, spec="replicas: 2")}, wait=True, timeout="4s")
+    await watched.follow({"a.yaml": workload("Deployment", name, spec="replicas: 2")}, wait=True, timeout="10s")
     await watched.becomes("Ready", "True", "Applied")
     pods = (await watched.kubectl("get", "pods", "-n", "default", "-l", f"app={name}", "-o", "name")).split()
     unready = {"conditions": [{"type": "Ready", "status": "False"}]}

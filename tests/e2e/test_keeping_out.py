@@ -99,12 +99,12 @@ async def test_a_change_that_the_live_object_forbids_keeps_nothing_else_out(foll
 
 async def test_a_port_moves_from_one_service_to_another_in_one_commit(followed: Followed) -> None:
     one, other = f"{followed.name}-1", f"{followed.name}-2"
-    await followed.commit({"1.yaml": service(one, "type: NodePort", port=", nodePort: 31234")})
+    await followed.commit({"1.yaml": service(one, "type: NodePort", port=", nodePort: 30034")})
 
     await followed.commit(
         {
-            "1.yaml": service(one, "type: NodePort", port=", nodePort: 31235"),
-            "2.yaml": service(other, "type: NodePort", port=", nodePort: 31234"),
+            "1.yaml": service(one, "type: NodePort", port=", nodePort: 30035"),
+            "2.yaml": service(other, "type: NodePort", port=", nodePort: 30034"),
         }
     )
 

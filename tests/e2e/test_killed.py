@@ -50,13 +50,13 @@ async def test_killed_at_any_write_guard_ends_where_git_is(tmp_path: Path, when:
         guard.kubeconfig = gate.kubeconfig(tmp_path / "kubeconfig")
         try:
             await guard.start()
-            await guard.applied(head, sync="killed", seconds=60)
+            await guard.applied(head, sync="killed")
             number = 0
             while number < MOST_WRITES:
                 number += 1
                 gate.close_at(number, when)
                 head = repository.commit(files(number))
-                applied = asyncio.create_task(guard.applied(head, sync="killed", seconds=60))
+                applied = asyncio.create_task(guard.applied(head, sync="killed"))
                 closed = asyncio.create_task(gate.closed.wait())
                 await asyncio.wait((applied, closed), return_when=asyncio.FIRST_COMPLETED)
                 is_over = not closed.done()
@@ -68,7 +68,7 @@ async def test_killed_at_any_write_guard_ends_where_git_is(tmp_path: Path, when:
                 await guard.kill()
                 gate.close_at(0, when)
                 await guard.start()
-                await guard.applied(head, sync="killed", seconds=60)
+                await guard.applied(head, sync="killed")
                 kind = "Secret" if number % 2 else "ServiceAccount"
                 wanted = {
                     "ConfigMap/stays": {"v": f"v{number}"},
@@ -79,7 +79,7 @@ async def test_killed_at_any_write_guard_ends_where_git_is(tmp_path: Path, when:
                 async def is_like_git(wanted: dict[str, JsonObject] = wanted) -> bool:
                     return await held(plane) == wanted
 
-                await eventually(is_like_git, what=f"after write {number} all is as Git says: {await held(plane)}", seconds=60)
+                await eventually(is_like_git, what=f"after write {number} all is as Git says: {await held(plane)}")
             # Two of the status, three applies, a delete.
             assert 6 <= number < MOST_WRITES
         finally:
@@ -97,7 +97,7 @@ async def test_what_was_begun_is_gone_on_with_and_not_undone(tmp_path: Path) -> 
         guard.kubeconfig = gate.kubeconfig(tmp_path / "kubeconfig")
         try:
             await guard.start()
-            await guard.applied(repository.git("rev-parse", "HEAD"), sync="killed", seconds=60)
+            await guard.applied(repository.git("rev-parse", "HEAD"), sync="killed")
 
             async def changed() -> bool:
                 return (await held(plane)).get("ConfigMap/stays") == {"v": "v1"}

@@ -104,8 +104,7 @@ async def test_the_api_servers_audit_log_notes_why_and_which_fields(app: App, wo
     reference = refused.stderr.partition("Reference: ")[2].split()[0]
 
     def notes() -> list[dict[str, str]]:
-        events = [codec.decode(line) for line in world.plane.audit_log.read_bytes().splitlines() if reference.encode() in line]
-        return [event["annotations"] for event in events]
+        return [event["annotations"] for event in world.plane.audited(about=reference)]
 
     await eventually(notes, what="the API server wrote its audit log")
     (found,) = notes()

@@ -42,7 +42,7 @@ class Owned:
         return f"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {self.name}\n"
 
     async def commit(self, files: dict[str, str | None]) -> None:
-        await self.world.guard.applied(self.repository.commit(files), sync=self.name, seconds=40)
+        await self.world.guard.applied(self.repository.commit(files), sync=self.name)
 
     async def condition(self, kind: str = "Ready") -> JsonObject:
         status = child(await self.world.guard.sync(self.name), "status")
@@ -53,7 +53,7 @@ class Owned:
         async def told() -> bool:
             return text in str((await self.condition(kind)).get("message"))
 
-        await eventually(told, what=f"{self.name} says {text!r}; it is {self.world.guard.tail()}", seconds=40)
+        await eventually(told, what=f"{self.name} says {text!r}; it is {self.world.guard.tail()}")
         return str((await self.condition(kind))["message"])
 
     async def is_there(self, resource: str, name: str) -> bool:
@@ -63,7 +63,7 @@ class Owned:
         async def gone() -> bool:
             return not await self.is_there(resource, name)
 
-        await eventually(gone, what=f"{resource}/{name} is gone; the log ends:\n{self.world.guard.tail()}", seconds=60)
+        await eventually(gone, what=f"{resource}/{name} is gone; the log ends:\n{self.world.guard.tail()}")
 
     async def patch(self, patch: JsonObject, *, resource: str = "sync", name: str = "", namespace: str = "guard-system") -> None:
         text = codec.encode(patch).decode()
@@ -111,7 +111,7 @@ async def test_a_folder_that_is_gone_prunes_nothing_until_that_very_revision_is_
     async def settled() -> bool:
         return CONFIRM not in (await owned.world.guard.sync(owned.name))["metadata"].get("annotations", {})
 
-    await eventually(settled, what="the confirmation is taken off", seconds=40)
+    await eventually(settled, what="the confirmation is taken off")
 
 
 @pytest.mark.case(26)
@@ -149,7 +149,7 @@ async def test_large_prunes_wait_and_stay_known(owned: Owned) -> None:
     async def ready() -> bool:
         return (await owned.condition()).get("status") == "True"
 
-    await eventually(ready, what="it is ready again", seconds=40)
+    await eventually(ready, what="it is ready again")
     assert await owned.is_there("configmap", "m0")
 
 
@@ -240,7 +240,7 @@ spec:
         )
         return bool(found.stdout.strip())
 
-    await eventually(copied, what="the label is copied", seconds=40)
+    await eventually(copied, what="the label is copied")
     # Both kinds are Git's from now on, so that pruning looks through them.
     slices = f"""apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
@@ -284,7 +284,7 @@ async def test_deleting_a_sync_leaves_its_objects_to_people(owned: Owned) -> Non
         body = await owned.world.get("configmap/a", owned.name)
         return LABEL not in body["metadata"].get("labels", {})
 
-    await eventually(free, what="the label is taken off", seconds=40)
+    await eventually(free, what="the label is taken off")
     await owned.world.plane.kubectl("delete", "configmap", "a", "-n", owned.name, identity="person")
 
 
@@ -305,7 +305,7 @@ async def test_a_sync_that_prunes_takes_its_objects_with_it(owned: Owned) -> Non
     async def gone() -> bool:
         return not await owned.exists()
 
-    await eventually(gone, what="the Sync is gone", seconds=60)
+    await eventually(gone, what="the Sync is gone")
     deleted = [record for record in owned.world.guard.records() if record["event"] == "sync-deleted"]
     assert f"guard-system/{owned.name}" in {record["sync"] for record in deleted}
 
@@ -315,7 +315,7 @@ async def test_a_sync_made_again_under_its_name_is_another_one(owned: Owned) -> 
     await owned.delete()
     body = sync_document(owned.name, owned.repository.directory, path="y")
     await owned.world.plane.call("POST", SYNCS, body=body)
-    await owned.world.guard.applied(owned.repository.git("rev-parse", "HEAD"), sync=owned.name, seconds=40)
+    await owned.world.guard.applied(owned.repository.git("rev-parse", "HEAD"), sync=owned.name)
     assert (await owned.world.get("configmap/b", owned.name))["metadata"]["labels"][LABEL] == f"guard-system.{owned.name}"
     await owned.commit({"y/c.yaml": owned.map("c")})
     assert await owned.is_there("configmap", "a")
@@ -335,7 +335,7 @@ async def test_nothing_is_pruned_while_what_may_take_its_place_cannot_be_applied
 
 async def test_what_is_to_go_makes_room_for_what_cannot_be_applied_before(owned: Owned) -> None:
     def service(name: str) -> str:
-        spec = "{type: NodePort, selector: {app: web}, ports: [{name: http, port: 80, nodePort: 31877}]}"
+        spec = "{type: NodePort, selector: {app: web}, ports: [{name: http, port: 80, nodePort: 30077}]}"
         return f"apiVersion: v1\nkind: Service\nmetadata:\n  name: {name}\n  namespace: {owned.name}\nspec: {spec}\n"
 
     await owned.create({"home.yaml": owned.home, "service.yaml": service("old")})

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from guard.base import codec
 from guard.base.errors import ApiStatusError
 from guard.cluster import Client, connect
 from guard.cluster.impersonation import EXTRA_HEADER, USER_HEADER
@@ -48,7 +47,7 @@ async def tenant(tmp_path: Path) -> AsyncIterator[Tenant]:
 
 
 def proofs(tenant: Tenant) -> list[str]:
-    lines = [codec.decode(line) for line in tenant.world.plane.audit_log.read_bytes().splitlines()]
+    lines = tenant.world.plane.audited(about=tenant.user)
     found = [line["impersonatedUser"] for line in lines if "impersonatedUser" in line]
     return [user["extra"][ACTING_EXTRA][0] for user in found if user["username"] == tenant.user]
 

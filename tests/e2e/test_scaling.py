@@ -74,8 +74,8 @@ async def test_an_autoscaler_is_refused_where_git_declares_replicas_and_accepted
         denied = [record for record in cluster.recorded("web", held.namespace) if record["event"] == "denied"]
         return any((record["user"], record["reason"]) == (AUTOSCALER, "ReplicasDeclared") for record in denied)
 
-    await eventually(scaled, what="scaled where Git declares no replicas", seconds=30)
-    await eventually(told, what="refused where Git declares replicas", seconds=30)
+    await eventually(scaled, what="scaled where Git declares no replicas")
+    await eventually(told, what="refused where Git declares replicas")
     assert await replicas(cluster, held.namespace) == 2
     await cluster.settled()
     assert await replicas(cluster, free.namespace) == 3

@@ -21,7 +21,7 @@ from tests.e2e.conftest import App, World, config_map, widget, widget_definition
 from tests.e2e.test_syncing import not_ready, versions
 from tools import guardrun
 from tools.controlplane import Completed
-from tools.guardrun import Repository, eventually, free_port, guard_command, sync_document
+from tools.guardrun import Repository, eventually, guard_command, sync_document
 
 # A Guard of which a part fails once it is told to end.
 FAILS_AT_ITS_END = """
@@ -59,7 +59,7 @@ async def guard_run(*arguments: str, directory: Path) -> Completed:
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             out, err = await process.communicate()
     finally:
         if process.returncode is None:
@@ -153,7 +153,7 @@ async def test_a_source_that_does_not_answer_holds_up_no_stop(
         await world.guard.start()
         await world.plane.call("POST", SYNCS, body=body)
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 asked, _ = await asyncio.get_running_loop().sock_accept(silent)
             with asked:
                 assert await world.guard.stop() == 0
@@ -243,7 +243,7 @@ async def test_a_port_in_use_is_one_clear_line(world: World, tmp_path: Path) -> 
 
 
 async def test_an_unreachable_api_server_is_one_clear_line(world: World, tmp_path: Path) -> None:
-    text = world.plane.kubeconfig("admin").read_text().replace(world.plane.url, f"https://127.0.0.1:{free_port()}")
+    text = world.plane.kubeconfig("admin").read_text().replace(world.plane.url, "https://127.0.0.1:1")
     kubeconfig = write(tmp_path / "kubeconfig", text)
     line = one_line(await guard_run(f"--kubeconfig={kubeconfig}", directory=tmp_path))
     assert "the API server https://127.0.0.1:" in line
@@ -303,7 +303,7 @@ async def test_an_api_server_that_restarts_is_caught_up_with(app: App, world: Wo
     async def blue() -> bool:
         return bool((await world.get("configmap/settings", app.namespace))["data"]["color"] == "blue")
 
-    await eventually(blue, what="drift healed after the API server's restart", seconds=60)
+    await eventually(blue, what="drift healed after the API server's restart")
     await world.declare({app.file: app.text.replace("color: blue", "color: green")})
 
 
@@ -327,7 +327,8 @@ async def test_a_stranger_who_reaches_the_port_is_told_nothing(world: World) -> 
         for path in ("/admission", "/admission/", "/admission/guess"):
             async with session.post(f"{world.guard.url}{path}", json={"request": {"uid": "1"}}, ssl=context) as response:
                 assert (response.status, "Git" in await response.text()) == (404, False)
-    assert len(world.guard.records()) == before
+    # Of other tests a fight may just have ended.
+    assert not [record for record in world.guard.records()[before:] if record["event"] in {"denied", "warned", "audited"}]
 
 
 async def test_diff_shows_what_differs_while_healing_is_off(world: World, fresh: str) -> None:
@@ -383,7 +384,7 @@ async def test_audit_follows(app: App, world: World) -> None:
     try:
         await world.refused("delete", "configmap/settings", "-n", app.namespace)
         assert process.stdout is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             line = await process.stdout.readline()
         assert b'"reason":"DeclaredObjectDeleted"' in line
     finally:
@@ -499,11 +500,13 @@ async def test_nothing_is_let_go_while_guard_starts(world: World, fresh: str, tm
     assert process.stdout is not None
     text = ""
     try:
+        async with asyncio.timeout(60):
+            text += (await process.stdout.read(1 << 16)).decode()
         await world.guard.stop()
         await world.guard.start()
         await eventually(world.guard.ready, what="both Syncs loaded")
         version = (await world.plane.call("GET", CONFIGURATION))["metadata"]["resourceVersion"]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while f'"resourceVersion": "{version}"' not in text:
                 text += (await process.stdout.read(1 << 16)).decode()
     finally:
@@ -537,6 +540,7 @@ async def test_a_new_sync_that_does_not_load_keeps_nothing_registered(world: Wor
 
 
 @pytest.mark.case(33)
+@pytest.mark.timeout(600)
 async def test_a_kind_that_cannot_be_converted_is_named_and_harms_no_other(world: World, fresh: str) -> None:
     """Its conversion webhook fails for good: nothing of the kind can be watched until that is over."""
     group = f"{fresh}.example.com"
@@ -571,13 +575,13 @@ async def test_a_kind_that_cannot_be_converted_is_named_and_harms_no_other(world
         async def is_watched() -> bool:
             return not await unwatched()
 
-        await eventually(is_watched, what="the kind is watched again", seconds=60)
+        await eventually(is_watched, what="the kind is watched again")
         await world.past("delete", f"widgets.v2.{group}/{fresh}", "-n", "default")
 
         async def is_back() -> bool:
             return await world.exists(f"widgets.v2.{group}", fresh, "default")
 
-        await eventually(is_back, what="a deleted object of the kind is back", seconds=60)
+        await eventually(is_back, what="a deleted object of the kind is back")
     finally:
         await convert('{"strategy":"None","webhook":null}')
     await world.declare({f"apps/{fresh}.yaml": None, f"apps/{fresh}-map.yaml": None})
@@ -601,6 +605,9 @@ async def test_a_sync_that_cannot_be_read_leaves_nothing_unprotected(world: Worl
         done = await world.plane.kubectl("patch", *sync, "--type=merge", "-p", patch, identity="admin", check=False)
         return done.returncode == 0
 
+    async def is_guards_again() -> bool:
+        return not await set_paths("/a[c")
+
     limits = ("delete", f"limitrange/{fresh}", "-n", "default")
     try:
         await eventually(lambda: set_paths("/a[b"), what="the API server takes what Guard does not")
@@ -612,7 +619,7 @@ async def test_a_sync_that_cannot_be_read_leaves_nothing_unprotected(world: Worl
         for command in (limits, ("delete", "namespace", fresh)):
             assert "which Guard has not loaded yet" in (await world.refused(*command)).stderr
         # The API server, which has Guard's definition again, takes it no more.
-        assert not await set_paths("/a[c")
+        await eventually(is_guards_again, what="the API server goes by Guard's definition")
         assert await set_paths("/a")
         await eventually(world.guard.ready, what="Guard ready again")
         assert "managed from Git, so deleting it is refused" in (await world.refused(*limits)).stderr

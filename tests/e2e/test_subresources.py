@@ -65,18 +65,6 @@ async def test_an_addition_through_status_is_refused_and_says_what_it_is(app: Ap
     assert "status" not in refused.stderr.replace("--subresource=status", "").replace("guard status", "")
 
 
-@pytest.mark.case(5, 8)
-async def test_a_status_itself_is_free(app: App, world: World) -> None:
-    await world.quiet()
-    requests = await world.guard.metric("guard_admission_requests_total")
-    for identity in ("operator", "person"):
-        patch = '-p={"status":{"replicas":1,"observedGeneration":1}}'
-        arguments = ("-n", app.namespace, "--subresource=status", "--type=merge", patch)
-        await world.plane.kubectl("patch", "deployment/web", *arguments, identity=identity)
-    assert (await world.get("deployment/web", app.namespace))["status"]["replicas"] == 1
-    assert await world.guard.metric("guard_admission_requests_total") == requests
-
-
 @pytest.mark.case(8)
 async def test_finalize_of_a_namespace_changes_no_metadata(app: App, world: World) -> None:
     path = f"/api/v1/namespaces/{app.namespace}/finalize"

@@ -79,4 +79,4 @@ async def test_a_failed_attempt_is_tried_again(world: World, followed: Followed,
     async def is_well() -> bool:
         return (await followed.ready())["status"] == "True"
 
-    await eventually(is_well, what="the source is looked at again long before the interval is over", seconds=60)
+    await eventually(is_well, what="the source is looked at again long before the interval is over")

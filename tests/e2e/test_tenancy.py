@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from guard.base import codec
 from guard.base.codec import JsonObject, children
 from guard.base.errors import ApiStatusError
 from guard.cluster import Client, connect
@@ -58,8 +57,9 @@ async def color(tenant: Tenant) -> str:
 
 def audited(world: World, tenant: Tenant) -> list[JsonObject]:
     """What was asked in the name of the tenant's account, as the API server's audit log has it."""
-    lines = (codec.decode(line) for line in world.plane.audit_log.read_bytes().splitlines())
-    return [line for line in lines if line.get("impersonatedUser", {}).get("username") == tenant.user]
+    return [
+        line for line in world.plane.audited(about=tenant.user) if line.get("impersonatedUser", {}).get("username") == tenant.user
+    ]
 
 
 async def test_what_it_may_touch_is_applied_healed_and_pruned_in_the_name_of_its_account(following: Tenant) -> None:

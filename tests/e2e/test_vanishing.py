@@ -99,7 +99,7 @@ async def test_a_version_that_is_served_again_is_followed_again(world: World, gr
     async def blue() -> bool:
         return colored("blue")(await world.get(f"{new}/{fresh}", "default"))
 
-    await eventually(blue, what="what drifted meanwhile is put right", seconds=60.0)
+    await eventually(blue, what="what drifted meanwhile is put right")
 
 
 @pytest.mark.case(31)
@@ -123,14 +123,14 @@ async def test_a_kind_that_was_deleted_with_its_objects_comes_back_with_them(wor
         found = await world.plane.kubectl("get", f"crd/widgets.{group}", "-o", "json", identity="admin", check=False)
         return found.returncode == 0 and "deletionTimestamp" not in found.json()["metadata"] and await back()
 
-    await eventually(replaced, what=f"definition and objects are back; the log ends:\n{world.guard.tail()}", seconds=60.0)
+    await eventually(replaced, what=f"definition and objects are back; the log ends:\n{world.guard.tail()}")
     # And they are watched again.
     await world.past("patch", f"widgets.{group}/{names[0]}", "-n", "default", "--type=merge", '-p={"spec":{"color":"red"}}')
 
     async def blue() -> bool:
         return colored("blue")(await world.get(f"widgets.{group}/{names[0]}", "default"))
 
-    await eventually(blue, what="drift of the new objects is undone", seconds=60.0)
+    await eventually(blue, what="drift of the new objects is undone")
 
 
 @pytest.mark.case(31)

@@ -89,7 +89,7 @@ class Fuzzer:
         except Exception as error:  # noqa: BLE001 (this is what is looked for)
             self._find(f"{type(error).__name__} in fields", one, other, trace=place_of(error))
         if time.process_time() - started > SLOW_SECONDS:
-            self._find("fields took more than a second", one, other)
+            self._find(f"fields took more than {SLOW_SECONDS:.0f} s", one, other)
 
     def _find(self, what: str, one: Json, other: Json, *, trace: str = "") -> None:
         self.counts["findings"] += 1

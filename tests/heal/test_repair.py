@@ -14,6 +14,7 @@ from tests.heal.healing import Healing
 from tests.state.samples import CONFIG_MAP
 from tools.guardrun import eventually
 
+RETRY_SECONDS = 60.0
 IN_THE_WAY: JsonObject = {"immutable": True, "data": {"color": "red"}}
 
 
@@ -28,19 +29,19 @@ async def applied(healing: Healing) -> None:
 async def test_what_could_not_be_put_right_is_made_again_at_once_when_it_is_deleted(
     healing: Healing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repair, "FIRST_RETRY_SECONDS", 60.0)
+    monkeypatch.setattr(repair, "FIRST_RETRY_SECONDS", RETRY_SECONDS)
     await applied(healing)
     await healing.client.merge_patch(healing.path, IN_THE_WAY, manager="kubectl-edit")
     await eventually(lambda: "heal-failed" in {record.event for record in healing.records}, what="it cannot be put right")
     await healing.client.delete(healing.path, uid=await healing.uid())
-    await eventually(healing.is_there, what="the config map is back", seconds=5.0)
+    await eventually(healing.is_there, what="the config map is back", seconds=RETRY_SECONDS / 3)
 
 
 @pytest.mark.case(19)
 async def test_what_is_deleted_while_it_cannot_be_put_right_is_made_again_at_once(
     healing: Healing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repair, "FIRST_RETRY_SECONDS", 60.0)
+    monkeypatch.setattr(repair, "FIRST_RETRY_SECONDS", RETRY_SECONDS)
     await applied(healing)
     healing.client.stored.clear()
     healing.client.answers.clear()
@@ -49,7 +50,7 @@ async def test_what_is_deleted_while_it_cannot_be_put_right_is_made_again_at_onc
     await healing.client.delete(healing.path, uid=await healing.uid())
     await eventually(lambda: not healing.writer.last_seen(healing.declared.key), what="the watch has seen it go")
     healing.client.answers.set()
-    await eventually(healing.is_there, what="the config map is back", seconds=5.0)
+    await eventually(healing.is_there, what="the config map is back", seconds=RETRY_SECONDS / 3)
 
 
 async def test_what_people_did_last_under_break_glass_is_undone_after_it(healing: Healing) -> None:
@@ -75,4 +76,4 @@ async def test_what_people_did_last_under_break_glass_is_undone_after_it(healing
     async def blue() -> bool:
         return bool((await healing.client.get(healing.path))["data"] == {"color": "blue"})
 
-    await eventually(blue, what="it is as in Git", seconds=5.0)
+    await eventually(blue, what="it is as in Git")

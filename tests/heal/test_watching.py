@@ -92,6 +92,6 @@ async def test_a_set_of_fields_without_end_stops_neither_the_watch_of_its_kind_n
     async def blue() -> bool:
         return bool((await healing.client.get(healing.path))["data"] == {"color": "blue"})
 
-    await eventually(blue, what="it is as in Git", seconds=5.0)
+    await eventually(blue, what="it is as in Git")
     # A list shows it, too.
     assert [page async for page in healing.client.metadata_pages(healing.path.rpartition("/")[0], params={})]

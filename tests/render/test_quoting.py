@@ -50,5 +50,5 @@ def test_objects_are_named_as_guard_names_them(identifier: str, shown: str) -> N
 @pytest.mark.parametrize("unit", ["'", '"', "`", "'a", '"a', "`a", "{{", "map[", '\\"', "a\n"])
 def test_long_texts_take_no_long_time(unit: str) -> None:
     started = time.process_time()
-    without_quotes(unit * 20_000)
-    assert time.process_time() - started < 1
+    without_quotes(unit * 200_000)
+    assert time.process_time() - started < 10

@@ -157,6 +157,6 @@ def silent_port() -> Iterator[int]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 (nobody tells when another process has made a file)
             await asyncio.sleep(0.01)

@@ -85,7 +85,7 @@ async def serve_ssh(folder: Path, *, passphrase: str = "", forced: str = "") -> 
     daemon = Daemon([debian.locate("sshd"), "-D", "-e", "-f", folder / "config"], log=folder / "log", home=folder)
     await daemon.start()
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while "Server listening" not in server.log:
                 daemon.check()
                 await asyncio.sleep(0.01)

@@ -1,17 +1,25 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import sys
+
+import pytest
 
 from guard.source import poll
 
 
-async def test_waits_for_the_interval_and_at_most_a_tenth_more() -> None:
-    started = time.monotonic()
+async def test_waits_for_the_interval_and_at_most_a_tenth_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
 
-    assert not await poll(interval=lambda: 0.2, wake=asyncio.Event())
+    async def nothing_comes(_event: asyncio.Event, seconds: float) -> bool:
+        waited.append(seconds)
+        return False
 
-    assert 0.2 <= time.monotonic() - started < 1
+    monkeypatch.setattr(sys.modules[poll.__module__], "within", nothing_comes)
+    for _ in range(100):
+        assert not await poll(interval=lambda: 60.0, wake=asyncio.Event())
+
+    assert 60.0 <= min(waited) < max(waited) <= 66.0
 
 
 async def test_being_woken_ends_the_wait_once() -> None:

@@ -139,7 +139,7 @@ async def test_one_object_that_cannot_be_applied_stops_only_higher_waves(client:
 async def test_a_refusal_for_good_is_asked_for_once_and_what_passes_again_and_again(
     control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(applying, "RETRY_SECONDS", 1.5)
+    monkeypatch.setattr(applying, "RETRY_SECONDS", 5.0)
     bad = declared_as(SERVICE, object_of(SERVICE, name="bad", namespace=namespace, spec={"ports": [{"port": 0}]}))
     unserved = Kind(group="nobody.example.com", version="v1", kind="Gizmo", resource="gizmos", namespaced=True)
     soon = declared_as(unserved, object_of(unserved, name="g", namespace=namespace))
@@ -170,7 +170,7 @@ async def test_objects_of_kinds_that_come_along_are_applied_at_once_in_every_ver
 async def test_a_definition_whose_names_are_taken_is_named_with_its_objects(
     client: Client, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(applying, "RETRY_SECONDS", 0.5)
+    monkeypatch.setattr(applying, "RETRY_SECONDS", 5.0)
     group = f"{secrets.token_hex(4)}.example.com"
     first, second = widget_definition(group), widget_definition(group)
     second["metadata"]["name"] = f"gadgets.{group}"

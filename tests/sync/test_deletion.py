@@ -136,7 +136,7 @@ async def test_what_somebody_holds_is_named_and_the_sync_waits_for_it(leaving: L
         async def gone() -> bool:
             return not await leaving.is_there()
 
-        await eventually(gone, what="the Sync is gone", seconds=60)
+        await eventually(gone, what="the Sync is gone")
 
 
 async def test_what_cannot_be_said_stops_no_deletion(leaving: Leaving, namespace: str) -> None:
@@ -189,7 +189,7 @@ async def test_a_deletion_under_way_may_be_changed_to_orphan(leaving: Leaving, n
         async def gone() -> bool:
             return not await leaving.is_there()
 
-        await eventually(gone, what="the Sync is gone", seconds=60)
+        await eventually(gone, what="the Sync is gone")
     body = await leaving.get(rest)
     assert body is not None
     assert SYNC_LABEL not in body["metadata"].get("labels", {})

@@ -72,7 +72,7 @@ async def test_a_request_that_comes_during_a_fetch_is_answered(client: Client, n
 
     source.reconciler = reconciler_of(parse_sync(SYNC, where="test"), source=source, index=index, client=client, wait=wait)
     running = asyncio.create_task(source.reconciler.run())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while waits < 2:  # noqa: ASYNC110 (no event tells that it waits)
             await asyncio.sleep(0.01)
     running.cancel()
@@ -113,7 +113,7 @@ async def test_a_push_that_comes_while_a_wave_waits_is_not_lost(client: Client, 
     reconciler = reconciler_of(sync, source=source, index=index, client=client, wait=wait)
     running = asyncio.create_task(reconciler.run())
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while source.fetches < 3:  # noqa: ASYNC110 (no event tells of it)
                 await asyncio.sleep(0.01)
     finally:

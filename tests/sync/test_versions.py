@@ -80,7 +80,7 @@ async def test_what_is_dropped_while_the_rest_of_its_kind_moves_to_another_versi
     index = BothServed(DesiredState())
     reconciler = reconciler_of(sync_of(f"versions-{namespace}"), source=source, index=index, client=client, wait=wait)
     running = asyncio.create_task(reconciler.run())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await over.wait()
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)

@@ -74,10 +74,9 @@ async def test_an_error_of_the_api_server_keeps_its_code_and_reason(control_plan
 
 async def test_the_audit_log_tells_who_did_what(control_plane: ControlPlane, namespace: str) -> None:
     await control_plane.kubectl("create", "configmap", "watched", "-n", namespace, identity="ci")
-    events = [codec.decode(line) for line in control_plane.audit_log.read_bytes().splitlines()]
     (created,) = [
         event
-        for event in events
+        for event in control_plane.audited(about=namespace)
         if event["verb"] == "create"
         and event.get("objectRef", {}).get("name") == "watched"
         and event["objectRef"]["namespace"] == namespace

@@ -14,7 +14,7 @@ from typing import Self
 import aiohttp
 
 from guard.base import codec
-from guard.base.codec import Json
+from guard.base.codec import Json, JsonObject
 from guard.base.errors import ApiStatusError
 from tools import binaries
 from tools.controlplane import identities, kubectl, nodes
@@ -203,6 +203,17 @@ class ControlPlane:
         body = {"revision": header["revision"], "physical": True}
         async with self._client().post(f"{self._etcd_url}/v3/kv/compaction", json=body) as response:
             response.raise_for_status()
+
+    def audited(self, *, since: int = 0, about: str = "") -> list[JsonObject]:
+        """What the API server has logged behind a place in the file, in lines that hold `about`; without a line that was begun
+        before that, or is still being written.
+        """
+        with self.audit_log.open("rb") as log:
+            log.seek(max(since - 1, 0))
+            whole = log.read().rpartition(b"\n")[0]
+        if since:
+            whole = whole.partition(b"\n")[2]
+        return [codec.decode(line) for line in whole.splitlines() if about.encode() in line]
 
     async def _up(self, stack: AsyncExitStack) -> None:
         self._prepare()
