@@ -222,7 +222,7 @@ async def _running(guard: TimedGuard) -> AsyncGenerator[None]:
 
     try:
         await guard.launch()
-        await eventually(answers, what=f"Guard is up; its log ends:\n{guard.tail()}", seconds=60.0)
+        await eventually(answers, what=lambda: f"Guard is up; its log ends:\n{guard.tail()}", seconds=60.0)
         yield
     finally:
         await guard.kill()
@@ -234,7 +234,7 @@ async def _handled(guard: GuardProcess, name: str) -> None:
     async def done() -> bool:
         return bool((await guard.sync(name))["status"].get("lastHandledReconcileAt") == asked)
 
-    await eventually(done, what=f"the resync is done; the log ends:\n{guard.tail()}", seconds=SYNC_SECONDS)
+    await eventually(done, what=lambda: f"the resync is done; the log ends:\n{guard.tail()}", seconds=SYNC_SECONDS)
 
 
 async def _clear(plane: ControlPlane, name: str) -> None:

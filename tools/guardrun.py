@@ -54,8 +54,10 @@ def free_port() -> int:
     return port
 
 
-async def eventually(condition: Callable[[], object], *, what: str, seconds: float = PATIENCE, every: float = 0.05) -> None:
-    """Wait until an (async) condition holds; fails naming `what`."""
+async def eventually(
+    condition: Callable[[], object], *, what: str | Callable[[], str], seconds: float = PATIENCE, every: float = 0.05
+) -> None:
+    """Wait until an (async) condition holds; fails naming `what`, which may be asked for then."""
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
     while True:
@@ -65,7 +67,7 @@ async def eventually(condition: Callable[[], object], *, what: str, seconds: flo
         if result:
             return
         if loop.time() > end:
-            raise AssertionError(f"not within {seconds:.0f} s: {what}")
+            raise AssertionError(f"not within {seconds:.0f} s: {what if isinstance(what, str) else what()}")
         await asyncio.sleep(every)
 
 
@@ -200,7 +202,7 @@ class GuardProcess:
 
     async def start(self) -> None:
         await self.launch()
-        await eventually(self._settled, what=f"Guard looked at its Syncs; its log ends:\n{self.tail()}")
+        await eventually(self._settled, what=lambda: f"Guard looked at its Syncs; its log ends:\n{self.tail()}")
 
     async def _settled(self) -> bool:
         if self.process.returncode is not None:
@@ -283,7 +285,7 @@ class GuardProcess:
             ready = [found for found in children(status, "conditions") if found.get("type") == "Ready"]
             return str(status.get("lastAppliedRevision", "")).endswith(commit) and bool(ready) and ready[0]["status"] == "True"
 
-        await eventually(done, what=f"{commit} applied by {sync}; the log ends:\n{self.tail()}", seconds=seconds)
+        await eventually(done, what=lambda: f"{commit} applied by {sync}; the log ends:\n{self.tail()}", seconds=seconds)
 
     async def reconcile(self, sync: str = "apps") -> None:
         """As `guard reconcile` does, without the cost of a process."""

@@ -105,7 +105,7 @@ class World:
         async def done() -> bool:
             return bool((await self.guard.sync(sync))["status"]["lastHandledReconcileAt"] == asked)
 
-        await eventually(done, what=f"{sync} reconciled as asked; the log ends:\n{self.guard.tail()}")
+        await eventually(done, what=lambda: f"{sync} reconciled as asked; the log ends:\n{self.guard.tail()}")
 
     def asked(self) -> int:
         """A place in the API server's audit log: what comes behind it was asked for later."""
@@ -257,7 +257,7 @@ class Followed:
             ready = await self.ready()
             return ready.get("status") == "False" and text in str(ready["message"]) and reason in str(ready["reason"])
 
-        await eventually(told, what=f"{self.name} says {text!r}; the log ends:\n{self.world.guard.tail()}")
+        await eventually(told, what=lambda: f"{self.name} says {text!r}; the log ends:\n{self.world.guard.tail()}")
         return str((await self.ready())["message"])
 
     async def data(self, name: str) -> JsonObject:
@@ -271,7 +271,7 @@ class Followed:
         async def became() -> bool:
             return await self.color() == color
 
-        await eventually(became, what=f"{self.name} is {color}; the log ends:\n{self.world.guard.tail()}")
+        await eventually(became, what=lambda: f"{self.name} is {color}; the log ends:\n{self.world.guard.tail()}")
 
     async def patch(self, spec: JsonObject) -> None:
         patch = codec.encode({"spec": spec}).decode()

@@ -61,7 +61,7 @@ class Tenant:
             is_there = str(status.get("lastAppliedRevision", "")).endswith(commit)
             return is_there and (await self.ready()).get("status") == "True"
 
-        await eventually(done, what=f"{commit} applied; the log ends:\n{self.world.guard.tail()}")
+        await eventually(done, what=lambda: f"{commit} applied; the log ends:\n{self.world.guard.tail()}")
 
     async def says(self, *texts: str) -> str:
         """Wait until the Sync is not ready and says all of this."""

@@ -90,7 +90,7 @@ async def test_a_wave_waits_for_the_health_of_the_one_before_for_as_long_as_it_t
     async def there() -> bool:
         return await world.exists("service", f"{followed.name}-later", "default")
 
-    await eventually(there, what=f"the later wave; the log ends:\n{world.guard.tail()}")
+    await eventually(there, what=lambda: f"the later wave; the log ends:\n{world.guard.tail()}")
 
 
 @pytest.mark.case(25)

@@ -54,7 +54,7 @@ class Glass:
             found = children(child(await self.get(), "status"), "conditions")
             return any(one["type"] == condition and one["status"] == "True" for one in found)
 
-        await eventually(is_so, what=f"{self.key} is {condition}; the log ends:\n{self.world.guard.tail()}")
+        await eventually(is_so, what=lambda: f"{self.key} is {condition}; the log ends:\n{self.world.guard.tail()}")
 
     async def get(self) -> JsonObject:
         return await self.world.get(f"breakglass/{self.name}", self.namespace)
@@ -90,7 +90,7 @@ async def heals(world: World, namespace: str, wanted: str = "nginx:1.25") -> Non
     async def is_back() -> bool:
         return await image(world, namespace) == wanted
 
-    await eventually(is_back, what=f"{namespace}/web is {wanted}; the log ends:\n{world.guard.tail()}")
+    await eventually(is_back, what=lambda: f"{namespace}/web is {wanted}; the log ends:\n{world.guard.tail()}")
 
 
 async def stays(world: World, namespace: str, wanted: str) -> None:
@@ -117,7 +117,7 @@ async def test_an_open_object_is_neither_refused_nor_healed_and_comes_back_when_
         body = await world.get("deployment/web", ns)
         return body["spec"]["replicas"] == 2 and "note" not in child(body["metadata"], "annotations")
 
-    await eventually(is_as_declared, what=f"all of it is back; the log ends:\n{world.guard.tail()}")
+    await eventually(is_as_declared, what=lambda: f"all of it is back; the log ends:\n{world.guard.tail()}")
     await world.refused("set", "image", "deployment/web", "web=nginx:2", "-n", ns)
 
     opened, *used, ended = glass.events()
@@ -170,7 +170,7 @@ async def test_what_was_deleted_or_cut_loose_meanwhile_comes_back(world: World, 
             and "team" not in space["metadata"]["labels"]
         )
 
-    await eventually(is_back, what=f"the Service, the label and the value are back; the log ends:\n{world.guard.tail()}")
+    await eventually(is_back, what=lambda: f"the Service, the label and the value are back; the log ends:\n{world.guard.tail()}")
     assert any(record["name"] == "login" for record in glass.events("break-glass-used"))
     told = codec.pretty(world.guard.records()) + world.guard.log.read_text()
     assert not any(value in told for value in ("wrong-horse", b64encode(b"wrong-horse").decode()))
@@ -193,7 +193,7 @@ async def test_a_commit_to_an_open_object_waits_and_the_rest_of_it_does_not(worl
         found = (await world.guard.sync("apps"))["status"]["conditions"]
         return "break-glass" not in next(one for one in found if one["type"] == "Ready")["message"]
 
-    await eventually(says_so, what=f"the Sync leaves nothing to people; the log ends:\n{world.guard.tail()}")
+    await eventually(says_so, what=lambda: f"the Sync leaves nothing to people; the log ends:\n{world.guard.tail()}")
 
 
 async def test_what_git_drops_is_not_pruned_while_it_is_open(world: World, app: App) -> None:
@@ -209,7 +209,7 @@ async def test_what_git_drops_is_not_pruned_while_it_is_open(world: World, app: 
     async def is_gone() -> bool:
         return not await world.exists("configmap", "more", ns)
 
-    await eventually(is_gone, what=f"it is pruned; the log ends:\n{world.guard.tail()}")
+    await eventually(is_gone, what=lambda: f"it is pruned; the log ends:\n{world.guard.tail()}")
 
 
 async def test_a_whole_sync_may_be_opened(world: World, app: App, fresh: str) -> None:
@@ -228,7 +228,7 @@ async def test_a_whole_sync_may_be_opened(world: World, app: App, fresh: str) ->
     async def is_back() -> bool:
         return await world.exists("configmap", f"{sync}-first", "default")
 
-    await eventually(is_back, what=f"it is back; the log ends:\n{world.guard.tail()}")
+    await eventually(is_back, what=lambda: f"it is back; the log ends:\n{world.guard.tail()}")
     await world.refused(*edit)
 
 
@@ -402,7 +402,7 @@ async def test_it_outlives_a_restart_and_all_of_it_comes_back_at_its_end(world: 
     async def is_back() -> bool:
         return await world.exists("service", "web", ns) and await world.exists("configmap", "settings", ns)
 
-    await eventually(is_back, what=f"what was deleted is back; the log ends:\n{world.guard.tail()}")
+    await eventually(is_back, what=lambda: f"what was deleted is back; the log ends:\n{world.guard.tail()}")
     assert [record["event"] for record in glass.events("break-glass-opened", "break-glass-ended")] == [
         "break-glass-opened",
         "break-glass-ended",
@@ -425,7 +425,7 @@ async def test_what_ended_while_guard_was_down_is_healed_at_its_start(world: Wor
     async def is_blue() -> bool:
         return bool((await world.get("configmap/settings", ns))["data"]["color"] == "blue")
 
-    await eventually(is_blue, what=f"the ConfigMap is healed; the log ends:\n{world.guard.tail()}")
+    await eventually(is_blue, what=lambda: f"the ConfigMap is healed; the log ends:\n{world.guard.tail()}")
     await short.becomes("Expired")
 
 

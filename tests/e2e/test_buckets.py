@@ -72,7 +72,7 @@ class Stored:
         async def became() -> bool:
             return (await self.maps()).get(name, {}).get("color") == color
 
-        await eventually(became, what=f"{name} is {color}; the log ends:\n{self.guard.tail()}")
+        await eventually(became, what=lambda: f"{name} is {color}; the log ends:\n{self.guard.tail()}")
 
     async def condition(self, type_: str, *, sync: str = "apps") -> JsonObject:
         status = child(await self.guard.sync(sync), "status")
@@ -191,7 +191,7 @@ async def test_an_object_that_leaves_the_bucket_is_pruned(stored: Stored) -> Non
     async def is_gone() -> bool:
         return "leaves-again" not in await stored.maps()
 
-    await eventually(is_gone, what=f"the object is pruned; the log ends:\n{stored.guard.tail()}")
+    await eventually(is_gone, what=lambda: f"the object is pruned; the log ends:\n{stored.guard.tail()}")
 
 
 async def test_of_a_signed_bucket_half_an_upload_is_not_taken_and_the_whole_is(stored: Stored, tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ async def test_of_a_signed_bucket_half_an_upload_is_not_taken_and_the_whole_is(s
     async def trusted() -> bool:
         return (await stored.condition("SourceVerified", sync="signed")).get("status") == "True"
 
-    await eventually(refused, what=f"an unsigned bucket is refused; the log ends:\n{stored.guard.tail()}")
+    await eventually(refused, what=lambda: f"an unsigned bucket is refused; the log ends:\n{stored.guard.tail()}")
     assert "signed" not in await stored.maps()
     await sign(bucket, key, {"map.yaml": first})
     await stored.becomes("blue", name="signed")
@@ -287,7 +287,7 @@ async def test_a_confirmation_that_came_too_late_does_not_prune_the_bucket_that_
     async def is_gone() -> bool:
         return "weak" not in await stored.maps()
 
-    await eventually(is_gone, what=f"what was confirmed is pruned; the log ends:\n{stored.guard.tail()}")
+    await eventually(is_gone, what=lambda: f"what was confirmed is pruned; the log ends:\n{stored.guard.tail()}")
 
 
 @pytest.mark.case(34)

@@ -115,7 +115,7 @@ async def test_a_namespace_that_is_going_goes_and_git_brings_it_back(cluster: Wo
             return False
         return bool((await cluster.get(f"namespace/{fresh}", ""))["metadata"]["uid"] != before["metadata"]["uid"])
 
-    await eventually(back, what=f"namespace and content are back; the log ends:\n{cluster.guard.tail()}")
+    await eventually(back, what=lambda: f"namespace and content are back; the log ends:\n{cluster.guard.tail()}")
 
 
 @pytest.mark.case(7, 9, 17)
@@ -149,7 +149,7 @@ async def test_what_hangs_on_a_declared_object_is_collected_as_ever(cluster: Wor
             return False
         return bool((await cluster.get("deployment/web", fresh))["metadata"]["uid"] != uid)
 
-    await eventually(collected, what=f"children collected, the deployment back; the log ends:\n{cluster.guard.tail()}")
+    await eventually(collected, what=lambda: f"children collected, the deployment back; the log ends:\n{cluster.guard.tail()}")
 
 
 def _definition(group: str, *, label: str) -> str:

@@ -105,7 +105,7 @@ async def test_the_node_controllers_taints_come_and_go_beside_gits(cluster: Worl
         async def is_tainted() -> bool:
             return taints(await cluster.get(f"node/{fresh}", "")) == set(wanted)
 
-        await eventually(is_tainted, what=f"taints {wanted}; the log ends:\n{cluster.guard.tail()}")
+        await eventually(is_tainted, what=lambda: f"taints {wanted}; the log ends:\n{cluster.guard.tail()}")
 
     await condition("True")
     await tainted("dedicated", pressure)

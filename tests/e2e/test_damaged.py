@@ -61,14 +61,14 @@ async def test_a_damaged_data_folder_is_no_end_of_enforcement_and_healing(
     try:
         damage(world.guard.data)
         await world.guard.start()
-        await eventually(world.guard.ready, what=f"Guard is ready; its log ends:\n{world.guard.tail()}")
+        await eventually(world.guard.ready, what=lambda: f"Guard is ready; its log ends:\n{world.guard.tail()}")
         await world.refused("delete", "configmap/settings", "-n", app.namespace)
         await world.past("patch", "configmap/settings", "-n", app.namespace, '-p={"data":{"color":"red"}}')
 
         async def blue() -> bool:
             return bool((await world.get("configmap/settings", app.namespace))["data"]["color"] == "blue")
 
-        await eventually(blue, what=f"drift is healed; the log ends:\n{world.guard.tail()}")
+        await eventually(blue, what=lambda: f"drift is healed; the log ends:\n{world.guard.tail()}")
         # What was recorded before is still there, and so is what came after.
         audit = await world.guard.guard("audit", "--reference", reference, "-o", "json")
         assert reference in audit.stdout
@@ -104,7 +104,7 @@ async def test_a_full_disk_is_no_end_of_enforcement_and_healing(app: App, world:
         async def is_blue() -> bool:
             return bool((await world.get("configmap/settings", app.namespace))["data"]["color"] == "blue")
 
-        await eventually(is_blue, what=f"drift is healed; the log ends:\n{world.guard.tail()}")
+        await eventually(is_blue, what=lambda: f"drift is healed; the log ends:\n{world.guard.tail()}")
         commit = world.repository.commit({app.file: app.text.replace("color: blue", "color: green")})
         await world.guard.reconcile()
         assert (await not_ready(world))["reason"] == "SourceFailed"

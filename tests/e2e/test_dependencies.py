@@ -40,7 +40,7 @@ class Pair:
             ready = await self.condition(name, "Ready")
             return ready.get("reason") == reason and text in str(ready.get("message"))
 
-        await eventually(told, what=f"{name} says {reason}: {text}; the log ends:\n{self.world.guard.tail()}")
+        await eventually(told, what=lambda: f"{name} says {reason}: {text}; the log ends:\n{self.world.guard.tail()}")
 
     async def version(self, name: str) -> int:
         return int((await self.world.get(f"configmap/{name}", "default"))["metadata"]["resourceVersion"])

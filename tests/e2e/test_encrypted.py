@@ -117,7 +117,7 @@ async def test_what_is_encrypted_in_git_is_applied_refused_and_healed_without_be
         found = (await world.get("configmap/settings", name))["data"]
         return await vault.value_of("login", "password") == vault.value and found == {"token": vault.setting}
 
-    await eventually(healed, what=f"values are Git's again; the log ends:\n{world.guard.tail()}")
+    await eventually(healed, what=lambda: f"values are Git's again; the log ends:\n{world.guard.tail()}")
     explained = [await world.guard.guard("explain", kind, "-n", name) for kind in ("secret/login", "configmap/settings")]
     differs = await world.guard.guard("diff", name)
     answers = [setting.stderr, secret.stderr, quoted(applied), *(each.stdout for each in explained), differs.stdout]
@@ -173,14 +173,14 @@ async def test_after_a_restart_without_the_repository_values_are_kept_and_healed
     vault.repository.directory.rename(away)
     try:
         await world.guard.start()
-        await eventually(world.guard.ready, what=f"Guard is ready; its log ends:\n{world.guard.tail()}")
+        await eventually(world.guard.ready, what=lambda: f"Guard is ready; its log ends:\n{world.guard.tail()}")
         refused = await world.refused("patch", "secret/login", "-n", name, '-p={"stringData":{"password":"guess"}}')
         await world.past("patch", "secret/login", "-n", name, '-p={"data":{"password":"Z3Vlc3M="}}')
 
         async def healed() -> bool:
             return await vault.value_of("login", "password") == vault.value
 
-        await eventually(healed, what=f"the password is Git's again; the log ends:\n{world.guard.tail()}")
+        await eventually(healed, what=lambda: f"the password is Git's again; the log ends:\n{world.guard.tail()}")
         await vault.check_nowhere(refused.stderr)
     finally:
         away.rename(vault.repository.directory)

@@ -28,7 +28,7 @@ async def healed(world: World, resource: str, name: str, namespace: str, right: 
         found[:] = [await world.get(f"{resource}/{name}", namespace)]
         return right(found[0])
 
-    await eventually(look, what=f"{resource}/{name} healed; the log ends:\n{world.guard.tail()}", seconds=HEALED_SECONDS)
+    await eventually(look, what=lambda: f"{resource}/{name} healed; the log ends:\n{world.guard.tail()}", seconds=HEALED_SECONDS)
     return found[0]
 
 

@@ -132,7 +132,7 @@ secretGenerator:
                 return await self.guard.ready()
             return False
 
-        await eventually(is_ready, what=f"Guard is ready; its log ends:\n{self.guard.tail()}")
+        await eventually(is_ready, what=lambda: f"Guard is ready; its log ends:\n{self.guard.tail()}")
 
     async def declare(self, files: dict[str, str | None], *, sync: str = "apps") -> None:
         commit = self.repository.commit(files)
@@ -154,7 +154,7 @@ secretGenerator:
                 found["type"] == "Ready" and found["status"] == "False" and text in found["message"] for found in conditions
             )
 
-        await eventually(told, what=f"apps says {text!r}; the log ends:\n{self.guard.tail()}")
+        await eventually(told, what=lambda: f"apps says {text!r}; the log ends:\n{self.guard.tail()}")
         await self.ask("status")
         await self.declare(before)
 
@@ -193,7 +193,7 @@ secretGenerator:
         async def healed() -> bool:
             return not wanted.isdisjoint(child(await self.get(reference), "data").values())
 
-        await eventually(healed, what=f"{reference} is as Git says; the log ends:\n{self.guard.tail()}")
+        await eventually(healed, what=lambda: f"{reference} is as Git says; the log ends:\n{self.guard.tail()}")
 
     # ---- where to look
 
@@ -268,7 +268,7 @@ async def drift(life: Life) -> None:
         await life.past("patch", "widget/knob", "--type=merge", "-p", tags, "--field-manager=stubborn")
         return any(record["event"] == "fight" for record in life.guard.records())
 
-    await eventually(fought, what=f"a fight after {HEALS} heals; the log ends:\n{life.guard.tail()}", seconds=FIGHT_SECONDS)
+    await eventually(fought, what=lambda: f"a fight after {HEALS} heals; the log:\n{life.guard.tail()}", seconds=FIGHT_SECONDS)
     await life.ask("status", "apps")
 
 

@@ -53,7 +53,7 @@ class Owned:
         async def told() -> bool:
             return text in str((await self.condition(kind)).get("message"))
 
-        await eventually(told, what=f"{self.name} says {text!r}; it is {self.world.guard.tail()}")
+        await eventually(told, what=lambda: f"{self.name} says {text!r}; it is {self.world.guard.tail()}")
         return str((await self.condition(kind))["message"])
 
     async def is_there(self, resource: str, name: str) -> bool:
@@ -63,7 +63,7 @@ class Owned:
         async def gone() -> bool:
             return not await self.is_there(resource, name)
 
-        await eventually(gone, what=f"{resource}/{name} is gone; the log ends:\n{self.world.guard.tail()}")
+        await eventually(gone, what=lambda: f"{resource}/{name} is gone; the log ends:\n{self.world.guard.tail()}")
 
     async def patch(self, patch: JsonObject, *, resource: str = "sync", name: str = "", namespace: str = "guard-system") -> None:
         text = codec.encode(patch).decode()

@@ -27,7 +27,7 @@ async def only_the_cluster(world: World, *meanwhile: Callable[[], Awaitable[obje
         for act in meanwhile:
             await act()
         await world.guard.start()
-        await eventually(world.guard.ready, what=f"Guard is ready without Git; its log ends:\n{world.guard.tail()}")
+        await eventually(world.guard.ready, what=lambda: f"Guard is ready without Git; its log ends:\n{world.guard.tail()}")
         yield
     finally:
         if world.guard.data.exists():
@@ -93,7 +93,7 @@ async def test_what_gets_past_is_healed(app: App, world: World) -> None:
         await world.past("label", "configmap/settings", "gitopsguard.dev/sync-", *namespace)
         await world.past("patch", "deployment/web", *namespace, f"-p={container}")
         await world.past("delete", "service/web", "secret/login", *namespace)
-        await eventually(as_git_says, what=f"all is as Git says; the log ends:\n{world.guard.tail()}")
+        await eventually(as_git_says, what=lambda: f"all is as Git says; the log ends:\n{world.guard.tail()}")
 
 
 @pytest.mark.case(34)

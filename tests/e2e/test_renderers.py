@@ -99,7 +99,7 @@ async def says(world: World, sync: str, text: str) -> None:
         conditions = children(child(await world.guard.sync(sync), "status"), "conditions")
         return any(found["status"] == "False" and text in found["message"] for found in conditions)
 
-    await eventually(told, what=f"{sync} says {text!r}; the log ends:\n{world.guard.tail()}")
+    await eventually(told, what=lambda: f"{sync} says {text!r}; the log ends:\n{world.guard.tail()}")
 
 
 async def test_a_kustomization_is_rendered_and_a_refusal_names_its_files(

@@ -567,7 +567,7 @@ async def test_a_kind_that_cannot_be_converted_is_named_and_harms_no_other(world
         async def is_said() -> bool:
             return f"Widget.{group}" in await unwatched()
 
-        await eventually(is_said, what=f"the Sync names the kind; the log ends:\n{world.guard.tail()}", seconds=120)
+        await eventually(is_said, what=lambda: f"the Sync names the kind; the log ends:\n{world.guard.tail()}", seconds=120)
         await world.past("patch", f"configmap/{fresh}", "-n", "default", '-p={"data":{"color":"red"}}')
         await eventually(color, what="another kind is healed")
         await convert('{"strategy":"None","webhook":null}')

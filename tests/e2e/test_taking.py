@@ -30,7 +30,7 @@ async def relieved(app: App, world: World, reference: str, manager: str) -> Json
         found[:] = [await world.get(reference, app.namespace)]
         return all(entry["manager"] != manager for entry in children(found[0]["metadata"], "managedFields"))
 
-    await eventually(look, what=f"{manager} relieved of {reference}; the log ends:\n{world.guard.tail()}")
+    await eventually(look, what=lambda: f"{manager} relieved of {reference}; the log ends:\n{world.guard.tail()}")
     return found[0]
 
 
@@ -76,7 +76,7 @@ async def test_an_addition_is_one_still_when_a_person_repeats_it_under_another_n
     async def healed() -> bool:
         return bool((await world.get(reference, "default"))["data"] == {"a": "b"})
 
-    await eventually(healed, what=f"the addition taken away; the log ends:\n{world.guard.tail()}")
+    await eventually(healed, what=lambda: f"the addition taken away; the log ends:\n{world.guard.tail()}")
 
 
 @pytest.mark.case(8)

@@ -74,7 +74,7 @@ async def test_what_it_may_touch_is_applied_healed_and_pruned_in_the_name_of_its
     async def healed() -> bool:
         return bool((await world.get("configmap/settings", tenant.namespace))["data"] == {"color": "blue"})
 
-    await eventually(healed, what=f"drift healed; the log ends:\n{world.guard.tail()}")
+    await eventually(healed, what=lambda: f"drift healed; the log ends:\n{world.guard.tail()}")
     await tenant.declare({"settings.yaml": settings(tenant, "green"), "more.yaml": settings(tenant, name="more")})
     assert await color(tenant) == "green"
     await tenant.declare({"more.yaml": None})
@@ -265,7 +265,7 @@ async def test_what_goes_with_a_deleted_sync_goes_in_the_name_of_its_account(ten
     async def gone() -> bool:
         return not await world.exists("configmap", "settings", tenant.namespace)
 
-    await eventually(gone, what=f"pruned; the log ends:\n{world.guard.tail()}")
+    await eventually(gone, what=lambda: f"pruned; the log ends:\n{world.guard.tail()}")
     assert [line for line in audited(world, tenant) if line["verb"] == "delete"]
 
 
@@ -278,7 +278,7 @@ async def test_a_right_that_is_taken_away_makes_healing_fail_and_say_so(followin
         found = [one for one in world.recorded("settings", tenant.namespace) if one["event"] == "heal-failed"]
         return bool(found) and f'User "{tenant.user}" cannot patch' in found[-1]["message"]
 
-    await eventually(failed, what=f"healing failed; the log ends:\n{world.guard.tail()}")
+    await eventually(failed, what=lambda: f"healing failed; the log ends:\n{world.guard.tail()}")
     assert await color(tenant) == "red"
 
 

@@ -123,7 +123,7 @@ async def test_a_kind_that_was_deleted_with_its_objects_comes_back_with_them(wor
         found = await world.plane.kubectl("get", f"crd/widgets.{group}", "-o", "json", identity="admin", check=False)
         return found.returncode == 0 and "deletionTimestamp" not in found.json()["metadata"] and await back()
 
-    await eventually(replaced, what=f"definition and objects are back; the log ends:\n{world.guard.tail()}")
+    await eventually(replaced, what=lambda: f"definition and objects are back; the log ends:\n{world.guard.tail()}")
     # And they are watched again.
     await world.past("patch", f"widgets.{group}/{names[0]}", "-n", "default", "--type=merge", '-p={"spec":{"color":"red"}}')
 
@@ -149,4 +149,4 @@ async def test_a_kind_of_others_that_is_gone_and_back_has_gits_objects_again(wor
         found = await world.plane.kubectl("get", f"widgets.{group}/{fresh}", "-n", "default", identity="admin", check=False)
         return found.returncode == 0
 
-    await eventually(back, what=f"the object is back; the log ends:\n{world.guard.tail()}", seconds=90.0)
+    await eventually(back, what=lambda: f"the object is back; the log ends:\n{world.guard.tail()}", seconds=90.0)

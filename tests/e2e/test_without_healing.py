@@ -28,7 +28,7 @@ async def drifts(followed: Followed, count: int) -> None:
         objects = child(child(await followed.world.guard.sync(followed.name), "status"), "objects")
         return bool(objects.get("drifted", 0) == count)
 
-    await eventually(said, what=f"{count} drifted; the log ends:\n{followed.world.guard.tail()}")
+    await eventually(said, what=lambda: f"{count} drifted; the log ends:\n{followed.world.guard.tail()}")
 
 
 async def test_what_is_as_git_says_has_not_drifted_when_break_glass_ends(world: World, unhealed: Followed) -> None:

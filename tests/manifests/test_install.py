@@ -112,7 +112,7 @@ async def test_guard_works_under_the_rights_of_the_manifests(plane: ControlPlane
         async def applied() -> bool:
             return await colour(plane) == "green"
 
-        await eventually(applied, what=f"the ConfigMap is applied; the log ends:\n{pod.tail()}")
+        await eventually(applied, what=lambda: f"the ConfigMap is applied; the log ends:\n{pod.tail()}")
 
         async def refused() -> bool:
             return "settings is managed from Git" in await paint(plane, "red")
@@ -132,7 +132,7 @@ async def test_in_a_cluster_guard_registers_the_service_and_serves_a_certificate
         async def applied() -> bool:
             return await colour(plane) == "green"
 
-        await eventually(applied, what=f"the ConfigMap is applied; the log ends:\n{pod.tail()}")
+        await eventually(applied, what=lambda: f"the ConfigMap is applied; the log ends:\n{pod.tail()}")
         registered = (await plane.call("GET", WEBHOOKS))["webhooks"][0]["clientConfig"]
         service = _read(MANIFESTS / "30-service.yaml")
         assert registered["service"] == {

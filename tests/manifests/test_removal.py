@@ -41,7 +41,7 @@ async def test_taking_guard_away_leaves_nothing_but_what_git_declared(plane: Con
         async def applied() -> bool:
             return await colour(plane) == "green"
 
-        await eventually(applied, what=f"the ConfigMap is applied; the log ends:\n{pod.tail()}")
+        await eventually(applied, what=lambda: f"the ConfigMap is applied; the log ends:\n{pod.tail()}")
         first, *rest = _commands()
         await plane.kubectl(*first, identity="admin")
         # As the kubelet would.
