@@ -128,7 +128,8 @@ async def test_a_guard_that_is_only_starting_stops_in_order_too(world: World, tm
                 process.send_signal(number)
                 _, told = await process.communicate()
     assert process.returncode == 0
-    assert [codec.decode(line)["event"] for line in told.splitlines()] == ["stopping"]
+    # Before that the machine's own limits may be told.
+    assert codec.decode(told.splitlines()[-1])["event"] == "stopping"
 
 
 @pytest.mark.parametrize("source", ["git", "bucket"])
