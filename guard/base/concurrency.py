@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 T = TypeVar("T")
@@ -81,11 +82,14 @@ async def in_thread(work: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) 
     """As asyncio.to_thread, for what has to be over before the next thing is done: whoever is cancelled meanwhile waits for it.
     Only a second cancellation leaves the thread to itself.
     """
-    thread = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+    # No task: whoever ends all that there are would end it, and nobody would wait for the thread.
+    thread = asyncio.get_running_loop().run_in_executor(None, partial(work, *args, **kwargs))
     try:
         return await asyncio.shield(thread)
     except asyncio.CancelledError:
         await asyncio.wait((thread,))
+        # Seen, so that nobody is told that it was not.
+        _ = thread.exception()
         raise
 
 

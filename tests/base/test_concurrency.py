@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import threading
 
 import pytest
@@ -193,6 +194,34 @@ async def test_whoever_is_cancelled_waits_for_the_thread() -> None:
     assert task.cancelled()
     assert done.is_set()
     assert await in_thread(work, 1, second=2) == 3
+
+
+async def test_whoever_waits_for_a_thread_does_so_also_where_all_tasks_are_ended() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    told: list[object] = []
+
+    def work() -> None:
+        begun.set()
+        go_on.wait(30)
+        raise ValueError("no")
+
+    loop, others = asyncio.get_running_loop(), asyncio.all_tasks()
+    loop.set_exception_handler(lambda _loop, context: told.append(context))
+    try:
+        task = asyncio.create_task(in_thread(work))
+        await asyncio.to_thread(begun.wait)
+        ending = asyncio.create_task(end(asyncio.all_tasks() - others))
+        await asyncio.wait((task,), timeout=0.05)
+        assert not task.done()
+        go_on.set()
+        await ending
+        assert task.cancelled()
+        del task, ending
+        gc.collect()
+        await asyncio.sleep(0)
+    finally:
+        loop.set_exception_handler(None)
+    assert told == []
 
 
 async def test_what_is_ended_has_ended_also_where_a_cancellation_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
