@@ -9,6 +9,7 @@ import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, cast
 from urllib.parse import urlsplit
@@ -120,7 +121,9 @@ def command(
     try:
         _run(options, threads)
     except GuardError as error:
-        line(f"guard: {error}", err=True)
+        # Where nobody can be told, the exit code says it.
+        with suppress(OSError):
+            line(f"guard: {error}", err=True)
         _leave(threads, UNUSABLE)
     _leave(threads, FINE)
 
@@ -157,7 +160,8 @@ def _leave(threads: ThreadPoolExecutor, code: int) -> NoReturn:
     until = time.monotonic() + THREADS_SECONDS
     while threading.active_count() > 1 and time.monotonic() < until:
         time.sleep(0.01)
-    sys.stderr.flush()
+    with suppress(OSError):
+        sys.stderr.flush()
     os._exit(code)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +36,7 @@ main()
 # One whose thread waits for somebody else.
 WAITING = """
 import asyncio, time
+from guard import telemetry
 from guard.cli import main, run
 from guard.base.errors import ConfigError
 
@@ -45,6 +47,7 @@ class Waiting:
 
     async def run(self):
         asyncio.get_running_loop().run_in_executor(None, time.sleep, 300)
+        telemetry.get("waiting").info("stopping")
         if self._fails:
             raise ConfigError("cannot go on")
 
@@ -102,11 +105,26 @@ def test_a_run_that_breaks_leaves_the_place_in_the_log_and_no_text_that_may_hold
     assert b"hunter2" not in logged
 
 
-@pytest.mark.parametrize(("how", "code", "told"), [("ends", 0, b""), ("fails", 2, b"guard: cannot go on\n")])
-def test_a_run_waits_for_no_thread_at_its_end(how: str, code: int, told: bytes) -> None:
+@pytest.mark.parametrize(("how", "code", "told"), [("ends", 0, []), ("fails", 2, [b"guard: cannot go on"])])
+def test_a_run_waits_for_no_thread_at_its_end(how: str, code: int, told: list[bytes]) -> None:
     command = [sys.executable, "-c", WAITING, "run", "--context", how]
     ended = subprocess.run(command, stderr=subprocess.PIPE, check=False, timeout=60)
-    assert (ended.returncode, ended.stderr) == (code, told)
+    logged, *rest = ended.stderr.splitlines()
+    assert (ended.returncode, codec.decode(logged)["event"], rest) == (code, "stopping", told)
+
+
+@pytest.mark.parametrize("reader", ["gone", "full"])
+@pytest.mark.parametrize(("how", "code"), [("ends", 0), ("fails", 2)])
+def test_the_end_of_a_run_that_nobody_can_be_told_of_is_the_same(how: str, code: int, reader: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-c", WAITING, "run", "--context", how]
+    # What could not be written then waits to be written, and fails once more at the end.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with os.fdopen(writing, "wb") as pipe, Path("/dev/full").open("wb") as full:
+        told = pipe if reader == "gone" else full
+        ended = subprocess.run(command, stderr=told, env=environment, check=False, timeout=60)
+    assert ended.returncode == code
 
 
 @pytest.mark.parametrize("arguments", [("diff", "--nonsense"), ("nonsense",), ("explain", "web"), ("audit", "--since=later")])
