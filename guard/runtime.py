@@ -101,6 +101,7 @@ class Runtime:
         self.path = f"{admission.PATH}/{secrets.token_hex(PATH_BYTES)}"
         self.impersonation = Impersonation(clock=self.clock)
         self._stop = asyncio.Event()
+        self._slow: asyncio.TimerHandle | None = None
         self._sources: dict[str, SourceFolder] = {}
         self._resources: AsyncExitStack
 
@@ -117,8 +118,9 @@ class Runtime:
         finally:
             if not work.done():
                 _log.info("stopping")
+                self._watch_the_end()
             await end((work, stopped))
-        if not work.cancelled():
+        if not (work.cancelled() and self._stop.is_set()):
             work.result()
 
     # ---- starting
@@ -378,9 +380,14 @@ class Runtime:
             async with receiving:
                 await asyncio.gather(*background)
         finally:
-            asyncio.get_running_loop().call_later(SLOW_STOP_SECONDS, _say_what_is_awaited)
+            self._watch_the_end()
             await end(background)
             await self.syncs.close()
+
+    def _watch_the_end(self) -> None:
+        """It has begun, by a stop or since a part failed."""
+        if self._slow is None:
+            self._slow = asyncio.get_running_loop().call_later(SLOW_STOP_SECONDS, _say_what_is_awaited)
 
     def _reconciler(self, sync: api.Sync) -> Reconciler:
         syncs, name = self.syncs, sync.key

@@ -142,14 +142,12 @@ def _run(options: Options, threads: ThreadPoolExecutor) -> None:
     runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
     try:
         runner.run(main())
-    except BaseExceptionGroup as group:
+    except (Exception, BaseExceptionGroup, asyncio.CancelledError) as error:
         # A failure of one background part ends the run; the first of them says why.
-        first: BaseException = group
+        first: BaseException = error
         while isinstance(first, BaseExceptionGroup):
             first = cast("tuple[BaseException, ...]", first.exceptions)[0]  # pyright's narrowing loses the type
-        raise _told(first) from group
-    except Exception as error:
-        raise _told(error) from error
+        raise _told(first) from error
 
 
 def _leave(threads: ThreadPoolExecutor, code: int) -> NoReturn:
@@ -165,11 +163,11 @@ def _leave(threads: ThreadPoolExecutor, code: int) -> NoReturn:
     os._exit(code)
 
 
-def _told(error: BaseException) -> BaseException:
+def _told(error: BaseException) -> GuardError:
     """The error, if it is one that Guard knows. Another may not come again when somebody looks, so the log says where it came
     from; its own text may hold a value, and stays out.
     """
-    if isinstance(error, GuardError) or not isinstance(error, Exception):
+    if isinstance(error, GuardError):
         return error
     name = type(error).__name__
     frames = traceback.format_tb(error.__traceback__)[-FRAMES:]

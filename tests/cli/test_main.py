@@ -56,6 +56,41 @@ run.Runtime = Waiting
 main()
 """
 
+# One that waits for something, and is stopped meanwhile; what it waits for loses the cancellation.
+LOSING = """
+import asyncio, contextlib, os, signal
+from guard import runtime
+from guard.base import concurrency
+from guard.cli import main
+
+
+async def _connect(self):
+    os.kill(os.getpid(), signal.SIGTERM)
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+    await asyncio.Event().wait()
+
+
+concurrency.CANCEL_AGAIN_SECONDS, runtime.SLOW_STOP_SECONDS = 1.0, 0.1
+runtime.Runtime._connect = _connect
+main()
+"""
+
+# One of which a part was cancelled, and nobody has stopped it.
+CANCELLED = """
+import asyncio
+from guard.cli import main
+from guard.runtime import Runtime
+
+
+async def _connect(self):
+    raise asyncio.CancelledError
+
+
+Runtime._connect = _connect
+main()
+"""
+
 
 async def broken(*_: object, **__: object) -> Comparison:
     raise RuntimeError("first line\n\x1b[2Jsecond line")
@@ -67,6 +102,12 @@ def ended(*arguments: str) -> int | str | None:
     with pytest.raises(SystemExit) as raised:
         main()
     return raised.value.code
+
+
+def started(script: str, folder: Path) -> subprocess.CompletedProcess[bytes]:
+    """A Guard in a process of its own, with its end."""
+    command = [sys.executable, "-c", script, "run", f"--data-dir={folder}", "--listen=127.0.0.1:0", "--log-format=json"]
+    return subprocess.run(command, stderr=subprocess.PIPE, check=False, timeout=60)
 
 
 @pytest.fixture(autouse=True)
@@ -111,6 +152,19 @@ def test_a_run_waits_for_no_thread_at_its_end(how: str, code: int, told: list[by
     ended = subprocess.run(command, stderr=subprocess.PIPE, check=False, timeout=60)
     logged, *rest = ended.stderr.splitlines()
     assert (ended.returncode, codec.decode(logged)["event"], rest) == (code, "stopping", told)
+
+
+def test_a_stop_that_takes_long_says_what_it_waits_for_also_while_guard_starts(tmp_path: Path) -> None:
+    ended = started(LOSING, tmp_path)
+    stopping, slow = map(codec.decode, ended.stderr.splitlines())
+    assert (ended.returncode, stopping["event"], slow["event"]) == (0, "stopping", "stopping takes long")
+    assert "guard" in slow["waits_for"]
+
+
+def test_a_run_that_ends_although_nobody_has_stopped_it_says_so(tmp_path: Path) -> None:
+    ended = started(CANCELLED, tmp_path)
+    assert ended.returncode == 2
+    assert b"guard: an error that nobody foresaw ended the run: CancelledError" in ended.stderr
 
 
 @pytest.mark.parametrize("reader", ["gone", "full"])
