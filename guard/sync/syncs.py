@@ -98,7 +98,7 @@ class Syncs(Mapping[str, Reconciler]):
                 await self._take(event.object)
 
     async def close(self) -> None:
-        """End all of it, and what was started for it: Python waits for threads, and those for the Git servers that they ask."""
+        """End all of it, and what was started for it."""
         await end(self._tasks.values())
         await self._departures.close()
         await asyncio.gather(*(reconciler.close() for reconciler in self.values()))
@@ -191,8 +191,11 @@ class Syncs(Mapping[str, Reconciler]):
         """Nothing of the Sync is in force any more. What it declared stays as it is, declared by nobody."""
         task, reconciler = self._tasks.pop(name, None), self._reconcilers.pop(name, None)
         self.unread.discard(name)
-        if task is not None:
-            await end((task,))
-        if reconciler is not None:
-            await reconciler.close()
+        try:
+            if task is not None:
+                await end((task,))
+        finally:
+            # Also where a stop comes meanwhile, which does not know of it any more.
+            if reconciler is not None:
+                await reconciler.close()
         await self._dropped(name)
