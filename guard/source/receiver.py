@@ -66,7 +66,7 @@ class _Sender:
 
 class Receiver:
     """`hook` and `pushed` take a Sync's `namespace/name`; `pushed` is called when there may be something new. `secret` reads a
-    Secret by namespace and name: SourceError says that there is none, and any other GuardError leaves what was read before.
+    Secret by namespace and name: SourceError says that there is none to be had, any other GuardError leaves what was read before.
     `count` takes `accepted`, `limited` (accepted, and put off) or `refused`.
     """
 

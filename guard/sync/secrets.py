@@ -23,7 +23,7 @@ class Secrets:
         self._directory = directory
 
     async def read(self, namespace: str, name: str) -> dict[str, bytes]:
-        """Values by their keys. Raises SourceError where there is no such Secret, or its files cannot be read, ClusterError."""
+        """Values by their keys. Raises SourceError where there is none, or it cannot or may not be read, ClusterError."""
         if not _NAME.fullmatch(name):
             raise SourceError(f"there is no Secret {namespace}/{name}: that is no name of one")
         folder = self._folder(namespace, name)
