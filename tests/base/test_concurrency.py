@@ -196,7 +196,7 @@ async def test_whoever_is_cancelled_waits_for_the_thread() -> None:
     assert await in_thread(work, 1, second=2) == 3
 
 
-async def test_whoever_waits_for_a_thread_does_so_also_where_all_tasks_are_ended() -> None:
+def test_whoever_waits_for_a_thread_does_so_also_where_all_tasks_are_ended() -> None:
     begun, go_on = threading.Event(), threading.Event()
     told: list[object] = []
 
@@ -205,12 +205,12 @@ async def test_whoever_waits_for_a_thread_does_so_also_where_all_tasks_are_ended
         go_on.wait(30)
         raise ValueError("no")
 
-    loop, others = asyncio.get_running_loop(), asyncio.all_tasks()
-    loop.set_exception_handler(lambda _loop, context: told.append(context))
-    try:
+    async def main() -> None:
+        loop, this = asyncio.get_running_loop(), asyncio.current_task()
+        loop.set_exception_handler(lambda _loop, context: told.append(context))
         task = asyncio.create_task(in_thread(work))
         await asyncio.to_thread(begun.wait)
-        ending = asyncio.create_task(end(asyncio.all_tasks() - others))
+        ending = asyncio.create_task(end(asyncio.all_tasks() - {this}))
         await asyncio.wait((task,), timeout=0.05)
         assert not task.done()
         go_on.set()
@@ -219,8 +219,10 @@ async def test_whoever_waits_for_a_thread_does_so_also_where_all_tasks_are_ended
         del task, ending
         gc.collect()
         await asyncio.sleep(0)
-    finally:
-        loop.set_exception_handler(None)
+
+    # A loop of its own: that of all tests may just tell of something that another one has left.
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        runner.run(main())
     assert told == []
 
 
