@@ -129,12 +129,14 @@ class GitSource:
         return partial(web_link, self._url, revision)
 
     async def close(self) -> None:
-        """Stop what runs and release the thread. Can be called twice."""
+        """Stop what runs and let the thread go, which may wait until another Sync of the same copy has fetched. Can be called
+        twice.
+        """
         self._git.stop()
         self._history.stop()
         if self._verification is not None:
             self._verification.stop()
-        await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _call(self, function: Callable[[], T]) -> T:
         try:

@@ -12,6 +12,7 @@ from guard.source import GitCredentials, GitRef, GitSource
 from tests.source.conftest import Source
 from tests.source.githttp import PASSWORD, USER, serve
 from tests.source.repository import Repository, git_in
+from tools.guardrun import eventually
 
 MANIFEST = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
 
@@ -393,6 +394,25 @@ async def test_a_silent_server_is_given_up(source: Source, silent_port: int) -> 
         await source(f"https://127.0.0.1:{silent_port}/deploy", timeout=0.5).fetch()
 
     assert time.monotonic() - started < 10
+
+
+@pytest.mark.timeout(60)
+async def test_closing_does_not_wait_for_another_that_fetches_into_the_same_copy(
+    source: Source, silent_port: int, tmp_path: Path
+) -> None:
+    url = f"https://127.0.0.1:{silent_port}/deploy"
+    first, second = source(url, timeout=600), source(url, timeout=600)
+    fetching = asyncio.create_task(first.fetch())
+    await eventually(lambda: list((tmp_path / "data").glob("*.fetch")), what="the first one fetches")
+    waiting = asyncio.create_task(second.fetch())
+    await asyncio.sleep(0.5)
+
+    await second.close()
+    assert not fetching.done()
+    await first.close()
+    for task in (fetching, waiting):
+        with pytest.raises(SourceError, match="stopped"):
+            await task
 
 
 async def test_closing_ends_a_fetch_at_once(source: Source, silent_port: int) -> None:
