@@ -177,14 +177,14 @@ async def test_a_part_that_fails_during_a_stop_is_told_and_leaves_nothing_behind
                 patched.setattr(guardrun, "guard_command", lambda: [sys.executable, "-c", FAILS_AT_ITS_END])
                 await world.guard.start()
             await world.plane.call("POST", SYNCS, body=sync_document(fresh, url, interval="1h"))
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 asked, _ = await asyncio.get_running_loop().sock_accept(silent)
+                assert b"git-upload-pack" in await asyncio.get_running_loop().sock_recv(asked, 65536)
             with asked:
                 # Not after the minute that a Git server has.
                 assert await world.guard.stop() == 2
                 assert "guard: an error that nobody foresaw ended the run: ValueError" in world.guard.tail(1)
                 # The git that asked is gone.
-                assert b"git-upload-pack" in await asyncio.get_running_loop().sock_recv(asked, 65536)
                 assert await asyncio.get_running_loop().sock_recv(asked, 65536) == b""
         finally:
             await world.guard.kill()
