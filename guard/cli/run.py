@@ -22,12 +22,11 @@ from guard.base.concurrency import end
 from guard.base.errors import ConfigError, GuardError
 from guard.base.garbage import set_survivors_aside
 from guard.base.memory import keep_private
+from guard.cli.main import FINE, UNUSABLE
 from guard.cli.options import Address, Seconds, context_option, data_dir_option, kubeconfig_option
 from guard.cli.output import line
 from guard.runtime import Options, Runtime
 from guard.sync import APPLIES_AT_ONCE
-
-FINE, UNUSABLE = 0, 2
 
 FRAMES = 8
 THREADS_SECONDS = 1.0
